@@ -1,0 +1,343 @@
+"""Loading one stream of one connection: land what the vendor says, then make its core partition.
+
+What lives here: the steps that are the same for every vendor: landing, folding the landings of a day into core in the
+order in which they were read, and the record of the load. What does not: what to ask and what an answer means (the
+vendor modules), how files rest (``warehouse.lake``), how the steps hang together in Dagster (the vendor modules too).
+
+Core is a function of the landings alone: each reading of a day is folded in once, in order, whenever and however often
+this runs. A rebuild does the same from the first landing on.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+
+from assets.sources.client import Client
+from assets.sources.page import Page
+from tollbook_errors import AuthError, ConfigError, ContractError, QuotaError, SecurityError, StorageError, TollbookError, TransientError
+from warehouse.lake import CorePartition, Lake, Landing, RawWriter, read_core
+from warehouse.restate import Reading, fold
+from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
+
+# After one of these the rest of the days would fail the same way, or make it worse.
+_STOPS = (AuthError, ConfigError, QuotaError, SecurityError, StorageError, TransientError)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a load, for whoever watches: ``done`` of ``total`` windows, ``rows`` read so far in this one."""
+
+    connection: str
+    stream: str
+    window: str
+    done: int
+    total: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """One connection, with all that loading it needs; made by ``pipelines.resources`` from the settings.
+
+    ``zone`` is the business zone, ``account_zone`` the one the vendor's naive times are in; ``currency`` is the
+    configured one (None: the vendor must say), ``region`` the country that national numbers are read in.
+    """
+
+    name: str
+    vendor: str
+    lake: Lake
+    client: Callable[[], Client]
+    zone: ZoneInfo
+    account_zone: ZoneInfo
+    region: str
+    currency: str | None = None
+    tenants: tuple[str, ...] = ()
+    fields: dict[str, str] = field(default_factory=dict)
+    load_id: str = ""
+    watch: Callable[[Progress], None] = lambda progress: None
+
+
+@dataclass
+class Normalised:
+    """What one landing means for one day: relations by table (names in the connection), and what was noticed."""
+
+    tables: dict[Table, str]
+    controls: list[dict[str, Any]] = field(default_factory=list)
+    quarantine: list[dict[str, Any]] = field(default_factory=list)
+    out_of_window: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+Normalise = Callable[[duckdb.DuckDBPyConnection, Landing, date | None], Normalised]
+Fetch = Callable[[RawWriter], Iterable[Page]]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A kind of landing: its name, the tables that are made of it, and how an answer is read.
+
+    ``normalise`` finds the rows that stood before as ``standing_<table>`` in its connection.
+    """
+
+    name: str
+    tables: tuple[Table, ...]
+    normalise: Normalise
+
+
+@dataclass(frozen=True)
+class Window:
+    """Business days ``first`` to ``last``, both included; None for a list."""
+
+    first: date | None
+    last: date | None
+
+    @property
+    def days(self) -> list[date | None]:
+        if self.first is None or self.last is None:
+            return [None]
+        return [self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1)]
+
+    def __str__(self) -> str:
+        if self.first is None:
+            return "all"
+        return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of loading the windows of one stream."""
+
+    landings: list[Landing]
+    partitions: list[CorePartition]
+    failures: list[TollbookError]
+    warnings: list[str]
+    quarantined: int
+
+
+def bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """A business day as UTC instants, end excluded: 23, 24 or 25 hours."""
+    start = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    after = day + timedelta(days=1)
+    return start, datetime(after.year, after.month, after.day, tzinfo=zone).astimezone(UTC)
+
+
+def load(
+    source: Source,
+    stream: Stream,
+    windows: Sequence[Window],
+    fetch: Callable[[Window], Fetch],
+    *,
+    depends_on: dict[str, str] | None = None,
+) -> Outcome:
+    """Land each window and make core of it; a failure of one window leaves the others standing.
+
+    After a failure that the next window would only repeat, the rest are recorded as failed without asking.
+    """
+    outcome = Outcome([], [], [], [], 0)
+    quarantined = 0
+    stopped: TollbookError | None = None
+    for number, window in enumerate(windows):
+        started_at = datetime.now(UTC)
+        row = _load_row(source, stream, window, started_at)
+        requests = source.client().requests_made
+        try:
+            if stopped is not None:
+                raise stopped
+            source.watch(Progress(source.name, stream.name, str(window), number, len(windows), 0))
+            landing = _land(source, stream, window, fetch(window), depends_on or {}, number, len(windows))
+            noticed: list[Normalised] = []
+            partitions = [refine(source, stream, day, noticed) for day in window.days]
+            warnings = sorted({warning for normalised in noticed for warning in normalised.warnings})
+            row |= {
+                "status": "unchanged" if landing.unchanged else "loaded",
+                "rows": landing.rows - sum(n.out_of_window for n in noticed),
+                "pages": landing.pages,
+                "requests": landing.requests,
+                "bytes": landing.bytes,
+                "out_of_window": sum(normalised.out_of_window for normalised in noticed),
+                "quarantined": sum(partition.rows.get(QUARANTINE.full_name, 0) for partition in partitions),
+                "warnings": "\n".join(warnings) or None,
+            }
+            outcome.landings.append(landing)
+            outcome.partitions.extend(partitions)
+            outcome.warnings.extend(warnings)
+            quarantined += row["quarantined"]
+        except Exception as caught:
+            error = caught if isinstance(caught, TollbookError) else _unexpected(source, stream, window, caught)
+            if stopped is None:
+                outcome.failures.append(error)
+            if isinstance(error, _STOPS):
+                stopped = error
+            row |= {
+                "status": "failed",
+                "requests": source.client().requests_made - requests,
+                "error_type": type(error).__name__,
+                "error": str(error),
+            }
+        row["finished_at"] = datetime.now(UTC)
+        source.lake.record_load(row)
+        source.watch(Progress(source.name, stream.name, str(window), number + 1, len(windows), row["rows"] or 0))
+    return Outcome(outcome.landings, outcome.partitions, outcome.failures, outcome.warnings, quarantined)
+
+
+def refine(source: Source, stream: Stream, day: date | None, noticed: list[Normalised] | None = None) -> CorePartition:
+    """Fold every landing of a day that core has not seen yet into its partition; from the first one if core is damaged.
+
+    What was noticed while reading the newest landing is appended to ``noticed``.
+    """
+    lake = source.lake
+    with lake.writing():
+        current = lake.core_partition(stream.name, source.name, day)
+        landings = lake.landings(source.name, stream.name, day)
+        if current is not None:
+            seen = [landing for landing in landings if landing.generation <= current.last_generation]
+            if len(seen) != current.applied:
+                current = None
+        todo = landings if current is None else landings[current.applied :]
+        if current is not None and not todo:
+            return current
+        rows = _standing(lake, stream, current)
+        last_file = current.last_file if current else ""
+        last_read_at = datetime.fromisoformat(current.last_read_at) if current else None
+        latest: Normalised | None = None
+        for landing in todo:
+            if landing.file != last_file:
+                latest = _fold_one(source, stream, day, landing, rows, last_read_at)
+            last_file, last_read_at = landing.file, landing.started_at
+        if latest is not None and noticed is not None:
+            noticed.append(latest)
+        return lake.commit_core(
+            stream.name, source.name, source.vendor, day, rows, applied=len(landings), last=landings[-1]
+        )
+
+
+def _fold_one(
+    source: Source,
+    stream: Stream,
+    day: date | None,
+    landing: Landing,
+    rows: dict[Table, pa.Table],
+    last_read_at: datetime | None,
+) -> Normalised:
+    """Fold one landing into ``rows`` (changed in place)."""
+    first = last_read_at is None
+    settled = not first and (day is None or last_read_at >= bounds(day, source.zone)[1])
+    reading = Reading(
+        stream.name,
+        source.vendor,
+        source.name,
+        day or landing.started_at.astimezone(source.zone).date(),
+        landing.started_at,
+        settled,
+    )
+    with closing(session(source.lake.data_dir)) as con:
+        for table_ in (*stream.tables, CONTROL_TOTAL):
+            con.register(f"standing_{table_.name}", rows[table_])
+        normalised = stream.normalise(con, landing, day)
+        for table_ in stream.tables:
+            rows[table_], restated = fold(con, table_, None if first else rows[table_], normalised.tables[table_], reading)
+            if restated is not None and restated.num_rows:
+                rows[RESTATEMENT] = pa.concat_tables([rows[RESTATEMENT], restated]).combine_chunks()
+    rows[CONTROL_TOTAL] = pa.Table.from_pylist(normalised.controls, schema=CONTROL_TOTAL.arrow())
+    rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
+    return normalised
+
+
+def session(data_dir: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory for typing answers: UTC, nothing loaded or fetched by itself, spilling to the data directory."""
+    con = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "memory_limit": "1GB",
+            "temp_directory": str(data_dir / "state" / "spill"),
+        }
+    )
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+def _standing(lake: Lake, stream: Stream, current: CorePartition | None) -> dict[Table, pa.Table]:
+    tables = (*stream.tables, CONTROL_TOTAL, QUARANTINE, RESTATEMENT)
+    files = lake.core_files(current) if current else {}
+    return {
+        table_: read_core(table_, files[table_.full_name])
+        if table_.full_name in files
+        else table_.arrow().empty_table()
+        for table_ in tables
+    }
+
+
+def _land(
+    source: Source,
+    stream: Stream,
+    window: Window,
+    fetch: Fetch,
+    depends_on: dict[str, str],
+    number: int,
+    total: int,
+) -> Landing:
+    client = source.client()
+    before = client.requests_made
+    told = time.monotonic()
+    with source.lake.landing(
+        source.name, source.vendor, stream.name, window.first, window.last, depends_on
+    ) as writer:
+        for page in fetch(writer):
+            writer.add(
+                kind=page.kind,
+                account_id=page.account_id,
+                request=page.request,
+                body=page.body,
+                fetched_at=page.fetched_at,
+                rows=page.rows,
+            )
+            if time.monotonic() - told > 0.2:
+                told = time.monotonic()
+                source.watch(Progress(source.name, stream.name, str(window), number, total, writer.rows))
+        return writer.commit(requests=client.requests_made - before)
+
+
+def _unexpected(source: Source, stream: Stream, window: Window, error: Exception) -> TollbookError:
+    """An error nobody foresaw, without its text: that may quote the vendor's data, so only where it happened is told."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames) if "/site-packages/" not in f.filename), "?")
+    return ContractError(
+        f"the answers could not be understood ({type(error).__name__} at {place})",
+        connection=source.name,
+        endpoint=stream.name,
+        window=str(window),
+        hint="they are landed; report this, and after an upgrade run: tollbook rebuild",
+    )
+
+
+def _load_row(source: Source, stream: Stream, window: Window, started_at: datetime) -> dict[str, Any]:
+    return {
+        "load_id": source.load_id,
+        "started_at": started_at,
+        "finished_at": started_at,
+        "vendor": source.vendor,
+        "connection": source.name,
+        "stream": stream.name,
+        "window_from": window.first,
+        "window_to": window.last,
+        "status": "failed",
+        "rows": 0,
+        "pages": 0,
+        "requests": 0,
+        "bytes": 0,
+        "out_of_window": 0,
+        "quarantined": 0,
+        "error_type": None,
+        "error": None,
+        "warnings": None,
+    }

@@ -1,0 +1,191 @@
+"""The warehouse as assets: calls put together from legs, the marts, the proof, and the database that people query.
+
+What lives here: which of these assets there are, and the step that takes what the lake has changed into the private
+database and publishes it. What does not: the SQL (``warehouse/marts/*.sql``) and the database (``warehouse.database``).
+
+All of it happens in one transaction of one database, so it is one step: either the whole night is published or none.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    AssetSpec,
+    MaterializeResult,
+    MetadataValue,
+    multi_asset,
+)
+
+from assets.materialize import RESOURCE, column_schema, house
+from warehouse.database import Database, Partition, UpdateResult
+from warehouse.lake import CorePartition, Lake
+from warehouse.reading import costs, missing_days, open_public, row_counts
+from warehouse.schema import CALL, CALL_LEG, MARTS, TIE_OUT, Table, table
+
+POOL = "warehouse"
+GROUP = "warehouse"
+PUBLISHED = AssetKey(["published", "tollbook_duckdb"])
+
+# What each derived table is summed from; vendors' assets are named by connection, so they are found by table.
+_FROM: dict[str, tuple[str, ...]] = {
+    "core.call": ("core.cdr",),
+    "core.call_leg": ("core.cdr",),
+    "mart.usage_daily": ("core.call",),
+    "mart.usage_hourly": ("core.call",),
+    "mart.cost_daily": ("core.cdr", "core.call", "core.sms", "core.bundle", "core.invoice", "core.invoice_line"),
+    "mart.cost_monthly": ("mart.cost_daily",),
+    "mart.invoice_aging": ("core.invoice",),
+    "mart.extension_reconciliation": ("core.call", "core.extension_total"),
+    "audit.tie_out": tuple(mart.full_name for mart in MARTS if mart.name not in ("invoice_aging",)),
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication did: where the public database is, and what was taken in."""
+
+    path: Path
+    result: UpdateResult
+
+
+def update_and_publish(lake: Lake, database: Database) -> Published:
+    """Take what the lake has changed since last time into the private database, prove it, and publish it.
+
+    Costs what has changed, not what there is. Raises IntegrityError, and publishes nothing, when a mart does not tie
+    out to its fact or a file is not what was written.
+    """
+    with lake.writing():
+        changed = lake.pending()
+        if database.private.exists():
+            found = (lake.core_partition(stream, connection, day) for stream, connection, day in changed)
+            partitions = [partition for partition in found if partition is not None]
+            loads = lake.loads(after=database.last_load())
+            result = database.update([_partition(lake, p) for p in partitions], loads)
+        else:
+            partitions = lake.core_partitions()
+            result = database.update([_partition(lake, p) for p in partitions], lake.loads(), full=True)
+        path = database.publish()
+        lake.clear_pending(changed)
+        return Published(path, result)
+
+
+def rebuild_database(lake: Lake, database: Database) -> Published:
+    """Make the private database again from all of core, and publish it."""
+    with lake.writing():
+        partitions = lake.core_partitions()
+        result = database.update([_partition(lake, p) for p in partitions], lake.loads(), full=True)
+        path = database.publish()
+        lake.clear_pending(lake.pending())
+        return Published(path, result)
+
+
+def _partition(lake: Lake, partition: CorePartition) -> Partition:
+    return Partition(
+        partition.stream,
+        partition.connection,
+        partition.vendor,
+        partition.day,
+        lake.core_files(partition),
+        partition.tables,
+        partition.digest,
+    )
+
+
+def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinition]:
+    """The one step from core to the published database. ``core``: pairs of full table name and asset key."""
+    derived: tuple[Table, ...] = (CALL, CALL_LEG, *MARTS, TIE_OUT)
+
+    @multi_asset(
+        name="warehouse",
+        specs=[
+            *(_spec(table_, core) for table_ in derived),
+            AssetSpec(
+                PUBLISHED,
+                deps=[_key(table_) for table_ in derived],
+                description="The DuckDB file that people query, replaced in one stroke: readers go on with what they "
+                "opened, and never see half a night.",
+                group_name=GROUP,
+                kinds={"duckdb"},
+            ),
+        ],
+        check_specs=[
+            AssetCheckSpec(
+                "ties_out",
+                asset=_key(TIE_OUT),
+                description="Every mart against the fact it was summed from, by day and currency: the difference is 0.",
+            ),
+            AssetCheckSpec(
+                "no_day_missing",
+                asset=PUBLISHED,
+                description="Every connection has every business day from its first one to the newest one loaded.",
+            ),
+        ],
+        required_resource_keys={RESOURCE},
+        pool=POOL,
+    )
+    def warehouse(context: AssetExecutionContext) -> Iterator[Any]:
+        place = house(context)
+        published = update_and_publish(place.lake, place.database)
+        result = published.result
+        days = sorted(result.touched)
+        with open_public(published.path) as con:
+            counts = row_counts(con)
+            spent = {f"{connection} {currency}": str(cost) for connection, currency, cost in costs(con, days)}
+            ties = con.execute("SELECT count(*) FROM audit.tie_out").fetchall()[0][0]
+            missing = [f"{connection} {stream} {day}" for connection, stream, day in missing_days(con)]
+        span = {"first_day": str(days[0]) if days else "", "last_day": str(days[-1]) if days else ""}
+        for table_ in derived:
+            metadata: dict[str, Any] = {"dagster/row_count": counts[table_.full_name], **span}
+            if table_.full_name == "mart.cost_daily":
+                metadata["cost_of_these_days"] = MetadataValue.json(spent)
+            yield MaterializeResult(asset_key=_key(table_), metadata=metadata)
+        yield MaterializeResult(
+            asset_key=PUBLISHED,
+            metadata={
+                "path": MetadataValue.path(str(published.path)),
+                "bytes": published.path.stat().st_size,
+                "inputs": MetadataValue.json({f"{p.stream} {p.connection} {p.day or 'all'}": p.digest for p in result.applied}),
+                "changed": result.changed,
+            },
+        )
+        yield AssetCheckResult(
+            check_name="ties_out", asset_key=_key(TIE_OUT), passed=True, metadata={"tie_outs": ties}
+        )
+        yield AssetCheckResult(
+            check_name="no_day_missing",
+            asset_key=PUBLISHED,
+            passed=not missing,
+            severity=AssetCheckSeverity.WARN,
+            metadata={"missing": len(missing), "first_missing": MetadataValue.json(missing[:20])},
+        )
+
+    return [warehouse]
+
+
+def _spec(table_: Table, core: Sequence[tuple[str, AssetKey]]) -> AssetSpec:
+    """A derived table, and what it is made of."""
+    deps = []
+    for name in _FROM[table_.full_name]:
+        made_elsewhere = [key for full_name, key in core if full_name == name]
+        deps += made_elsewhere or ([_key(table(name))] if name in _FROM else [])
+    return AssetSpec(
+        _key(table_),
+        deps=deps,
+        description=f"`{table_.full_name}`. {table_.grain}.",
+        group_name=GROUP,
+        kinds={"duckdb", "sql"},
+        metadata={"dagster/column_schema": column_schema(table_)},
+        tags={"tollbook/layer": table_.schema},
+    )
+
+
+def _key(table_: Table) -> AssetKey:
+    return AssetKey([table_.schema, table_.name])

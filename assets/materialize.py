@@ -1,0 +1,239 @@
+"""What the vendors' assets share in Dagster: how a stream is described, materialised and checked.
+
+What lives here: asset specs made from the tables' declarations, and the turning of a load's outcome into
+materialisations, checks and failures. What does not: which streams there are (the vendor modules), loading itself
+(``loading``, which knows nothing of Dagster).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetMaterialization,
+    AssetSpec,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    TableColumn,
+    TableSchema,
+)
+
+from assets.loading import Fetch, Outcome, Source, Stream, Window, load
+from warehouse.lake import CorePartition, Landing, read_core
+from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
+
+RESOURCE = "tollbook"
+
+
+class House(Protocol):
+    """The resource that assets ask for: everything that the settings say, ready to use."""
+
+    def source(self, name: str, context: AssetExecutionContext) -> Source:
+        """The connection of this name, for this run."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What the asset graph must know of a connection before anything runs."""
+
+    name: str
+    vendor: str
+
+    @property
+    def key(self) -> str:
+        """Its name where Dagster allows only letters, digits and underscores."""
+        return re.sub(r"[^A-Za-z0-9_]", "_", self.name)
+
+    @property
+    def pool(self) -> str:
+        """The concurrency pool of its API: one load at a time asks it."""
+        return f"api_{self.key}"
+
+    def asset(self, name: str) -> AssetKey:
+        return AssetKey([self.key, name])
+
+
+def house(context: AssetExecutionContext) -> Any:
+    """The ``tollbook`` resource of a run (a :class:`House`)."""
+    return getattr(context.resources, RESOURCE)
+
+
+def raw_spec(
+    connection: Connection,
+    stream: str,
+    description: str,
+    *,
+    deps: Sequence[AssetKey] = (),
+    partitions: PartitionsDefinition[str] | None = None,
+) -> AssetSpec:
+    """The landed answers of a stream."""
+    return AssetSpec(
+        connection.asset(f"raw_{stream}"),
+        deps=list(deps),
+        description=description,
+        group_name=connection.key,
+        kinds={"python", "parquet"},
+        partitions_def=partitions,
+        tags={"tollbook/layer": "raw", "tollbook/vendor": connection.vendor},
+    )
+
+
+def core_specs(
+    connection: Connection,
+    stream: str,
+    tables: Iterable[Table],
+    *,
+    deps: Sequence[AssetKey] = (),
+    partitions: PartitionsDefinition[str] | None = None,
+) -> list[AssetSpec]:
+    """The typed tables made of a stream; each says its grain and its columns."""
+    return [
+        AssetSpec(
+            connection.asset(table_.name),
+            deps=[connection.asset(f"raw_{stream}"), *deps],
+            description=f"`{table_.full_name}` of connection `{connection.name}`. {table_.grain}.",
+            group_name=connection.key,
+            kinds={"duckdb", "parquet"},
+            partitions_def=partitions,
+            tags={"tollbook/layer": "core", "tollbook/vendor": connection.vendor},
+            metadata={"dagster/column_schema": column_schema(table_)},
+        )
+        for table_ in tables
+    ]
+
+
+def check_specs(connection: Connection, stream: str) -> list[AssetCheckSpec]:
+    """What is checked of every stream."""
+    raw = connection.asset(f"raw_{stream}")
+    return [
+        AssetCheckSpec(
+            f"{stream}_control_totals",
+            asset=raw,
+            description="Our figures against the vendor's own control totals; a variance is shown, not hidden.",
+        ),
+        AssetCheckSpec(
+            f"{stream}_understood",
+            asset=raw,
+            description="Records that could not be understood are set aside in audit.quarantine, and stay in raw.",
+        ),
+    ]
+
+
+def column_schema(table_: Table) -> TableSchema:
+    """A table's columns as Dagster shows them."""
+    return TableSchema([TableColumn(c.name, c.type, c.comment) for c in table_.columns])
+
+
+def asked_days(context: AssetExecutionContext) -> list[Window]:
+    """The business days of this run, one window each, oldest first."""
+    days = sorted(date.fromisoformat(key) for key in context.partition_keys)
+    return [Window(day, day) for day in days]
+
+
+def asked_stretch(context: AssetExecutionContext) -> list[Window]:
+    """The business days of this run as one window."""
+    days = sorted(date.fromisoformat(key) for key in context.partition_keys)
+    return [Window(days[0], days[-1])]
+
+
+def materialize_stream(
+    context: AssetExecutionContext,
+    source: Source,
+    stream: Stream,
+    windows: Sequence[Window],
+    fetch: Callable[[Window], Fetch],
+    *,
+    depends_on: Mapping[str, Landing] | None = None,
+) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
+    """Load a stream and report it: materialisations with figures, checks, and a failure after all that could be loaded.
+
+    When a day failed, the days that did not are reported one by one, and the step fails with what went wrong.
+    """
+    connection = Connection(source.name, source.vendor)
+    # The generation that holds the lists' content, so that reading the same lists again changes nothing.
+    lists = {name: landing.content_generation for name, landing in (depends_on or {}).items()}
+    outcome = load(source, stream, windows, fetch, depends_on=lists)
+    for warning in sorted(set(outcome.warnings)):
+        context.log.warning(f"{source.name} {stream.name}: {warning}")
+    raw = connection.asset(f"raw_{stream.name}")
+    if outcome.failures:
+        partitioned = windows[0].first is not None
+        for partition in outcome.partitions if partitioned else ():
+            for key in (raw, *(connection.asset(table_.name) for table_ in stream.tables)):
+                context.log_event(AssetMaterialization(key, partition=str(partition.day)))
+        first = outcome.failures[0]
+        raise Failure(
+            f"{type(first).__name__}: {first}",
+            metadata={"failures": len(outcome.failures), "loaded": len(outcome.landings)},
+            allow_retries=False,
+        )
+    yield MaterializeResult(asset_key=raw, metadata=_raw_metadata(outcome, lists))
+    for table_ in stream.tables:
+        yield MaterializeResult(asset_key=connection.asset(table_.name), metadata=_core_metadata(outcome, table_))
+    yield from _checks(source, stream, raw, outcome)
+
+
+def _raw_metadata(outcome: Outcome, lists: Mapping[str, str]) -> dict[str, Any]:
+    landings = outcome.landings
+    return {
+        "dagster/row_count": sum(landing.rows for landing in landings),
+        "answers": sum(landing.pages for landing in landings),
+        "requests": sum(landing.requests for landing in landings),
+        "bytes": sum(landing.bytes for landing in landings),
+        "unchanged_windows": sum(landing.unchanged for landing in landings),
+        "first_day": str(landings[0].window_from or ""),
+        "last_day": str(landings[-1].window_to or ""),
+        "sha256": MetadataValue.json({str(landing.window_from or "all"): landing.sha256 for landing in landings}),
+        "read_with": MetadataValue.json(dict(lists)),
+    }
+
+
+def _core_metadata(outcome: Outcome, table_: Table) -> dict[str, Any]:
+    name = table_.full_name
+    partitions = outcome.partitions
+    return {
+        "dagster/row_count": sum(partition.rows.get(name, 0) for partition in partitions),
+        "restatements": sum(partition.rows.get(RESTATEMENT.full_name, 0) for partition in partitions),
+        "sha256": MetadataValue.json({str(p.day or "all"): p.sha256[name] for p in partitions if name in p.sha256}),
+    }
+
+
+def _checks(source: Source, stream: Stream, raw: AssetKey, outcome: Outcome) -> Iterator[AssetCheckResult]:
+    counts = {"matched": 0, "variance": 0, "unavailable": 0}
+    variances: list[dict[str, str]] = []
+    for partition in outcome.partitions:
+        for row in _controls(source, partition):
+            counts[row["status"]] += 1
+            if row["status"] == "variance" and len(variances) < 20:
+                variances.append({name: str(row[name]) for name in ("window_date", "account_id", "check_name", "difference")})
+    yield AssetCheckResult(
+        check_name=f"{stream.name}_control_totals",
+        asset_key=raw,
+        passed=counts["variance"] == 0,
+        severity=AssetCheckSeverity.WARN,
+        metadata={**counts, "variances": MetadataValue.json(variances)},
+    )
+    quarantined = sum(partition.rows.get(QUARANTINE.full_name, 0) for partition in outcome.partitions)
+    yield AssetCheckResult(
+        check_name=f"{stream.name}_understood",
+        asset_key=raw,
+        passed=quarantined == 0,
+        severity=AssetCheckSeverity.WARN,
+        metadata={"quarantined": quarantined},
+    )
+
+
+def _controls(source: Source, partition: CorePartition) -> list[dict[str, Any]]:
+    files = source.lake.core_files(partition)
+    if CONTROL_TOTAL.full_name not in files:
+        return []
+    return read_core(CONTROL_TOTAL, files[CONTROL_TOTAL.full_name]).to_pylist()

@@ -1,0 +1,722 @@
+"""Bicom PBXware: what its answers mean, and the assets that load them. Reads top to bottom: raw, normalise, core.
+
+What lives here: the directory of a PBX (tenants, their extensions, numbers, departments, rates), the reading of call
+records with direction and outcome, the PBX's own sum of cost as a control total. What does not: what is asked
+(``sources.pbxware``), the steps every vendor shares (``loading``), calls put together from legs (``warehouse``).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
+
+from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds
+from assets.materialize import (
+    RESOURCE,
+    Connection,
+    asked_days,
+    check_specs,
+    core_specs,
+    house,
+    materialize_stream,
+    raw_spec,
+)
+from assets.phone import UNREADABLE, Number, is_emergency, is_withheld, read_number, region_of_calling_code
+from assets.sources import strict_json
+from assets.sources.page import Page
+from assets.sources.pbxware import PBXware
+from tollbook_errors import ContractError
+from warehouse.lake import Landing, RawWriter
+from warehouse.money import currency_code, money
+from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, SERVICE_PLAN_RATE
+
+SINGLE = "1"  # account_id of a PBX that is not in tenant mode
+READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before the variance is reported
+
+# --- raw -------------------------------------------------------------------------------------------------------------
+
+
+def fetch_lists(source: Source) -> Fetch:
+    """Every list of the PBX."""
+
+    def pages(writer: RawWriter) -> Iterable[Page]:
+        return PBXware(source.client(), source.tenants).lists()
+
+    return pages
+
+
+def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
+    """A day's call records of every tenant, each followed by the PBX's own sum of their cost.
+
+    A day that does not add up is read once more before it is believed.
+    """
+    day = window.first
+    assert day is not None
+    start, end = bounds(day, source.zone)
+
+    def pages(writer: RawWriter) -> Iterator[Page]:
+        pbx = PBXware(source.client(), source.tenants)
+        servers = pbx.servers(_tenant_list(source, lists))
+        for reading in range(READINGS):
+            variance = False
+            for server in servers:
+                ours = Decimal(0)
+                for page in pbx.cdrs(server, start, end, window=str(day)):
+                    ours += _cost_of(page.data)
+                    yield page
+                control = pbx.billamount(server, start, end, window=str(day))
+                yield control
+                theirs = money(control.data["billamount"])
+                variance |= theirs is not None and theirs != ours
+            if not variance or reading == READINGS - 1:
+                return
+            writer.restart()
+
+    return pages
+
+
+def _cost_of(data: dict[str, Any]) -> Decimal:
+    """The sum of cost of one answer, as far as it can be read."""
+    names = [_column(name) for name in data.get("header") or []]
+    if "cost" not in names:
+        return Decimal(0)
+    column = names.index("cost")
+    costs = (money(row[column]) for row in data["csv"] if isinstance(row, list) and len(row) == len(names))
+    return sum((cost for cost in costs if cost is not None), Decimal(0))
+
+
+# --- normalise: the directory ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Tenant:
+    """One account of the PBX, with what tells its own numbers from others'."""
+
+    account_id: str
+    name: str | None
+    code: str
+    region: str
+    currency: str | None
+    digits: int | None
+    extensions: dict[str, str] = field(default_factory=dict)  # number -> name
+    dids: dict[str, str | None] = field(default_factory=dict)  # our outside number in E.164 -> extension
+
+
+@dataclass
+class Directory:
+    """What the lists of one landing say."""
+
+    tenants: dict[str, Tenant]
+    extensions: list[dict[str, Any]]
+    departments: list[dict[str, Any]]
+    rates: list[dict[str, Any]]
+    warnings: list[str]
+
+
+def read_directory(source: Source, landing: Landing) -> Directory:
+    """Read the lists of a landing."""
+    answers = source.lake.answers(landing)
+    said: dict[tuple[str, str | None], tuple[Any, dict[str, Any]]] = {}
+    plans: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+    for answer in answers:
+        data = strict_json.loads(answer["body"])
+        where = {"raw_file": landing.file, "fetched_at": answer["fetched_at"], "first_row": answer["first_row"]}
+        if answer["kind"] == "splan.rates":
+            plans.append((strict_json.loads(answer["request"])["id"], data if isinstance(data, dict) else {}, where))
+        else:
+            said[(answer["kind"], answer["account_id"])] = (data if isinstance(data, dict) else {}, where)
+    listed, where = said[("tenant.list", None)]
+    found = Directory({}, [], [], [], [])
+    servers = {account for kind, account in said if kind == "ext.list"}
+    for server in sorted(servers, key=str):
+        account = server or SINGLE
+        about = listed.get(account, {}) if isinstance(listed.get(account), dict) else {}
+        configuration = said.get(("tenant.configuration", server), ({}, where))[0]
+        found.tenants[account] = _tenant(source, account, about, configuration, found.warnings)
+        _departments(source, account, said.get(("department.list", server)), found)
+        _extensions(source, account, said.get(("ext.list", server)), found)
+        _dids(source, account, said.get(("did.list", server)), found)
+    _trunks(source, said.get(("trunk.list", None)), found)
+    names = {key: plan.get("name") for key, plan in said.get(("splan.list", None), ({}, where))[0].items()}
+    currency = next((tenant.currency for tenant in found.tenants.values() if tenant.currency), None)
+    for plan, rates, place in plans:
+        _rates(source, plan, names.get(plan), rates, place, currency, found)
+    return found
+
+
+def _tenant(
+    source: Source, account: str, about: dict[str, Any], configuration: dict[str, Any], warnings: list[str]
+) -> Tenant:
+    said = currency_code(_nested(configuration, "currency"))
+    if said and source.currency and said != source.currency:
+        warnings.append(f"account {account}: the PBX says {said}, tollbook.toml says {source.currency}; {said} is used")
+    if not said and not source.currency:
+        warnings.append(f"account {account}: no currency is known; set currency for this connection")
+    digits = str(about.get("ext_length") or "")
+    return Tenant(
+        account,
+        about.get("name"),
+        str(about.get("tenantcode") or ""),
+        region_of_calling_code(about.get("country_code")) or source.region,
+        said or source.currency,
+        int(digits) if digits.isdigit() and int(digits) < 10 else None,
+    )
+
+
+def _nested(configuration: dict[str, Any], name: str) -> Any:
+    """A field of ``tenant.configuration``, which some releases wrap in the tenant's id."""
+    if name in configuration:
+        return configuration[name]
+    inner = [value for value in configuration.values() if isinstance(value, dict) and name in value]
+    return inner[0][name] if inner else None
+
+
+Listed = tuple[dict[str, Any], dict[str, Any]] | None
+
+
+def _entries(listed: Listed) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Each entry of a keyed list with its key and where it stands."""
+    if listed is None:
+        return
+    data, where = listed
+    for number, (key, entry) in enumerate(data.items()):
+        if isinstance(entry, dict):
+            place = {"raw_file": where["raw_file"], "raw_row": where["first_row"] + number}
+            yield str(key), entry, {**place, "fetched_at": where["fetched_at"]}
+
+
+def _departments(source: Source, account: str, listed: Listed, found: Directory) -> None:
+    for key, entry, place in _entries(listed):
+        found.departments.append(
+            {**_whose(source, account), "department_id": key, "name": entry.get("name"), **place}
+        )
+
+
+def _extensions(source: Source, account: str, listed: Listed, found: Directory) -> None:
+    names = {d["department_id"]: d["name"] for d in found.departments if d["account_id"] == account}
+    for key, entry, place in _entries(listed):
+        number = str(entry.get("ext") or "")
+        if not number:
+            continue
+        found.tenants[account].extensions[number] = str(entry.get("name") or "")
+        department = next((part.strip() for part in str(entry.get("department") or "").split(",") if part.strip()), None)
+        found.extensions.append(
+            {
+                **_whose(source, account),
+                "extension_id": key,
+                "extension": number,
+                "name": entry.get("name"),
+                "type": "phone",
+                "status": entry.get("status"),
+                "department_id": department,
+                "department": names.get(department or ""),
+                **place,
+            }
+        )
+
+
+def _dids(source: Source, account: str, listed: Listed, found: Directory) -> None:
+    tenant = found.tenants[account]
+    for key, entry, place in _entries(listed):
+        number = str(entry.get("e164") or entry.get("number") or "")
+        target = str(entry.get("ext") or "")
+        target = target if target and "," not in target and entry.get("type") == "Extension" else ""
+        read = read_number(number, tenant.region)
+        for written in {number, str(entry.get("number") or ""), read.e164 or ""} - {""}:
+            tenant.dids[written] = target or None
+        found.extensions.append(
+            {
+                **_whose(source, account),
+                "extension_id": key,
+                "extension": number,
+                "name": entry.get("name"),
+                "type": "did",
+                "status": entry.get("status"),
+                **place,
+            }
+        )
+
+
+def _trunks(source: Source, listed: Listed, found: Directory) -> None:
+    """Trunks belong to the whole system, so they have no account."""
+    for key, entry, place in _entries(listed):
+        found.extensions.append(
+            {
+                **_whose(source, None),
+                "extension_id": key,
+                "extension": None,
+                "name": entry.get("name"),
+                "type": "trunk",
+                "status": entry.get("status"),
+                **place,
+            }
+        )
+
+
+def _rates(
+    source: Source,
+    plan: str,
+    plan_name: Any,
+    rates: dict[str, Any],
+    where: dict[str, Any],
+    currency: str | None,
+    found: Directory,
+) -> None:
+    """A plan's rates; with time bands (tbd) an entry holds one rate a band."""
+    row = where["first_row"]
+    for key, entry in rates.items():
+        if not isinstance(entry, dict):
+            continue
+        bands = entry if entry and all(isinstance(value, dict) for value in entry.values()) else {"": entry}
+        for band, rate in bands.items():
+            found.rates.append(
+                {
+                    "vendor": source.vendor,
+                    "connection": source.name,
+                    "rate_id": f"{key}:{band}" if band else key,
+                    "plan_id": plan,
+                    "plan_name": plan_name,
+                    "inbound_price": money(rate.get("inbound")),
+                    "outbound_price": money(rate.get("outbound")),
+                    "min_charge": money(rate.get("min_charge")),
+                    "connection_charge": money(rate.get("connection_charge")),
+                    "rating": rate.get("call_rating") or rate.get("billing"),
+                    "currency": currency,
+                    "raw_file": where["raw_file"],
+                    "raw_row": row,
+                    "fetched_at": where["fetched_at"],
+                }
+            )
+        row += 1
+
+
+def _whose(source: Source, account: str | None) -> dict[str, Any]:
+    return {"vendor": source.vendor, "connection": source.name, "account_id": account}
+
+
+def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing) -> Normalised:
+    """The tables of the directory."""
+    found = read_directory(source, landing)
+    accounts = [
+        {
+            **_whose(source, tenant.account_id),
+            "name": tenant.name,
+            "code": tenant.code or None,
+            "country": tenant.region,
+            "currency": tenant.currency,
+            "raw_file": landing.file,
+            "raw_row": 1,
+            "fetched_at": landing.started_at,
+        }
+        for tenant in found.tenants.values()
+    ]
+    rows = {
+        ACCOUNT_TABLE: accounts,
+        EXTENSION_TABLE: found.extensions,
+        DEPARTMENT: found.departments,
+        SERVICE_PLAN_RATE: found.rates,
+    }
+    for table_, entries in rows.items():
+        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(entries, schema=table_.arrow()))
+    return Normalised({table_: f"fresh_{table_.name}" for table_ in rows}, warnings=found.warnings)
+
+
+# --- normalise: call records -----------------------------------------------------------------------------------------
+
+_COLUMNS = {
+    "from": "from_text",
+    "to": "to_text",
+    "date/time": "started",
+    "total duration": "duration",
+    "duration": "duration",
+    "rating duration": "rated",
+    "billing duration": "rated",
+    "rating cost": "cost",
+    "billing cost": "cost",
+    "status": "status",
+    "unique id": "unique_id",
+    "id": "unique_id",
+    "recording path": "recording_path",
+    "recording available": "recording",
+    "location type": "location",
+    "mos": "mos",
+    "tenant": "tenant",
+}
+_REQUIRED = ("from_text", "to_text", "started", "duration", "status", "unique_id")
+_CELLS = tuple(dict.fromkeys(_COLUMNS.values()))
+_COLUMN_MAP = "MAP " + str(_COLUMNS)
+
+_OUTCOMES = """
+    CASE regexp_replace(upper(coalesce(status, '')), '[^A-Z]', '', 'g')
+        WHEN 'ANSWERED' THEN 'answered' WHEN 'ANSWER' THEN 'answered'
+        WHEN 'UNANSWERED' THEN 'no_answer' WHEN 'NOTANSWERED' THEN 'no_answer' WHEN 'NOANSWER' THEN 'no_answer'
+        WHEN 'BUSY' THEN 'busy' WHEN 'FAILED' THEN 'failed'
+        WHEN 'CANCELLED' THEN 'cancelled' WHEN 'CANCELED' THEN 'cancelled' WHEN 'CANCEL' THEN 'cancelled'
+        WHEN 'VOICEMAIL' THEN 'voicemail' ELSE 'unknown' END"""
+
+# Cells by name, whatever order each answer has them in; what cannot be understood is named in ``problem``.
+_TYPED = f"""
+CREATE OR REPLACE TEMP TABLE typed AS
+WITH page AS (
+    SELECT page, coalesce(account_id, '{SINGLE}') AS account_id, first_row, fetched_at,
+        epoch(strptime(request->>'start' || ' ' || (request->>'starttime'), '%b-%d-%Y %H:%M:%S'))::BIGINT AS first_second,
+        epoch(strptime(request->>'end' || ' ' || (request->>'endtime'), '%b-%d-%Y %H:%M:%S'))::BIGINT AS last_second,
+        from_json(body, '{{"header":["VARCHAR"],"csv":["JSON"]}}') AS answer
+    FROM read_parquet($raw) WHERE kind = 'cdr.download' AND rows > 0
+), named AS (
+    SELECT page, account_id, first_row, fetched_at, first_second, last_second, answer.csv AS csv,
+        len(answer.header) AS width,
+        list_transform(answer.header, lambda name: {_COLUMN_MAP}[lower(trim(name))]) AS names
+    FROM page
+), cell AS (
+    SELECT named.* EXCLUDE (csv), first_row + position - 1 AS raw_row, from_json(record, '["VARCHAR"]') AS cells
+    FROM named, unnest(csv) WITH ORDINALITY AS entry(record, position)
+), split AS (
+    SELECT page, account_id, fetched_at, first_second, last_second, raw_row, width, len(cells) AS found,
+        {", ".join(f"cells[list_position(names, '{name}')] AS {name}" for name in _CELLS)}
+    FROM cell
+)
+SELECT *, CASE
+    WHEN found IS NULL THEN 'the row is not a list of cells'
+    WHEN found <> width THEN 'the row has ' || found || ' cells, the header ' || width
+    WHEN NOT coalesce(regexp_full_match(started, '[0-9]{{1,10}}'), false) THEN 'Date/Time is not a time'
+    WHEN coalesce(unique_id, '') = '' THEN 'there is no Unique ID'
+    WHEN NOT regexp_full_match(coalesce(duration, ''), '[0-9]{{0,8}}') THEN 'the duration is not a number of seconds'
+    WHEN NOT regexp_full_match(coalesce(rated, ''), '[0-9]{{0,8}}') THEN 'the rated duration is not a number of seconds'
+    WHEN NOT regexp_full_match(coalesce(cost, ''), '(-?[0-9]{{1,11}}([.][0-9]+)?)?') THEN 'the cost is not an amount'
+    END AS problem,
+    problem IS NULL AND NOT started::BIGINT BETWEEN first_second AND last_second AS outside
+FROM split
+"""
+
+_CDRS = f"""
+CREATE OR REPLACE TEMP TABLE fresh_cdr AS
+WITH leg AS (
+    SELECT *, started::BIGINT AS second, nullif(cost, '')::DECIMAL(38, 20) AS amount,
+        md5(concat_ws(chr(31), $connection, account_id, coalesce(from_text, ''), coalesce(to_text, ''), started,
+            coalesce(duration, ''), coalesce(status, ''), unique_id)) AS identity,
+        concat_ws(chr(31), coalesce(cost, ''), coalesce(rated, ''), coalesce(recording_path, ''),
+            coalesce(recording, ''), coalesce(location, ''), coalesce(mos, '')) AS rest
+    FROM typed WHERE problem IS NULL AND NOT outside
+), numbered AS (
+    SELECT *, row_number() OVER (PARTITION BY identity ORDER BY amount NULLS FIRST, rest, raw_row) AS rank,
+        row_number() OVER (PARTITION BY identity, rest ORDER BY raw_row) AS occurrence
+    FROM leg
+), placed AS (
+    SELECT n.*, f.name AS from_name, f.number AS from_number, f.e164 AS from_e164,
+        t.name AS to_name, t.number AS to_number, t.e164 AS to_e164,
+        CASE
+            WHEN f.kind = 'own' AND t.kind IN ('own', 'feature') THEN 'internal'
+            WHEN f.kind IN ('own', 'did') AND t.kind = 'outside' THEN 'outbound'
+            WHEN f.kind = 'own' AND t.kind = 'did' THEN 'internal'
+            WHEN f.kind IN ('outside', 'withheld', 'did') AND t.kind IN ('own', 'did', 'feature') THEN 'inbound'
+            WHEN f.kind = 'outside' AND t.kind = 'withheld' THEN 'inbound'
+            ELSE 'unknown' END AS direction,
+        f.extension AS from_extension, t.extension AS to_extension,
+        f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type
+    FROM numbered n
+    LEFT JOIN party f ON f.account_id = n.account_id AND f.text = coalesce(n.from_text, '')
+    LEFT JOIN party t ON t.account_id = n.account_id AND t.text = coalesce(n.to_text, '')
+)
+SELECT
+    CASE WHEN rank = 1 THEN identity ELSE md5(identity || '#' || rank) END AS cdr_id,
+    'pbxware' AS vendor, $connection AS connection, p.account_id, unique_id AS native_id, unique_id AS linked_id,
+    occurrence::INTEGER AS occurrence, to_timestamp(second) AS started_at, $day::DATE AS call_date, direction,
+    {_OUTCOMES} AS outcome,
+    from_text, from_name, from_number, from_e164, to_text, to_name, to_number, to_e164,
+    CASE direction WHEN 'inbound' THEN to_extension ELSE coalesce(from_extension, to_extension) END AS extension,
+    CASE direction WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
+    CASE direction WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
+    CASE direction WHEN 'outbound' THEN to_type WHEN 'inbound' THEN from_type END AS remote_type,
+    nullif(duration, '')::BIGINT AS duration_seconds, nullif(rated, '')::BIGINT AS rated_seconds,
+    amount::DECIMAL(18, 6) AS cost, coalesce(tenant.currency, 'XXX') AS currency, false AS is_provisional,
+    CASE WHEN try_cast(mos AS DECIMAL(6, 3)) > 0 THEN try_cast(mos AS DECIMAL(6, 3)) END AS mos,
+    CASE WHEN lower(recording) IN ('true', '1', 'yes') THEN true
+        WHEN lower(recording) IN ('false', '0', 'no') THEN false END AS has_recording,
+    $file AS raw_file, raw_row, fetched_at
+FROM placed p LEFT JOIN tenant ON tenant.account_id = p.account_id
+"""
+
+
+def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
+    """The legs of a day, with what could not be understood, and the PBX's own sum beside ours."""
+    assert day is not None
+    lists = source.lake.landing_at(source.name, "lists", landing.depends_on["lists"])
+    directory = read_directory(source, lists)
+    raw = source.lake.verified(landing)
+    warnings = _check_headers(source, con, str(raw), day) + directory.warnings
+    con.execute(_TYPED, {"raw": str(raw)})
+    texts = con.execute(
+        "SELECT DISTINCT account_id, coalesce(text, '') FROM (SELECT account_id, from_text AS text FROM typed"
+        " WHERE problem IS NULL UNION ALL SELECT account_id, to_text FROM typed WHERE problem IS NULL)"
+    ).fetchall()
+    con.register("party", _party_table(directory, texts))
+    con.register(
+        "tenant",
+        pa.table(
+            {
+                "account_id": pa.array([t.account_id for t in directory.tenants.values()], pa.string()),
+                "currency": pa.array([t.currency for t in directory.tenants.values()], pa.string()),
+            }
+        ),
+    )
+    con.execute(_CDRS, {"connection": source.name, "day": day, "file": landing.file})
+    unknown = con.execute("SELECT count(*) FROM fresh_cdr WHERE outcome = 'unknown'").fetchall()[0][0]
+    if unknown:
+        warnings.append(f"{unknown} call records have a status that is not known")
+    outside = con.execute("SELECT count(*) FROM typed WHERE outside").fetchall()[0][0]
+    return Normalised(
+        {CDR: "fresh_cdr"}, _controls(source, con, landing, day), _quarantine(source, con, landing, day), outside, warnings
+    )
+
+
+def _check_headers(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day: date) -> list[str]:
+    """Refuse an answer whose header lacks a required column; warn of columns that are not known."""
+    headers = con.execute(
+        "SELECT DISTINCT from_json(body, '{\"header\":[\"VARCHAR\"]}').header FROM read_parquet($raw)"
+        " WHERE kind = 'cdr.download' AND rows > 0",
+        {"raw": raw},
+    ).fetchall()
+    extra: set[str] = set()
+    for (header,) in headers:
+        names = [_column(name or "") for name in header or []]
+        missing = [name for name in _REQUIRED if name not in names]
+        if missing or len({name for name in names if name}) < len([name for name in names if name]):
+            raise ContractError(
+                f"the header lacks or repeats columns ({', '.join(missing) or 'a repeated one'})",
+                connection=source.name,
+                endpoint="cdr.download",
+                window=str(day),
+            )
+        extra |= {str(name) for name, known in zip(header, names, strict=True) if known is None}
+    return [f"columns that are not known were left in raw: {', '.join(sorted(extra))}"] if extra else []
+
+
+def _column(name: str) -> str | None:
+    return _COLUMNS.get(name.strip().lower())
+
+
+def _controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date) -> list[dict[str, Any]]:
+    """``billamount`` of each tenant against the cost we have for the day."""
+    ours = dict(con.execute("SELECT account_id, coalesce(sum(cost), 0) FROM fresh_cdr GROUP BY ALL").fetchall())
+    answers = con.execute(
+        "SELECT coalesce(account_id, $single), body, fetched_at FROM read_parquet($raw) WHERE kind = 'cdr.billamount'",
+        {"raw": str(source.lake.data_dir / landing.file), "single": SINGLE},
+    ).fetchall()
+    rows = []
+    for account, body, fetched_at in answers:
+        theirs = money(strict_json.loads(body)["billamount"])
+        mine = ours.get(account, Decimal(0))
+        rows.append(
+            {
+                "window_date": day,
+                **_whose(source, account),
+                "check_name": "billamount",
+                "subject": "",
+                "ours": mine,
+                "theirs": theirs,
+                "difference": None if theirs is None else mine - theirs,
+                "status": "unavailable" if theirs is None else "matched" if theirs == mine else "variance",
+                "stream": CDRS,
+                "fetched_at": fetched_at,
+            }
+        )
+    return rows
+
+
+def _quarantine(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date) -> list[dict[str, Any]]:
+    found = con.execute(
+        "SELECT account_id, problem, page, raw_row, fetched_at FROM typed WHERE problem IS NOT NULL ORDER BY raw_row"
+    ).fetchall()
+    return [
+        {
+            "window_date": day,
+            **_whose(source, account),
+            "stream": CDRS,
+            "reason": problem,
+            "raw_file": landing.file,
+            "page": page,
+            "raw_row": raw_row,
+            "fetched_at": fetched_at,
+        }
+        for account, problem, page, raw_row, fetched_at in found
+    ]
+
+
+# --- normalise: parties ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Party:
+    """Who stands in From or To. ``kind``: own, did (our outside number), feature, withheld or outside."""
+
+    name: str | None
+    number: str | None
+    kind: str
+    extension: str | None = None
+    public: Number = UNREADABLE
+
+
+def read_party(text: str, tenant: Tenant, codes: frozenset[str]) -> Party:
+    """Read one party of a tenant: ``Name (1000)``, a bare number, a number with a tenant code in front, …"""
+    name, number = _split(text.strip())
+    if is_withheld(number):
+        return Party(name, None, "withheld")
+    if number.startswith("*") or number.startswith("#"):
+        return Party(name, number, "feature")
+    extension = _own_extension(number, name, tenant)
+    if extension:
+        return Party(name, number, "own", extension)
+    if number in tenant.dids:
+        return Party(name, number, "did", tenant.dids[number], read_number(number, tenant.region))
+    if any(code and number.startswith(code) and len(number) <= len(code) + 5 for code in codes - {tenant.code}):
+        return Party(name, number, "outside")  # another tenant's extension: no public number
+    public = read_number(number, tenant.region)
+    if public.e164 in tenant.dids:
+        return Party(name, number, "did", tenant.dids[public.e164 or ""], public)
+    return Party(name, number, "outside", None, public)
+
+
+def _split(text: str) -> tuple[str | None, str]:
+    """Name and number of ``Name (number)``: the last bracket counts, for names hold brackets too."""
+    if text.endswith(")") and "(" in text:
+        name, _, number = text[:-1].rpartition("(")
+        return name.strip() or None, number.strip()
+    return None, text
+
+
+def _own_extension(number: str, name: str | None, tenant: Tenant) -> str | None:
+    """The tenant's own extension that a number means, known from the list or by its form; None if it is not one."""
+    if number in tenant.extensions:
+        return number
+    for joined in (tenant.code, f"{tenant.code}+") if tenant.code else ():
+        if number.startswith(joined) and number[len(joined) :] in tenant.extensions:
+            return number[len(joined) :]
+    if not (number.isascii() and number.isdigit()) or is_emergency(number, tenant.region):
+        return None
+    if name and len(number) <= 6:
+        return number  # a ring group, queue or voicemail box: only the PBX itself names short numbers
+    rest = number.removeprefix(tenant.code) if tenant.code else number
+    if tenant.digits and not number.startswith("0"):
+        if len(number) == tenant.digits:
+            return number
+        if rest != number and len(rest) == tenant.digits:
+            return rest
+    return None
+
+
+def _party_table(directory: Directory, texts: list[tuple[str, str]]) -> pa.Table:
+    """The dimension of parties: one row per tenant and distinct text."""
+    codes = frozenset(tenant.code for tenant in directory.tenants.values())
+    rows = []
+    for account, text in texts:
+        tenant = directory.tenants.get(account)
+        party = read_party(text, tenant, codes) if tenant else Party(None, text, "outside")
+        rows.append(
+            {
+                "account_id": account,
+                "text": text,
+                "name": party.name,
+                "number": party.number,
+                "kind": party.kind,
+                "extension": party.extension,
+                "e164": party.public.e164,
+                "country": party.public.country,
+                "type": party.public.type,
+            }
+        )
+    names = ("account_id", "text", "name", "number", "kind", "extension", "e164", "country", "type")
+    return pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in names]))
+
+
+# --- core ------------------------------------------------------------------------------------------------------------
+
+LISTS = "lists"
+CDRS = "cdr"
+
+
+def lists_stream(source: Source) -> Stream:
+    """The directory: accounts, extensions, departments, rates."""
+    return Stream(
+        LISTS,
+        (ACCOUNT_TABLE, EXTENSION_TABLE, DEPARTMENT, SERVICE_PLAN_RATE),
+        lambda con, landing, day: normalise_lists(source, con, landing),
+    )
+
+
+def cdr_stream(source: Source) -> Stream:
+    """Call records by business day."""
+    return Stream(CDRS, (CDR,), lambda con, landing, day: normalise_cdrs(source, con, landing, day))
+
+
+def _tenant_list(source: Source, lists: Landing) -> Any:
+    return next(
+        strict_json.loads(answer["body"]) for answer in source.lake.answers(lists) if answer["kind"] == "tenant.list"
+    )
+
+
+# --- assets ----------------------------------------------------------------------------------------------------------
+
+
+def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> list[AssetsDefinition]:
+    """The assets of one PBXware connection: its directory, whole on every load, and its call records by day."""
+    directory = (ACCOUNT_TABLE, EXTENSION_TABLE, DEPARTMENT, SERVICE_PLAN_RATE)
+
+    @multi_asset(
+        name=f"{connection.key}_lists",
+        specs=[
+            raw_spec(
+                connection,
+                LISTS,
+                "Answers of PBXware's lists: tenants with their configuration, extensions, departments, DIDs, trunks, "
+                "service plans with rates. Loaded whole on every load; landed as they came.",
+            ),
+            *core_specs(connection, LISTS, directory),
+        ],
+        check_specs=check_specs(connection, LISTS),
+        required_resource_keys={RESOURCE},
+        pool=connection.pool,
+    )
+    def lists(context: AssetExecutionContext) -> Iterator[Any]:
+        source = house(context).source(connection.name, context)
+        everything = [Window(None, None)]
+        yield from materialize_stream(
+            context, source, lists_stream(source), everything, lambda window: fetch_lists(source)
+        )
+
+    @multi_asset(
+        name=f"{connection.key}_cdr",
+        specs=[
+            raw_spec(
+                connection,
+                CDRS,
+                "Answers of `cdr.download`, read in time slices that each fit one answer, and of `cdr.billamount`, the "
+                "PBX's own sum of their cost. One landing a business day.",
+                deps=[connection.asset(f"raw_{LISTS}")],
+                partitions=days,
+            ),
+            *core_specs(connection, CDRS, (CDR,), partitions=days),
+        ],
+        check_specs=check_specs(connection, CDRS),
+        required_resource_keys={RESOURCE},
+        backfill_policy=BackfillPolicy.single_run(),
+        pool=connection.pool,
+    )
+    def cdr(context: AssetExecutionContext) -> Iterator[Any]:
+        source = house(context).source(connection.name, context)
+        landed = source.lake.newest_list(connection.name, LISTS)
+        yield from materialize_stream(
+            context,
+            source,
+            cdr_stream(source),
+            asked_days(context),
+            lambda window: fetch_cdrs(source, landed, window),
+            depends_on={LISTS: landed},
+        )
+
+    return [lists, cdr]

@@ -1,0 +1,107 @@
+"""Telephone numbers as people and exchanges write them, in E.164.
+
+What lives here: reading one number in a country's way of writing, with what kind of number it is. What does not: which
+numbers are ours, and what else a party's text holds (the vendor modules). Numbering plans are ``phonenumbers``'.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import phonenumbers
+from phonenumbers import PhoneNumberFormat, PhoneNumberType, shortnumberinfo
+
+_TYPES = {
+    PhoneNumberType.FIXED_LINE: "fixed",
+    PhoneNumberType.MOBILE: "mobile",
+    PhoneNumberType.FIXED_LINE_OR_MOBILE: "fixed_or_mobile",
+    PhoneNumberType.TOLL_FREE: "toll_free",
+    PhoneNumberType.PREMIUM_RATE: "premium",
+    PhoneNumberType.SHARED_COST: "shared_cost",
+    PhoneNumberType.VOIP: "voip",
+    PhoneNumberType.PERSONAL_NUMBER: "personal",
+    PhoneNumberType.PAGER: "pager",
+    PhoneNumberType.UAN: "uan",
+    PhoneNumberType.VOICEMAIL: "voicemail",
+}
+# A number written with its country code is believed although it lacks an area code.
+_USUAL = frozenset({phonenumbers.ValidationResult.IS_POSSIBLE})
+_WRITTEN_OUT = _USUAL | {phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY}
+_SHORTEST = 7  # digits; "1000" would otherwise be read as +44 1000
+_LONGEST = 20
+_WITHHELD = frozenset(
+    {"", "anonymous", "unknown", "withheld", "private", "restricted", "unavailable", "asterisk", "no number", "s"}
+)
+
+
+class Number(NamedTuple):
+    """E.164 (None: not a public number), ISO 3166 country (None: worldwide or unknown), kind of number."""
+
+    e164: str | None
+    country: str | None
+    type: str
+
+
+UNREADABLE = Number(None, None, "unknown")
+
+
+@lru_cache(maxsize=200_000)
+def read_number(text: str, region: str) -> Number:
+    """Read one number as it is dialled or shown in ``region`` (ISO 3166)."""
+    digits = sum(character.isascii() and character.isdigit() for character in text)
+    if not 3 <= digits <= _LONGEST or any(character.isalpha() for character in text):
+        return UNREADABLE
+    if digits < _SHORTEST:
+        return _short(text, region)
+    international = "+" + text[2:] if text.startswith("00") else text
+    try:
+        number = phonenumbers.parse(international, region)
+    except phonenumbers.NumberParseException:
+        return UNREADABLE
+    if phonenumbers.is_possible_number_with_reason(number) not in (_WRITTEN_OUT if international[0] == "+" else _USUAL):
+        return UNREADABLE
+    country = phonenumbers.region_code_for_number(number)
+    if country is None:
+        country = phonenumbers.region_code_for_country_code(number.country_code)
+    return Number(
+        phonenumbers.format_number(number, PhoneNumberFormat.E164),
+        country if country and country.isalpha() and country != "ZZ" else None,
+        _type(number),
+    )
+
+
+def is_withheld(text: str | None) -> bool:
+    """Whether a party's number says that there is none."""
+    return text is None or text.strip().lower() in _WITHHELD
+
+
+def is_emergency(text: str, region: str) -> bool:
+    """Whether ``text`` is an emergency number in ``region``."""
+    return text.isascii() and text.isdigit() and shortnumberinfo.is_emergency_number(text, region)
+
+
+def region_of_calling_code(code: str | int | None) -> str | None:
+    """The main country of a calling code: 44 is GB, 1 is US; None where there is none."""
+    text = str(code if code is not None else "").strip().lstrip("+0")
+    if not (text.isascii() and text.isdigit()) or len(text) > 3:
+        return None
+    region = phonenumbers.region_code_for_country_code(int(text))
+    return region if region.isalpha() and region != "ZZ" else None
+
+
+def _type(number: phonenumbers.PhoneNumber) -> str:
+    """The kind of a number; one in a block that is not assigned has the kind of the nearest block that is."""
+    known = _TYPES.get(phonenumbers.number_type(number))
+    digits = phonenumbers.national_significant_number(number)
+    for kept in range(len(digits) - 1, 2, -1):
+        for fill in "012345" if known is None else "":
+            near = phonenumbers.PhoneNumber(
+                country_code=number.country_code, national_number=int(digits[:kept] + fill * (len(digits) - kept))
+            )
+            known = known or _TYPES.get(phonenumbers.number_type(near))
+    return known or "unknown"
+
+
+def _short(text: str, region: str) -> Number:
+    if not (text.isascii() and text.isdigit()):
+        return UNREADABLE
+    return Number(None, region, "emergency" if is_emergency(text, region) else "short")

@@ -1,0 +1,676 @@
+"""Sipcentric: what its answers mean, and the assets that load them. Reads top to bottom: raw, normalise, core.
+
+What lives here: customers, endpoints, numbers, bundles, credit; the reading of calls and messages with direction and
+outcome; the vendor's own counts as control totals. What does not: what is asked (``sources.sipcentric``), the steps
+every vendor shares (``loading``), calls put together from legs (``warehouse``).
+
+Costs are in GBP [API v1]. Message texts never reach this module: the source takes them out.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
+
+from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds
+from assets.materialize import (
+    RESOURCE,
+    Connection,
+    asked_days,
+    asked_stretch,
+    check_specs,
+    core_specs,
+    house,
+    materialize_stream,
+    raw_spec,
+)
+from assets.phone import UNREADABLE, is_withheld, read_number
+from assets.sources import strict_json
+from assets.sources.page import Page
+from assets.sources.sipcentric import Sipcentric, identifier, instant
+from warehouse.lake import Landing, RawWriter
+from warehouse.money import money
+from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS
+
+METRICS = ("count", "cost", "duration")
+
+# --- raw -------------------------------------------------------------------------------------------------------------
+
+
+def fetch_lists(source: Source) -> Fetch:
+    """Customers, and of each the endpoints, phone numbers, bundles and credit status."""
+
+    def pages(writer: RawWriter) -> Iterable[Page]:
+        return Sipcentric(source.client()).lists()
+
+    return pages
+
+
+def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
+    """A day's calls of every customer, each followed by the vendor's own totals where its release has them."""
+    day = window.first
+    assert day is not None
+    start, end = bounds(day, source.zone)
+
+    def pages(writer: RawWriter) -> Iterator[Page]:
+        sip = Sipcentric(source.client())
+        offered = True
+        for customer in _customers(source, lists):
+            yield from sip.calls(customer, start, end, window=str(day))
+            for metric in METRICS if offered else ():
+                stats = sip.call_stats(customer, start, end, metric, window=str(day))
+                if stats is None:
+                    offered = False
+                    break
+                yield stats
+
+    return pages
+
+
+def fetch_messages(source: Source, lists: Landing, window: Window) -> Fetch:
+    """The messages of every customer, back to the first day of the window."""
+    assert window.first is not None
+    since, _ = bounds(window.first, source.zone)
+
+    def pages(writer: RawWriter) -> Iterator[Page]:
+        sip = Sipcentric(source.client())
+        for customer in _customers(source, lists):
+            yield from sip.messages(customer, since, window=str(window))
+
+    return pages
+
+
+def _customers(source: Source, lists: Landing) -> list[str]:
+    answers = [a for a in source.lake.answers(lists) if a["kind"] == "customers"]
+    items = [item for answer in answers for item in strict_json.loads(answer["body"])["items"]]
+    found = (identifier(item.get("uri"), "customers") for item in items)
+    return sorted({customer for customer in found if customer is not None})
+
+
+# --- normalise: lists ------------------------------------------------------------------------------------------------
+
+
+def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
+    """Accounts, endpoints and numbers, balances, and bundles: those of past periods stay when the list drops them."""
+    rows: dict[Any, list[dict[str, Any]]] = {ACCOUNT_TABLE: [], EXTENSION_TABLE: [], BUNDLE: [], BALANCE: []}
+    quarantine: list[dict[str, Any]] = []
+    today = landing.started_at.astimezone(source.zone).date()
+    for answer in source.lake.answers(landing):
+        data = strict_json.loads(answer["body"])
+        items = [data] if answer["kind"] == "creditstatus" else data["items"]
+        for number, item in enumerate(items):
+            place = {
+                "vendor": source.vendor,
+                "connection": source.name,
+                "account_id": answer["account_id"],
+                "raw_file": landing.file,
+                "raw_row": answer["first_row"] + number,
+                "fetched_at": answer["fetched_at"],
+            }
+            made = _list_row(source, answer["kind"], item)
+            if made is None:
+                quarantine.append(
+                    {
+                        **place,
+                        "window_date": today,
+                        "stream": LISTS,
+                        "reason": f"an entry of {answer['kind']} has no id or no period",
+                        "page": answer["page"],
+                    }
+                )
+            else:
+                table_, row = made
+                rows[table_].append({**place, **row})
+    for table_, entries in rows.items():
+        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(entries, schema=table_.arrow()))
+    con.execute(
+        "CREATE TEMP TABLE all_bundles AS FROM fresh_bundle UNION ALL BY NAME SELECT * FROM standing_bundle old"
+        " ANTI JOIN fresh_bundle USING (account_id, bundle_id, valid_from) WHERE old.valid_to < $read_at",
+        {"read_at": landing.started_at},
+    )
+    names = {table_: f"fresh_{table_.name}" for table_ in rows} | {BUNDLE: "all_bundles"}
+    return Normalised(names, _bundle_controls(source, rows[BUNDLE], today), quarantine)
+
+
+def _list_row(source: Source, kind: str, item: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+    """The table and row that an entry of a list makes; None when it cannot be understood."""
+    uri = item.get("uri")
+    if kind == "customers":
+        account = identifier(uri, "customers")
+        row = {"account_id": account, "name": item.get("company"), "country": source.region, "currency": CURRENCY}
+        return (ACCOUNT_TABLE, row) if account else None
+    if kind == "creditstatus":
+        balance = money(item.get("balance", item.get("creditRemaining")))
+        account_type = str(item.get("accountType") or "").lower() or None
+        return BALANCE, {"account_type": account_type, "balance": balance, "currency": CURRENCY}
+    found = identifier(uri, kind)
+    if found is None:
+        return None
+    if kind == "callbundles":
+        start = instant(item.get("validFrom"))
+        row = {
+            "bundle_id": found,
+            "name": item.get("name"),
+            "valid_from": start,
+            "valid_to": instant(item.get("validTo")),
+            "valid_from_date": start.astimezone(source.zone).date() if start else None,
+            "inclusive_minutes": _whole(item.get("inclusiveMins")),
+            "used_minutes": _whole(item.get("usedMins")),
+            "available_minutes": _whole(item.get("availableMins")),
+            "price_monthly": money(item.get("priceMonthly")),
+            "auto_renew": item.get("autoRenew") if isinstance(item.get("autoRenew"), bool) else None,
+            "status": str(item.get("status") or "unknown").lower(),
+            "currency": CURRENCY,
+        }
+        return (BUNDLE, row) if start else None
+    number = item.get("shortNumber") if kind == "endpoints" else item.get("number")
+    return EXTENSION_TABLE, {
+        "extension_id": found,
+        "extension": str(number) if number is not None else None,
+        "name": item.get("name") if kind == "endpoints" else item.get("identifier"),
+        "type": str(item.get("type") or ("did" if kind == "phonenumbers" else "phone")).lower(),
+    }
+
+
+def _bundle_controls(source: Source, bundles: list[dict[str, Any]], today: date) -> list[dict[str, Any]]:
+    """A bundle's used and available minutes make its inclusive ones."""
+    rows = []
+    for bundle in bundles:
+        parts = (bundle["used_minutes"], bundle["available_minutes"], bundle["inclusive_minutes"])
+        known = None not in parts
+        ours = Decimal(parts[0] + parts[1]) if known else None
+        theirs = Decimal(parts[2]) if known else None
+        subject = f"{bundle['bundle_id']}/{bundle['valid_from']:%Y-%m-%d}"
+        rows.append(_control(source, today, bundle, "bundle_minutes", subject, ours, theirs, LISTS))
+    return rows
+
+
+def _control(
+    source: Source,
+    day: date,
+    place: dict[str, Any],
+    name: str,
+    subject: str,
+    ours: Decimal | None,
+    theirs: Decimal | None,
+    stream: str,
+) -> dict[str, Any]:
+    difference = None if ours is None or theirs is None else ours - theirs
+    return {
+        "window_date": day,
+        "vendor": source.vendor,
+        "connection": source.name,
+        "account_id": place["account_id"],
+        "check_name": name,
+        "subject": subject,
+        "ours": ours,
+        "theirs": theirs,
+        "difference": difference,
+        "status": "unavailable" if difference is None else "variance" if difference else "matched",
+        "stream": stream,
+        "fetched_at": place["fetched_at"],
+    }
+
+
+def _whole(value: Any) -> int | None:
+    amount = money(value)
+    return int(amount) if amount is not None and amount == int(amount) else None
+
+
+# --- normalise: calls ------------------------------------------------------------------------------------------------
+
+_FIELDS = (
+    "uri",
+    "created",
+    "scope",
+    "direction",
+    "from",
+    "to",
+    "callStarted",
+    "outcome",
+    "duration",
+    "cost",
+    "callId",
+    "linkedId",
+    "final",
+    "srcEndpoint",
+    "dstEndpoint",
+)
+
+# DuckDB hands a number on as a double: costs are made text first, so that every digit arrives.
+_EXACT = """regexp_replace(body, '("cost"[ \\t\\r\\n]*:[ \\t\\r\\n]*)(-?[0-9][0-9.eE+-]*)', '\\1"\\2"', 'g')"""
+
+# Both timestamp styles are UTC; 24 characters with a zone of
+# +0000, or a Z: what stands before is the instant.
+_INSTANT = (
+    "try_cast(regexp_replace(regexp_replace({text}, '(Z|[+]00:?00)$', ''), '([.][0-9]{{1,6}})[0-9]*$', '\\1') || '+00'"
+    " AS TIMESTAMPTZ)"
+)
+
+_TYPED_CALLS = f"""
+CREATE OR REPLACE TEMP TABLE typed AS
+WITH entry AS (
+    SELECT page, account_id, fetched_at, first_row + position - 1 AS raw_row,
+        json_extract_string(item, [{", ".join(f"'$.{name}'" for name in _FIELDS)}]) AS cells
+    FROM read_parquet($raw), unnest(json_extract({_EXACT}, '$.items[*]')) WITH ORDINALITY AS listed(item, position)
+    WHERE kind = 'calls' AND rows > 0
+), split AS (
+    SELECT page, account_id, fetched_at, raw_row,
+        {", ".join(f'cells[{number}] AS "{name}"' for number, name in enumerate(_FIELDS, 1))}
+    FROM entry
+)
+SELECT *, {_INSTANT.format(text='"callStarted"')} AS started, CASE
+    WHEN coalesce(uri, '') = '' THEN 'there is no uri'
+    WHEN started IS NULL THEN 'callStarted is not a time'
+    WHEN NOT regexp_full_match(coalesce(duration, ''), '[0-9]{{0,8}}') THEN 'the duration is not a number of seconds'
+    WHEN NOT regexp_full_match(coalesce(cost, ''), '([-+]?[0-9]{{1,11}}([.][0-9]+)?([eE][-+]?[0-9]{{1,2}})?)?')
+        THEN 'the cost is not an amount'
+    END AS problem,
+    problem IS NULL AND NOT (started >= $start AND started < $end) AS outside
+FROM split
+"""
+
+_LETTERS = "regexp_replace(upper(coalesce({text}, '')), '[^A-Z]', '', 'g')"
+
+_CDRS = f"""
+CREATE OR REPLACE TEMP TABLE fresh_cdr AS
+WITH call AS (
+    SELECT *, {_LETTERS.format(text="scope")} AS scope_word, {_LETTERS.format(text="direction")} AS direction_word,
+        {_LETTERS.format(text="outcome")} AS outcome_word
+    FROM typed WHERE problem IS NULL AND NOT outside
+    QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1
+), placed AS (
+    SELECT c.*, f.name AS from_name, f.number AS from_number, f.e164 AS from_e164,
+        t.name AS to_name, t.number AS to_number, t.e164 AS to_e164,
+        CASE WHEN scope_word = 'LOCAL' OR (f.own AND t.own) THEN 'internal'
+            WHEN direction_word IN ('IN', 'INBOUND') THEN 'inbound'
+            WHEN direction_word IN ('OUT', 'OUTBOUND') THEN 'outbound' ELSE 'unknown' END AS direction_found,
+        coalesce(src.extension, CASE WHEN f.own THEN f.number END) AS from_extension,
+        coalesce(dst.extension, CASE WHEN t.own THEN t.number END) AS to_extension,
+        f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type
+    FROM call c
+    LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(c."from", '')
+    LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(c."to", '')
+    LEFT JOIN endpoint src ON src.account_id = c.account_id AND src.uri_id = regexp_extract(c."srcEndpoint", '/endpoints/([^/?#]+)', 1)
+    LEFT JOIN endpoint dst ON dst.account_id = c.account_id AND dst.uri_id = regexp_extract(c."dstEndpoint", '/endpoints/([^/?#]+)', 1)
+)
+SELECT
+    md5(concat_ws(chr(31), $connection, account_id, uri)) AS cdr_id, 'sipcentric' AS vendor, $connection AS connection,
+    account_id, uri AS native_id, coalesce(nullif("linkedId", ''), nullif("callId", '')) AS linked_id,
+    1::INTEGER AS occurrence, started AS started_at, $day::DATE AS call_date, direction_found AS direction,
+    CASE outcome_word WHEN 'ANSWERED' THEN 'answered' WHEN 'ANSWER' THEN 'answered'
+        WHEN 'NOANSWER' THEN 'no_answer' WHEN 'NOTANSWERED' THEN 'no_answer' WHEN 'UNANSWERED' THEN 'no_answer'
+        WHEN 'BUSY' THEN 'busy' WHEN 'FAILED' THEN 'failed'
+        WHEN 'CANCELLED' THEN 'cancelled' WHEN 'CANCELED' THEN 'cancelled' WHEN 'CANCEL' THEN 'cancelled'
+        WHEN 'VOICEMAIL' THEN 'voicemail' ELSE 'unknown' END AS outcome,
+    "from" AS from_text, from_name, from_number, from_e164, "to" AS to_text, to_name, to_number, to_e164,
+    CASE direction_found WHEN 'inbound' THEN to_extension WHEN 'outbound' THEN from_extension
+        ELSE coalesce(from_extension, to_extension) END AS extension,
+    CASE direction_found WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
+    CASE direction_found WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
+    CASE direction_found WHEN 'outbound' THEN to_type WHEN 'inbound' THEN from_type END AS remote_type,
+    nullif(duration, '')::BIGINT AS duration_seconds, NULL::BIGINT AS rated_seconds,
+    nullif(cost, '')::DECIMAL(38, 20)::DECIMAL(18, 6) AS cost,
+    'GBP' AS currency, coalesce(lower(final) = 'false', false) AS is_provisional, NULL::DECIMAL(6, 3) AS mos,
+    NULL::BOOLEAN AS has_recording, $file AS raw_file, raw_row, fetched_at
+FROM placed
+"""
+
+
+def normalise_calls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
+    """The legs of a day, with what could not be understood, and the vendor's own counts beside ours."""
+    assert day is not None
+    start, end = bounds(day, source.zone)
+    _register_endpoints(source, con, source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS]))
+    raw = str(source.lake.verified(landing))
+    con.execute(_TYPED_CALLS, {"raw": raw, "start": start, "end": end})
+    _register_parties(source, con, "typed", "from", "to")
+    con.execute(_CDRS, {"connection": source.name, "day": day, "file": landing.file})
+    warnings = []
+    for column in ("outcome", "direction"):
+        unknown = con.execute(f"SELECT count(*) FROM fresh_cdr WHERE {column} = 'unknown'").fetchall()[0][0]
+        if unknown:
+            warnings.append(f"{unknown} calls have a value of {column} that is not known")
+    outside = con.execute("SELECT count(*) FROM typed WHERE outside").fetchall()[0][0]
+    quarantine = _quarantine(source, con, landing, day, CALLS)
+    return Normalised({CDR: "fresh_cdr"}, _call_controls(source, con, raw, day), quarantine, outside, warnings)
+
+
+def _call_controls(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day: date) -> list[dict[str, Any]]:
+    """``totalItems`` of what was asked against the different calls read; ``calls/stats`` where the release has it."""
+    rows = []
+    read = con.execute(
+        "SELECT account_id, count(DISTINCT uri) FROM typed WHERE problem IS NULL OR uri IS NOT NULL GROUP BY ALL"
+    ).fetchall()
+    counted = dict(read)
+    asked: dict[str, dict[str, int]] = {}
+    stats: dict[str, dict[str, Any]] = {}
+    at: dict[str, datetime] = {}
+    landed = con.execute("SELECT kind, account_id, request, body, fetched_at FROM read_parquet($raw)", {"raw": raw})
+    for kind, account, request, body, fetched_at in landed.fetchall():
+        at[account] = fetched_at
+        data = strict_json.loads(body)
+        arguments = strict_json.loads(request)
+        if kind == "calls":
+            part = f"{arguments['startedAfter']}/{arguments['startedBefore']}"
+            asked.setdefault(account, {})[part] = int(data["totalItems"])
+        else:
+            stats.setdefault(account, {})[arguments["metric"]] = _stat(data)
+    ours = {
+        account: {"count": Decimal(count), "cost": cost, "duration": Decimal(seconds)}
+        for account, count, cost, seconds in con.execute(
+            "SELECT account_id, count(*), coalesce(sum(cost), 0), coalesce(sum(duration_seconds), 0)"
+            " FROM fresh_cdr GROUP BY ALL"
+        ).fetchall()
+    }
+    nothing = {"count": Decimal(0), "cost": Decimal(0), "duration": Decimal(0)}
+    for account in sorted(at):
+        place = {"account_id": account, "fetched_at": at[account]}
+        theirs = Decimal(sum(asked.get(account, {}).values()))
+        overlap = _twice(con, account)
+        mine = Decimal(counted.get(account, 0)) + overlap
+        rows.append(_control(source, day, place, "total_items", "", mine, theirs, CALLS))
+        for metric in METRICS:
+            said = stats.get(account, {}).get(metric)
+            mine = ours.get(account, nothing)[metric]
+            rows.append(_control(source, day, place, f"calls_stats_{metric}", "", mine, said, CALLS))
+    return rows
+
+
+def _twice(con: duckdb.DuckDBPyConnection, account: str) -> Decimal:
+    """Calls that stand in two answers: those in the second by which neighbouring slices overlap."""
+    found = con.execute(
+        "SELECT count(*) - count(DISTINCT uri) FROM (SELECT DISTINCT page, uri FROM typed WHERE account_id = $account)",
+        {"account": account},
+    ).fetchall()
+    return Decimal(found[0][0])
+
+
+def _stat(data: Any) -> Decimal | None:
+    """The total of a ``calls/stats`` answer: its ``totals``, else the sum of its rows' last column."""
+    if not isinstance(data, dict):
+        return None
+    totals = data.get("totals")
+    if isinstance(totals, dict):
+        amounts = [money(value) for value in totals.values()]
+        known = [amount for amount in amounts if amount is not None]
+        if len(known) == 1:
+            return known[0]
+    if isinstance(totals, list) and totals:
+        return money(totals[-1])
+    if totals is not None and not isinstance(totals, (dict, list)):
+        return money(totals)
+    rows = data.get("rows")
+    if isinstance(rows, list) and all(isinstance(row, list) and row for row in rows):
+        amounts = [money(row[-1]) for row in rows]
+        return None if None in amounts else sum((a for a in amounts if a is not None), Decimal(0))
+    return None
+
+
+def _register_endpoints(source: Source, con: duckdb.DuckDBPyConnection, lists: Landing) -> None:
+    """The directory of endpoints: which numbers are a customer's own."""
+    rows = []
+    for answer in source.lake.answers(lists):
+        if answer["kind"] == "endpoints":
+            for item in strict_json.loads(answer["body"])["items"]:
+                found = identifier(item.get("uri"), "endpoints")
+                if found and item.get("shortNumber") is not None:
+                    rows.append(
+                        {"account_id": answer["account_id"], "uri_id": found, "extension": str(item["shortNumber"])}
+                    )
+    schema = pa.schema([(name, pa.string()) for name in ("account_id", "uri_id", "extension")])
+    con.register("endpoint", pa.Table.from_pylist(rows, schema=schema))
+
+
+def _register_parties(source: Source, con: duckdb.DuckDBPyConnection, relation: str, *columns: str) -> None:
+    """The dimension of parties: one row per account and distinct text."""
+    texts = " UNION ".join(
+        f"SELECT account_id, coalesce(\"{column}\", '') AS text FROM {relation} WHERE problem IS NULL" for column in columns
+    )
+    own: dict[str, set[str]] = {}
+    for account, extension in con.execute("SELECT account_id, extension FROM endpoint").fetchall():
+        own.setdefault(account, set()).add(extension)
+    rows = [
+        {"account_id": account, "text": text, **_party(text, own.get(account, set()), source.region)}
+        for account, text in con.execute(texts).fetchall()
+    ]
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("account_id", "text", "name", "number", "e164", "country", "type")]
+        + [("own", pa.bool_())]
+    )
+    con.register("party", pa.Table.from_pylist(rows, schema=schema))
+
+
+def _party(text: str, own: set[str], region: str) -> dict[str, Any]:
+    """Read ``Name <103>``, ``Mary - Clients <103>``, a bare number or ``anonymous``."""
+    name, number = None, text.strip()
+    if number.endswith(">") and "<" in number:
+        before, _, inside = number[:-1].rpartition("<")
+        name, number = before.strip() or None, inside.strip()
+    if is_withheld(number):
+        return {"name": name, "number": None, "own": False}
+    ours = number in own or (len(number) <= 4 and number.isdigit() and name is not None)
+    read = UNREADABLE if ours else read_number(number, region)
+    return {
+        "name": name,
+        "number": number,
+        "own": ours,
+        "e164": read.e164,
+        "country": read.country,
+        "type": read.type,
+    }
+
+
+def _quarantine(
+    source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date, stream: str
+) -> list[dict[str, Any]]:
+    found = con.execute(
+        "SELECT account_id, problem, page, raw_row, fetched_at FROM typed WHERE problem IS NOT NULL ORDER BY raw_row"
+    ).fetchall()
+    return [
+        {
+            "window_date": day,
+            "vendor": source.vendor,
+            "connection": source.name,
+            "account_id": account,
+            "stream": stream,
+            "reason": problem,
+            "raw_file": landing.file,
+            "page": page,
+            "raw_row": raw_row,
+            "fetched_at": fetched_at,
+        }
+        for account, problem, page, raw_row, fetched_at in found
+    ]
+
+
+# --- normalise: messages ---------------------------------------------------------------------------------------------
+
+_SMS_FIELDS = ("uri", "created", "direction", "from", "to", "sendStatus", "deliveryStatus", "cost")
+
+_TYPED_SMS = f"""
+CREATE OR REPLACE TEMP TABLE typed AS
+WITH entry AS (
+    SELECT page, account_id, fetched_at, first_row + position - 1 AS raw_row,
+        json_extract_string(item, [{", ".join(f"'$.{name}'" for name in _SMS_FIELDS)}]) AS cells
+    FROM read_parquet($raw), unnest(json_extract({_EXACT}, '$.items[*]')) WITH ORDINALITY AS listed(item, position)
+    WHERE kind = 'sms' AND rows > 0
+), split AS (
+    SELECT page, account_id, fetched_at, raw_row,
+        {", ".join(f'cells[{number}] AS "{name}"' for number, name in enumerate(_SMS_FIELDS, 1))}
+    FROM entry
+)
+SELECT *, {_INSTANT.format(text="created")} AS sent, CASE
+    WHEN coalesce(uri, '') = '' THEN 'there is no uri'
+    WHEN sent IS NULL THEN 'created is not a time'
+    WHEN NOT regexp_full_match(coalesce(cost, ''), '([-+]?[0-9]{{1,11}}([.][0-9]+)?([eE][-+]?[0-9]{{1,2}})?)?')
+        THEN 'the cost is not an amount'
+    END AS problem
+FROM split
+"""
+
+_SMS = f"""
+CREATE OR REPLACE TEMP TABLE fresh_sms AS
+WITH message AS (
+    SELECT * FROM typed WHERE problem IS NULL AND sent >= $start AND sent < $end
+    QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1
+), placed AS (
+    SELECT m.*, f.e164 AS from_e164, t.e164 AS to_e164, f.country AS from_country, t.country AS to_country,
+        CASE {_LETTERS.format(text="direction")} WHEN 'IN' THEN 'inbound' WHEN 'OUT' THEN 'outbound' ELSE 'unknown' END
+            AS direction_found
+    FROM message m
+    LEFT JOIN party f ON f.account_id = m.account_id AND f.text = coalesce(m."from", '')
+    LEFT JOIN party t ON t.account_id = m.account_id AND t.text = coalesce(m."to", '')
+)
+SELECT
+    md5(concat_ws(chr(31), $connection, account_id, uri)) AS sms_id, 'sipcentric' AS vendor, $connection AS connection,
+    account_id, uri AS native_id, sent AS sent_at, $day::DATE AS sms_date, direction_found AS direction,
+    CASE WHEN "sendStatus" IS NOT NULL THEN CASE {_LETTERS.format(text='"sendStatus"')} WHEN 'PENDING' THEN 'pending'
+        WHEN 'SENT' THEN 'sent' WHEN 'FAILED' THEN 'failed' ELSE 'unknown' END END AS status,
+    "from" AS from_text, from_e164, "to" AS to_text, to_e164,
+    CASE direction_found WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
+    CASE direction_found WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
+    try_cast("deliveryStatus" AS INTEGER) AS delivery_status,
+    nullif(cost, '')::DECIMAL(38, 20)::DECIMAL(18, 6) AS cost,
+    'GBP' AS currency, $file AS raw_file, raw_row, fetched_at
+FROM placed
+"""
+
+
+def normalise_messages(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
+    """The messages of a day out of a landing that holds several days.
+
+    A message whose day cannot be read is quarantined on the first day of the landing.
+    """
+    assert day is not None
+    start, end = bounds(day, source.zone)
+    _register_endpoints(source, con, source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS]))
+    con.execute(_TYPED_SMS, {"raw": str(source.lake.verified(landing))})
+    _register_parties(source, con, "typed", "from", "to")
+    parameters = {"connection": source.name, "day": day, "file": landing.file, "start": start, "end": end}
+    con.execute(_SMS, parameters)
+    quarantine = _quarantine(source, con, landing, day, MESSAGES) if day == landing.window_from else []
+    return Normalised({SMS: "fresh_sms"}, quarantine=quarantine)
+
+
+# --- core ------------------------------------------------------------------------------------------------------------
+
+LISTS = "lists"
+CALLS = "cdr"
+MESSAGES = "sms"
+CURRENCY = "GBP"  # costs are in GBP [API v1]
+
+
+def lists_stream(source: Source) -> Stream:
+    """Accounts, endpoints and numbers, bundles, balances."""
+    return Stream(
+        LISTS,
+        (ACCOUNT_TABLE, EXTENSION_TABLE, BUNDLE, BALANCE),
+        lambda con, landing, day: normalise_lists(source, con, landing, day),
+    )
+
+
+def calls_stream(source: Source) -> Stream:
+    """Calls by business day."""
+    return Stream(CALLS, (CDR,), lambda con, landing, day: normalise_calls(source, con, landing, day))
+
+
+def messages_stream(source: Source) -> Stream:
+    """Messages by business day, landed for the whole stretch of a load at once."""
+    return Stream(MESSAGES, (SMS,), lambda con, landing, day: normalise_messages(source, con, landing, day))
+
+
+# --- assets ----------------------------------------------------------------------------------------------------------
+
+
+def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -> list[AssetsDefinition]:
+    """The assets of one Sipcentric connection: lists, whole on every load; calls and messages by day."""
+    tables = (ACCOUNT_TABLE, EXTENSION_TABLE, BUNDLE, BALANCE)
+
+    @multi_asset(
+        name=f"{connection.key}_lists",
+        specs=[
+            raw_spec(
+                connection,
+                LISTS,
+                "Answers of Sipcentric's lists: every customer that the user may see, with endpoints, phone numbers, "
+                "call bundles and credit status. Loaded whole on every load; landed as they came.",
+            ),
+            *core_specs(connection, LISTS, tables),
+        ],
+        check_specs=check_specs(connection, LISTS),
+        required_resource_keys={RESOURCE},
+        pool=connection.pool,
+    )
+    def lists(context: AssetExecutionContext) -> Iterator[Any]:
+        source = house(context).source(connection.name, context)
+        everything = [Window(None, None)]
+        yield from materialize_stream(
+            context, source, lists_stream(source), everything, lambda window: fetch_lists(source)
+        )
+
+    @multi_asset(
+        name=f"{connection.key}_cdr",
+        specs=[
+            raw_spec(
+                connection,
+                CALLS,
+                "Answers of `/calls`, local calls included, read in time slices that each fit one answer, and of "
+                "`/calls/stats` where the release offers it. One landing a business day.",
+                deps=[connection.asset(f"raw_{LISTS}")],
+                partitions=days,
+            ),
+            *core_specs(connection, CALLS, (CDR,), partitions=days),
+        ],
+        check_specs=check_specs(connection, CALLS),
+        required_resource_keys={RESOURCE},
+        backfill_policy=BackfillPolicy.single_run(),
+        pool=connection.pool,
+    )
+    def cdr(context: AssetExecutionContext) -> Iterator[Any]:
+        source = house(context).source(connection.name, context)
+        landed = source.lake.newest_list(connection.name, LISTS)
+        yield from materialize_stream(
+            context,
+            source,
+            calls_stream(source),
+            asked_days(context),
+            lambda window: fetch_calls(source, landed, window),
+            depends_on={LISTS: landed},
+        )
+
+    @multi_asset(
+        name=f"{connection.key}_sms",
+        specs=[
+            raw_spec(
+                connection,
+                MESSAGES,
+                "Answers of `/sms` with the texts taken out before anything is written. The resource cannot be "
+                "filtered by time, so one landing holds the whole stretch of days of a load.",
+                deps=[connection.asset(f"raw_{LISTS}")],
+                partitions=days,
+            ),
+            *core_specs(connection, MESSAGES, (SMS,), partitions=days),
+        ],
+        check_specs=check_specs(connection, MESSAGES),
+        required_resource_keys={RESOURCE},
+        backfill_policy=BackfillPolicy.single_run(),
+        pool=connection.pool,
+    )
+    def sms(context: AssetExecutionContext) -> Iterator[Any]:
+        source = house(context).source(connection.name, context)
+        landed = source.lake.newest_list(connection.name, LISTS)
+        yield from materialize_stream(
+            context,
+            source,
+            messages_stream(source),
+            asked_stretch(context),
+            lambda window: fetch_messages(source, landed, window),
+            depends_on={LISTS: landed},
+        )
+
+    return [lists, cdr, sms]

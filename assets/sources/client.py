@@ -1,0 +1,675 @@
+"""The one HTTP client that all vendors are asked through.
+
+What lives here: credentials, retries within a deadline, the vendors' limits, what a status means, several requests at
+once, and reading links without following them. What does not: one exchange on the wire (``wire``), the request budget
+(``budget``), exact JSON (``strict_json``), what is asked and when a reading is complete (the vendor modules).
+
+Every request is a reading, also where it is a POST, so every request can be tried again. Retries happen here only.
+Nothing that identifies a caller or a credential goes into a log line or an error: only endpoint names, statuses, sizes
+and times.
+"""
+
+import ipaddress
+import logging
+import random
+import re
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import requests
+from requests.structures import CaseInsensitiveDict
+
+from assets.sources import strict_json
+from assets.sources.budget import DAY, Budget, QuotaExhausted, resume_time
+from assets.sources.secret import Secret, basic_token
+from assets.sources.wire import Reply, Trouble, Wire
+from tollbook_errors import AuthError, ConfigError, ContractError, SecurityError, TransientError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_T = TypeVar("_T")
+
+MIB = 1 << 20
+FIRST_PAUSE_SECONDS = 0.5  # doubled with every try, and drawn at random below that
+LONGEST_PAUSE_SECONDS = 30.0
+UNTOLD_WAIT_SECONDS = 30.0  # after a 429 that says nothing; doubled with every one
+GARBLED_TRIES = 3  # a damaged answer that comes so often is the answer
+
+_log = logging.getLogger(__name__)
+
+
+class HttpStatusError(ContractError):
+    """The vendor answered with a status that the request does not allow for."""
+
+    def __init__(
+        self, what: str, *, status: int, connection: str = "", endpoint: str = "", window: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(what, connection=connection, endpoint=endpoint, window=window, hint=hint)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A vendor's answer: ``body`` verbatim (UTF-8, without a byte order mark), ``data`` its exact value.
+
+    ``fetched_at`` is UTC by our clock; ``headers`` are looked up without regard to case.
+    """
+
+    body: str = field(repr=False)
+    data: Any = field(repr=False, compare=False)
+    headers: Mapping[str, str] = field(repr=False)
+    fetched_at: datetime
+    status: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What a vendor's headers say: ``limit`` requests a window, ``remaining`` now, ``seconds`` until there are more."""
+
+    limit: int | None
+    remaining: int | None
+    seconds: float | None
+
+
+RateHeaders = Callable[[Mapping[str, str], int], Wait | None]
+
+
+class Auth:
+    """How a request proves who asks: what is added to its headers, its query and its form."""
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Everything that must be masked."""
+        return ()
+
+    def headers(self) -> dict[str, str]:
+        return {}
+
+    def query(self) -> list[tuple[str, str]]:
+        return []
+
+    def form(self) -> list[tuple[str, str]]:
+        return []
+
+
+@dataclass(frozen=True)
+class BasicAuth(Auth):
+    """User name and password as HTTP Basic, in UTF-8."""
+
+    username: Secret
+    password: Secret
+
+    def __post_init__(self) -> None:
+        if ":" in self.username.reveal():
+            raise ConfigError("a user name cannot hold a colon", hint="check username")
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return (self.username, self.password, basic_token(self.username, self.password))
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Basic {basic_token(self.username, self.password).reveal()}"}
+
+
+@dataclass(frozen=True)
+class FormKey(Auth):
+    """A key as a parameter of the posted form, out of addresses and so out of access logs."""
+
+    parameter: str
+    secret: Secret
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return (self.secret,)
+
+    def form(self) -> list[tuple[str, str]]:
+        return [(self.parameter, self.secret.reveal())]
+
+
+@dataclass(frozen=True)
+class QueryKey(Auth):
+    """A key in the address, for servers that read it nowhere else."""
+
+    parameter: str
+    secret: Secret
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return (self.secret,)
+
+    def query(self) -> list[tuple[str, str]]:
+        return [(self.parameter, self.secret.reveal())]
+
+
+class Client:
+    """One connection to one vendor, usable from many threads.
+
+    ``timeout_seconds`` bounds each wait for the server; ``deadline_seconds`` bounds a request with its retries, but not
+    the time it stands in our own queue or waits for the vendor's limit. Of the latter, ``max_wait_seconds`` bounds one
+    wait that the vendor asks for and ``quota_seconds`` all of one request's waits. ``max_in_flight`` requests are on
+    their way at once. ``http://`` is for loopback hosts unless ``allow_http``; certificates are always verified,
+    against ``ca_bundle`` or the well-known authorities.
+
+    Raises ConfigError for an address or a ``ca_bundle`` that cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection: str,
+        base_url: str,
+        auth: Auth,
+        timeout_seconds: float = 60.0,
+        deadline_seconds: float = 300.0,
+        max_wait_seconds: float = 15 * 60.0,
+        quota_seconds: float = 65 * 60.0,
+        max_attempts: int = 10,
+        max_in_flight: int = 4,
+        ca_bundle: Path | None = None,
+        allow_http: bool = False,
+        budget: Budget | None = None,
+        max_body_bytes: int = 64 * MIB,
+        user_agent: str = "tollbook",
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.connection = connection
+        self.max_in_flight = max_in_flight
+        self._base_url = _checked_base(base_url, allow_http, connection)
+        self._auth = auth
+        self._timeout_seconds = timeout_seconds
+        self._deadline_seconds = deadline_seconds
+        self._max_wait_seconds = max_wait_seconds
+        self._quota_seconds = quota_seconds
+        self._max_attempts = max_attempts
+        self._budget = budget
+        self._user_agent = user_agent
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._now = now
+        self._wire = Wire(
+            connections=max_in_flight, verify=_checked_bundle(ca_bundle, connection), max_body_bytes=max_body_bytes
+        )
+        self._slots = threading.BoundedSemaphore(max_in_flight)
+        self._lock = threading.Lock()
+        self._stops = threading.local()
+        self._closed_until = 0.0  # by the monotonic clock: the vendor said to wait
+        self._refusal: AuthError | None = None
+        self.requests_made = 0
+        self.retries = 0
+        self.bytes_read = 0
+        self.quota_waits_seconds = 0.0
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Everything of this connection that must never be shown."""
+        return self._auth.secrets
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._wire.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]] | Mapping[str, str],
+        *,
+        form: bool = False,
+        endpoint: str,
+        window: str = "",
+        rate_headers: RateHeaders | None = None,
+        allow_status: frozenset[int] = frozenset({200}),
+    ) -> Answer:
+        """Ask for ``path`` below the base address; ``params`` go into the query, or into the posted form.
+
+        ``endpoint`` and ``window`` name the request in errors and logs. ``rate_headers`` reads the vendor's own limit
+        headers, given an answer's headers and status.
+
+        Raises AuthError (401, 403), ConfigError (the account's limit is 0), QuotaExhausted, TransientError (network and
+        server trouble that outlasted the retries), HttpStatusError (any other status not in ``allow_status``),
+        ContractError (not the JSON of an answer) and SecurityError (a redirect elsewhere, TLS).
+        """
+        where = {"connection": self.connection, "endpoint": endpoint, "window": window}
+        prepared = self._prepare(method, path, params, form, where)
+        effort = _Effort()
+        while True:
+            trouble: Trouble | None = None
+            try:
+                answer = self._try(prepared, effort, rate_headers, allow_status, where)
+                if answer is not None:
+                    return answer
+            except Trouble as caught:
+                trouble = caught
+            # Out of the except: what is raised from here must not drag the layers below along.
+            if trouble is not None:
+                self._back_off(trouble, effort, where)
+
+    def parse(self, body: str, *, endpoint: str, window: str = "") -> Any:
+        """The exact value of a body, as ``request`` gives it. Raises ContractError."""
+        return strict_json.loads(body, connection=self.connection, endpoint=endpoint, window=window)
+
+    def refuse(self, error: AuthError) -> AuthError:
+        """Remember that the vendor refused the credentials, so that nothing is sent with them again; gives ``error``.
+
+        For vendors that say so in the body of a 200; a 401 is remembered by itself.
+        """
+        with self._lock:
+            self._refusal = self._refusal or error
+        return error
+
+    def map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+        """``function`` of every item, up to ``max_in_flight`` at once, in the order of the items.
+
+        The first exception stops the rest, waits for the vendor's limit included, and is raised.
+        """
+        with self.pool() as pool:
+            results: deque[Future[_R]] = deque()
+            for item in items:
+                results.append(pool.submit(function, item))
+                if len(results) >= 2 * self.max_in_flight:
+                    yield pool.result(results.popleft())
+            while results:
+                yield pool.result(results.popleft())
+
+    @contextmanager
+    def pool(self) -> Iterator["Pool"]:
+        """Threads for requests of this client. Leaving it ends what they have not begun, and their waits."""
+        pool = Pool(self)
+        try:
+            yield pool
+        finally:
+            pool.end()
+
+    def _prepare(
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]] | Mapping[str, str],
+        form: bool,
+        where: dict[str, str],
+    ) -> requests.PreparedRequest:
+        if not re.fullmatch(r"[A-Za-z0-9._~/-]*", path) or path.startswith("/") or ".." in path or "//" in path:
+            raise SecurityError("a request's path would leave the base address", **where)
+        pairs = list(params.items()) if isinstance(params, Mapping) else list(params)
+        if self._auth.form() and not form:
+            raise SecurityError("the key belongs in a form, and this request has none", **where)
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": self._user_agent}
+        return requests.Request(
+            method,
+            self._base_url + path,
+            headers=headers | self._auth.headers(),
+            params=self._auth.query() + ([] if form else pairs),
+            data=self._auth.form() + pairs if form else None,
+        ).prepare()
+
+    def _try(
+        self,
+        prepared: requests.PreparedRequest,
+        effort: "_Effort",
+        rate_headers: RateHeaders | None,
+        allow_status: frozenset[int],
+        where: dict[str, str],
+    ) -> Answer | None:
+        """One try; None where the vendor said to wait and ask again."""
+        with self._slot():
+            self._refuse_again(where)
+            # Both waits are made while holding a slot: until they are over nobody else may send either.
+            self._wait_until_open(effort, where)
+            number = self._take_budget(effort, where)
+            reply = self._send(prepared, effort, allow_status, where)
+        fetched_at = self._now()
+        told = rate_headers(reply.headers, reply.status) if rate_headers else None
+        self._heed(told, number)
+        if reply.body is not None:
+            return self._answer(reply, reply.body, fetched_at, where)
+        if reply.status == 429:
+            self._heed_refusal(reply, told, effort, where)
+            return None
+        raise self._refused_status(reply, where)
+
+    def _send(
+        self,
+        prepared: requests.PreparedRequest,
+        effort: "_Effort",
+        allow_status: frozenset[int],
+        where: dict[str, str],
+    ) -> Reply:
+        started = self._monotonic()
+        reply: Reply | None = None
+        try:
+            reply = self._wire.exchange(
+                prepared,
+                timeout_seconds=self._timeout_seconds,
+                deadline_seconds=max(0.001, self._deadline_seconds - effort.spent),
+                wanted=allow_status,
+                where=where,
+            )
+            return reply
+        finally:
+            took = self._monotonic() - started
+            effort.spent += took
+            status, size = (reply.status, reply.wire_bytes) if reply else (0, 0)
+            with self._lock:
+                self.requests_made += 1
+                self.bytes_read += size
+            _log.debug(
+                "%s %s %s: status %d, %d bytes, %d ms",
+                self.connection,
+                prepared.method,
+                where["endpoint"],
+                status,
+                size,
+                1000 * took,
+            )
+
+    def _answer(self, reply: Reply, body: bytes, fetched_at: datetime, where: dict[str, str]) -> Answer:
+        if not body:
+            raise HttpStatusError("the answer is empty", status=reply.status, **where)
+        text = strict_json.decode(body, **where)
+        cut = False
+        try:
+            data = strict_json.loads(text, **where)
+        except strict_json.CutShort:
+            cut = True
+        if cut:
+            raise Trouble("the answer ends in the middle", garbled=True)
+        return Answer(text, data, CaseInsensitiveDict(reply.headers), fetched_at, reply.status)
+
+    def _refused_status(self, reply: Reply, where: dict[str, str]) -> Exception:
+        status = reply.status
+        if status == 401:
+            return self.refuse(
+                AuthError("the vendor refused the credentials (401)", **where, hint="check the connection's secrets")
+            )
+        if status == 403:
+            return AuthError(
+                "the vendor does not allow this account to ask for this (403)",
+                **where,
+                hint="check the account's permissions and licence",
+            )
+        if status >= 500 or status == 408:
+            wait = _retry_after(reply.headers, self._now()) or 0.0
+            return Trouble(f"the server answered {status}", not_before=min(wait, LONGEST_PAUSE_SECONDS))
+        location = reply.headers.get("Location")
+        if 300 <= status < 400 and location is not None and not _same_origin(location, self._base_url):
+            return SecurityError(f"the server redirects elsewhere ({status}); nothing was sent there", **where)
+        hint = "correct the connection's url" if 300 <= status < 400 and status != 304 else ""
+        return HttpStatusError(f"the server answered {status}", status=status, **where, hint=hint)
+
+    def _heed(self, told: Wait | None, number: int | None) -> None:
+        """Keep to what the vendor's headers say remains."""
+        if told is None or told.remaining is None:
+            return
+        if self._budget is not None and number is not None:
+            self._budget.learn(number, told.remaining, told.seconds)
+        if told.remaining == 0 and told.seconds:
+            self._hold(told.seconds)
+
+    def _heed_refusal(self, reply: Reply, told: Wait | None, effort: "_Effort", where: dict[str, str]) -> None:
+        """After a 429: hold everybody's requests for as long as the vendor says, if that is not too long."""
+        if told is not None and told.limit == 0:
+            raise ConfigError(
+                "the account's API limit is 0", **where, hint="ask the vendor to raise it: waiting does not help"
+            )
+        asked = _retry_after(reply.headers, self._now())
+        window = told.seconds if told is not None else None
+        wait = next((each for each in (asked, window) if each is not None), None)
+        effort.refusals += 1
+        if wait is None:
+            wait = min(UNTOLD_WAIT_SECONDS * 2 ** min(effort.refusals - 1, 10), self._max_wait_seconds)
+        # A vendor that asks for no wait at all and refuses again is not asked ever faster.
+        wait = min(max(wait, min(60.0, 2.0 ** min(effort.refusals - 1, 6))), DAY)
+        # The end of the vendor's own window is worth a longer wait than a bare wish.
+        longest = self._quota_seconds if window is not None else min(self._max_wait_seconds, self._quota_seconds)
+        if wait > longest:
+            # Not remembered beyond this run: an absurd wish would shut out the nights to come.
+            raise self._exhausted(wait, where)
+        self._hold(wait)
+        if self._budget is not None:
+            self._budget.pause(wait)
+
+    def _exhausted(self, wait: float, where: dict[str, str]) -> QuotaExhausted:
+        resume_at = resume_time(self._now().timestamp(), wait)
+        return QuotaExhausted("the vendor's request limit is reached", resume_at=resume_at, **where)
+
+    def _hold(self, seconds: float) -> None:
+        with self._lock:
+            self._closed_until = max(self._closed_until, self._monotonic() + min(seconds, DAY))
+
+    def _wait_until_open(self, effort: "_Effort", where: dict[str, str]) -> None:
+        wait = self._closed_until - self._monotonic()
+        if wait > 0:
+            if effort.waited + wait > self._quota_seconds:
+                raise self._exhausted(wait, where)
+            self._wait_for_quota(wait, effort)
+            self._refuse_again(where)
+
+    def _take_budget(self, effort: "_Effort", where: dict[str, str]) -> int | None:
+        if self._budget is None:
+            return None
+        number = self._budget.acquire(
+            max_wait_seconds=self._quota_seconds - effort.waited,
+            sleep=lambda seconds: self._wait_for_quota(seconds, effort),
+            endpoint=where["endpoint"],
+            window=where["window"],
+        )
+        self._refuse_again(where)
+        return number
+
+    def _wait_for_quota(self, seconds: float, effort: "_Effort") -> None:
+        if seconds > 60:
+            _log.info("%s: waiting %d s for the request limit", self.connection, seconds)
+        self._pause(seconds)
+        effort.waited += seconds
+        with self._lock:
+            self.quota_waits_seconds += seconds
+
+    def _back_off(self, trouble: Trouble, effort: "_Effort", where: dict[str, str]) -> None:
+        """Pause before the next try, or raise where there is none."""
+        effort.attempts += 1
+        effort.garbled += trouble.garbled
+        if effort.garbled >= GARBLED_TRIES:
+            raise ContractError(f"{trouble}, {effort.garbled} times", **where)
+        ceiling = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (effort.attempts - 1))
+        pause = max(random.uniform(0, ceiling), trouble.not_before)
+        effort.spent += pause
+        if effort.attempts >= self._max_attempts or effort.spent >= self._deadline_seconds:
+            raise TransientError(
+                f"{trouble}; tried {effort.attempts} times", **where, hint="load again when the vendor is up"
+            )
+        with self._lock:
+            self.retries += 1
+        self._pause(pause)
+
+    def _refuse_again(self, where: dict[str, str]) -> None:
+        if self._refusal is not None:
+            raise AuthError(self._refusal.what, **where, hint=self._refusal.hint)
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        while not self._slots.acquire(timeout=1.0):
+            self._check_stopped()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep in steps, so that a pool that ends need not wait an hour for its threads."""
+        while True:
+            self._check_stopped()
+            if seconds <= 0:
+                return
+            self._sleep(min(seconds, 1.0))
+            seconds -= 1.0
+
+    def _check_stopped(self) -> None:
+        if any(stop.is_set() for stop in getattr(self._stops, "events", ())):
+            raise Stopped
+
+
+class Stopped(Exception):
+    """A request was given up because the pool it belongs to is ending. Nobody outside sees this."""
+
+
+class Pool:
+    """Threads that ask one client; made by ``Client.pool``."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stop = threading.Event()
+        # A pool inside a pool's thread ends with the outer one.
+        self._events: tuple[threading.Event, ...] = (*getattr(client._stops, "events", ()), self._stop)
+        self._first: BaseException | None = None
+        self._threads = ThreadPoolExecutor(client.max_in_flight, thread_name_prefix=client.connection)
+
+    def submit(self, function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]:
+        """Call ``function`` in a thread; its exception stops the whole pool."""
+
+        def run() -> _R:
+            self._client._stops.events = self._events
+            try:
+                self._client._check_stopped()
+                return function(*args, **kwargs)
+            except BaseException as error:
+                with self._client._lock:
+                    self._first = self._first or error
+                self._stop.set()
+                raise
+
+        return self._threads.submit(run)
+
+    def result(self, future: Future[_R]) -> _R:
+        """What the call gave. Raises the pool's first exception, whichever call it came from."""
+        while True:
+            if self._first is not None:
+                raise self._first
+            try:
+                return future.result(timeout=0.5)
+            except TimeoutError:
+                if future.done():
+                    raise
+            except Stopped:
+                continue
+
+    def end(self) -> None:
+        """Let running calls end, cut their waits short, and begin no others."""
+        self._stop.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass
+class _Effort:
+    """What one request has cost so far: tries, seconds on the wire and in pauses, seconds waiting for the limit."""
+
+    attempts: int = 0
+    garbled: int = 0
+    refusals: int = 0
+    spent: float = 0.0
+    waited: float = 0.0
+
+
+def link_query(link: str | None) -> dict[str, str]:
+    """The query parameters of a link that a server sent, which is never fetched; {} where unreadable or hostile."""
+    if not isinstance(link, str) or len(link) > 8192 or re.search(r"[\x00-\x20\x7f\\]", link):
+        return {}
+    try:
+        parts = urlsplit(link)
+        pairs = parse_qsl(parts.query, keep_blank_values=True, errors="strict", max_num_fields=100)
+        known = parts.scheme in {"", "http", "https"} and parts.username is None and parts.password is None
+    except ValueError:
+        return {}
+    query = dict(pairs)
+    readable = len(query) == len(pairs) and all(text.isprintable() for pair in pairs for text in pair)
+    return query if known and readable else {}
+
+
+def _checked_base(url: str, allow_http: bool, connection: str) -> str:
+    """The base address with a closing slash. Raises ConfigError, without the address: it can hold a secret."""
+    host = None
+    with suppress(ValueError, requests.RequestException):
+        parts = urlsplit(url)
+        requests.Request("GET", url).prepare()
+        (parts.hostname or "").encode("idna")
+        host = parts.hostname if parts.port != 0 else None
+    if not host or parts.scheme not in {"http", "https"} or re.search(r"[\x00-\x20\\]", url):
+        raise ConfigError("url is not an http or https address", connection=connection)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigError("url must have no user, query or fragment", connection=connection)
+    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+        raise ConfigError(
+            "url must be https: credentials would travel readable",
+            connection=connection,
+            hint="set allow_http = true if that is really meant",
+        )
+    return url.rstrip("/") + "/"
+
+
+def _checked_bundle(path: Path | None, connection: str) -> str | bool:
+    """The CA bundle for verifying, True for the well-known authorities. Raises ConfigError."""
+    if path is None:
+        return True
+    problem = False
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except OSError:
+        problem = True
+    if problem:
+        raise ConfigError("ca_bundle is not a readable file of PEM certificates", connection=connection)
+    return str(path)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _same_origin(location: str, base_url: str) -> bool:
+    """Whether a redirect stays on the server; what cannot be read does not."""
+    if re.search(r"[\x00-\x20\\]", location):
+        return False
+    try:
+        target = urlsplit(urljoin(base_url, location))
+        return target.username is None and _origin(target) == _origin(urlsplit(base_url))
+    except ValueError:
+        return False
+
+
+def _origin(parts: Any) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that ``Retry-After`` asks for, at most a day; None where it says nothing that makes sense."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,18}", text):
+        return min(float(text), DAY)
+    until = _http_date(text)
+    if until is None:
+        return None
+    # By the server's own clock, where it tells: ours can be off.
+    wait = (until - (_http_date(headers.get("Date", "")) or now)).total_seconds()
+    return min(wait, DAY) if wait >= 0 else None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

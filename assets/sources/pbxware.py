@@ -1,0 +1,227 @@
+"""Bicom PBXware over HTTP: tenants and what they have, call records, and the vendor's own sum of their cost.
+
+Source: PBXware API reference (October 2025) and its introduction. What lives here: what is asked, and when a reading
+is complete. What does not: HTTP (``client``), the walk over a day (``slices``), what a cell means (``assets.pbxware``).
+
+The stop rule: a slice is complete when its first answer says that there is no next page. A full answer without that
+word, and a short one with a next page, are asked for the next page before they are believed.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from assets.sources.client import Answer, Client
+from assets.sources.page import Page
+from assets.sources.slices import Reading, Slice, read_slices
+from tollbook_errors import AuthError, ContractError, IntegrityError
+
+LIMIT = 1000  # the documented maximum of ``limit``
+MASTER = "1"  # the master tenant: holds no calls in tenant mode
+READINGS = 4  # how often an unstable second is read before it is refused
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class PBXware:
+    """One PBXware. ``tenants`` limits it to these keys of ``tenant.list``; empty = all of them."""
+
+    def __init__(self, client: Client, tenants: tuple[str, ...] = ()) -> None:
+        self.client = client
+        self.tenants = tenants
+
+    def lists(self) -> Iterator[Page]:
+        """Yield every list: tenants with their configuration, extensions, departments, DIDs, trunks, plans, rates."""
+        tenants = self._list("tenant.list", None)
+        yield tenants
+        servers = self.servers(tenants.data)
+        for server in servers:
+            if server is not None:
+                yield self._page("tenant.configuration", server, {"id": server})
+        for server in servers:
+            for action in ("ext.list", "department.list", "did.list"):
+                yield self._list(action, server)
+        yield self._list("trunk.list", None)
+        plans = self._list("splan.list", None)
+        yield plans
+        for plan in plans.data or {}:
+            yield self._page("splan.rates", None, {"id": str(plan)})
+
+    def servers(self, tenants: Any) -> tuple[str | None, ...]:
+        """The servers that hold calls, from a ``tenant.list``; one None where the PBX is not in tenant mode."""
+        known = [str(key) for key in tenants] if isinstance(tenants, dict) else []
+        if self.tenants:
+            missing = [server for server in self.tenants if server not in known]
+            if missing and known:
+                raise ContractError(
+                    f"the PBX has no tenant {', '.join(missing)}",
+                    connection=self.client.connection,
+                    endpoint="tenant.list",
+                    hint="correct tenants in tollbook.toml: they are the keys of tenant.list, not tenant codes",
+                )
+            return self.tenants
+        if len(known) > 1:
+            known = [server for server in known if server != MASTER]
+        return tuple(known) or (None,)
+
+    def probe(self) -> None:
+        """One cheap authenticated request."""
+        self._list("tenant.list", None)
+
+    def cdrs(self, server: str | None, start: datetime, end: datetime, *, window: str) -> Iterator[Page]:
+        """Yield the call records that started in [start, end), each slice as one answer."""
+
+        def fetch(part: Slice) -> Reading:
+            return self._slice(server, part, window)
+
+        def fetch_paged(part: Slice) -> Reading:
+            return self._stable_second(server, part, window)
+
+        whole = Slice(int(start.timestamp()), int(end.timestamp()))
+        for reading in read_slices(fetch, fetch_paged, whole, self.client):
+            yield from reading.pages
+
+    def billamount(
+        self, server: str | None, start: datetime, end: datetime, *, window: str, cdrtype: str | None = None
+    ) -> Page:
+        """The PBX's own sum of cost over [start, end); ``cdrtype`` 1 incoming, 2 outgoing, None all."""
+        arguments = _window_arguments(Slice(int(start.timestamp()), int(end.timestamp())))
+        if cdrtype:
+            arguments["cdrtype"] = cdrtype
+        page = self._page("cdr.billamount", server, arguments, window=window)
+        if not isinstance(page.data, dict) or "billamount" not in page.data:
+            raise self._contract("cdr.billamount", window, "the answer has no billamount")
+        return replace(page, rows=0)
+
+    def _slice(self, server: str | None, part: Slice, window: str) -> Reading:
+        page = self._cdr_page(server, part, 1, window)
+        capacity = max(page.rows, min(LIMIT, _number(page.data.get("limit")) or LIMIT))
+        more = _flag(page.data.get("next_page"))
+        complete = more is False or page.rows == 0 or (more is None and page.rows < capacity)
+        if not complete and (more is None or page.rows < capacity):
+            # The flag and the count disagree: only the next page can tell.
+            complete = self._cdr_page(server, part, 2, window).rows == 0
+            capacity = page.rows
+        return Reading(part, [page], page.rows, complete, capacity, reach=_reach(page))
+
+    def _stable_second(self, server: str | None, part: Slice, window: str) -> Reading:
+        """Page through one second until two readings in a row say the same."""
+        before: list[str] | None = None
+        for _ in range(READINGS):
+            pages, rows = self._paged(server, part, window)
+            if rows == before:
+                return Reading(part, pages, len(rows), True, LIMIT)
+            before = rows
+        raise IntegrityError(
+            "the call records of one second changed every time they were read",
+            connection=self.client.connection,
+            endpoint="cdr.download",
+            window=window,
+            hint="load the day again when the PBX is quieter",
+        )
+
+    def _paged(self, server: str | None, part: Slice, window: str) -> tuple[list[Page], list[str]]:
+        pages: list[Page] = []
+        seen: set[str] = set()
+        number = 1
+        while True:
+            page = self._cdr_page(server, part, number, window)
+            if page.rows == 0:
+                break
+            rows = repr(page.data["csv"])
+            if rows in seen and page.rows > 1:
+                raise self._contract("cdr.download", window, "the PBX sends the same page for ever")
+            seen.add(rows)
+            pages.append(page)
+            if _flag(page.data.get("next_page")) is False:
+                break
+            number += 1
+            if number > 10_000:
+                raise self._contract("cdr.download", window, "one second has more than ten thousand pages")
+        return pages, sorted(repr(row) for page in pages for row in page.data["csv"])
+
+    def _cdr_page(self, server: str | None, part: Slice, number: int, window: str) -> Page:
+        arguments = {**_window_arguments(part), "limit": str(LIMIT), "page": str(number)}
+        answer = self._ask("cdr.download", server, arguments, window)
+        data = answer.data
+        if not isinstance(data, dict) or not isinstance(data.get("csv"), list):
+            raise self._contract("cdr.download", window, "the answer has no csv list")
+        if data["csv"] and not isinstance(data.get("header"), list):
+            raise self._contract("cdr.download", window, "the answer has rows but no header")
+        return _page("cdr.download", server, arguments, answer, len(data["csv"]))
+
+    def _list(self, action: str, server: str | None) -> Page:
+        page = self._page(action, server, {})
+        if not isinstance(page.data, dict) and page.data != []:
+            raise self._contract(action, "", "the answer is not a keyed list")
+        return page
+
+    def _page(self, action: str, server: str | None, arguments: dict[str, str], window: str = "") -> Page:
+        answer = self._ask(action, server, arguments, window)
+        return _page(action, server, arguments, answer, len(answer.data) if hasattr(answer.data, "__len__") else 1)
+
+    def _ask(self, action: str, server: str | None, arguments: Mapping[str, str], window: str) -> Answer:
+        asked = {"action": f"pbxware.{action}", **arguments}
+        if server is not None and not (action == "tenant.configuration"):
+            asked["server"] = server
+        answer = self.client.request("POST", "", asked, form=True, endpoint=action, window=window)
+        if isinstance(answer.data, dict) and "error" in answer.data:
+            said = str(answer.data["error"]).lower()
+            if "key" in said or "auth" in said or "permission" in said or "denied" in said:
+                raise self.client.refuse(
+                    AuthError(
+                        "the PBX refused the API key",
+                        connection=self.client.connection,
+                        endpoint=action,
+                        window=window,
+                        hint="check api_key and the key's permissions in Admin Settings, API Keys",
+                    )
+                )
+            raise self._contract(action, window, "the PBX answered with an error (its text is not shown)")
+        return answer
+
+    def _contract(self, endpoint: str, window: str, what: str) -> ContractError:
+        return ContractError(what, connection=self.client.connection, endpoint=endpoint, window=window)
+
+
+def _page(action: str, server: str | None, arguments: Mapping[str, str], answer: Answer, rows: int) -> Page:
+    return Page(action, server, dict(arguments), answer.body, answer.fetched_at, rows, answer.data)
+
+
+def _window_arguments(part: Slice) -> dict[str, str]:
+    """Both ends in UTC, the end inclusive to the second, month names in English whatever the locale."""
+    first = datetime.fromtimestamp(part.start, UTC)
+    last = datetime.fromtimestamp(part.end - 1, UTC)
+    return {
+        "start": f"{MONTHS[first.month - 1]}-{first:%d-%Y}",
+        "starttime": f"{first:%H:%M:%S}",
+        "end": f"{MONTHS[last.month - 1]}-{last:%d-%Y}",
+        "endtime": f"{last:%H:%M:%S}",
+        "timezone": "UTC",
+    }
+
+
+def _flag(value: Any) -> bool | None:
+    """``next_page`` in any of its spellings; None where it says nothing."""
+    text = str(value).strip().lower()
+    if text in {"true", "1", "yes"}:
+        return True
+    if text in {"false", "0", "no"}:
+        return False
+    return None
+
+
+def _number(value: Any) -> int | None:
+    text = str(value).strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
+
+
+def _reach(page: Page) -> int | None:
+    """Seconds between the earliest and the latest record of an answer; a hint for sizing, nothing more."""
+    header = page.data.get("header") or []
+    if "Date/Time" not in header:
+        return None
+    column = header.index("Date/Time")
+    times = [_number(row[column]) for row in page.data["csv"] if isinstance(row, list) and len(row) > column]
+    known = [time for time in times if time is not None]
+    return max(known) - min(known) if known else None

@@ -1,0 +1,152 @@
+"""Exact JSON: a vendor's answer becomes exactly the values that it spells, or it is refused.
+
+What lives here: decoding and parsing with bounds. Numbers with a point or an exponent become ``Decimal``, whole numbers
+``int``. What does not: what the values mean (the vendor modules).
+
+Refused, each in time linear in the answer's size: anything that is not JSON, repeated keys, NaN and Infinity, numbers
+beyond ``MAX_DIGITS``, nesting beyond ``MAX_DEPTH``, more values than ``MAX_VALUES``, halves of surrogate pairs.
+"""
+
+import json
+import re
+from decimal import Decimal
+from itertools import accumulate
+from typing import Any, NoReturn
+
+from tollbook_errors import ContractError
+
+MAX_DEPTH = 200
+MAX_DIGITS = 400  # of a number as written, and of its exponent's size
+MAX_VALUES = 1_000_000
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_MARKS = bytes.maketrans(b"{}", b"[]")
+_NO_MARKS = bytes(sorted(set(range(256)) - set(b'{}[]"')))
+
+
+class CutShort(ContractError):
+    """The text begins as JSON but ends in the middle, as after a lost connection."""
+
+
+class _Refused(Exception):
+    """Why a value is refused, in words without the value."""
+
+
+def decode(raw: bytes, **where: str) -> str:
+    """The text of an answer: UTF-8 without a byte order mark. ``where``: connection, endpoint, window of the error.
+
+    Raises ContractError for any other encoding.
+    """
+    text: str | None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = None
+    if text is None:
+        raise ContractError("the answer is not UTF-8", **where)
+    return text.removeprefix("\ufeff")
+
+
+def loads(text: str, **where: str) -> Any:
+    """The value that ``text`` spells, exactly. ``where``: connection, endpoint, window of the error.
+
+    Raises ContractError, and CutShort (a ContractError) where the text ends in the middle.
+    """
+    text = text.removeprefix("\ufeff")
+    value, problem = None, _bound_problem(text)
+    cut = False
+    if problem is None:
+        deepest, cut = _nesting(text)
+        if deepest > MAX_DEPTH:
+            problem = f"the answer is nested more than {MAX_DEPTH} deep"
+    if problem is None:
+        value, problem = _parse(text)
+        if problem is not None and cut and text[:1000].lstrip()[:1] in {"{", "["}:
+            # Raised here and not where it was met: a parser's exception carries the whole text with it.
+            raise CutShort("the answer ends in the middle", **where)
+    if problem is not None:
+        raise ContractError(problem, **where)
+    return value
+
+
+def _parse(text: str) -> tuple[Any, str | None]:
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_float=_decimal,
+            parse_int=_integer,
+            parse_constant=_constant,
+        )
+        if "\\u" in text and _SURROGATE.search(text):
+            # Only a whole pair can be encoded.
+            json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
+    except _Refused as refused:
+        return None, str(refused)
+    except UnicodeEncodeError:
+        return None, "the answer holds half a surrogate pair"
+    except RecursionError:
+        return None, "the answer is nested too deep"
+    except ValueError:
+        return None, "the answer is not JSON"
+    return value, None
+
+
+def _bound_problem(text: str) -> str | None:
+    start = text[:1000].lstrip()[:1]
+    if not start and not text.strip():
+        return "the answer is empty"
+    if start == "<":
+        return "the answer is not JSON (it looks like an HTML page)"
+    if text.count(",") > MAX_VALUES:
+        return f"the answer holds more than {MAX_VALUES} values"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "the answer holds half a surrogate pair"
+    return None
+
+
+def _nesting(text: str) -> tuple[int, bool]:
+    """How deep brackets are nested, and whether the text ends inside a bracket or a string.
+
+    Strings fall out by the parity of quotes before a bracket, which taking out an adjacent pair of quotes keeps.
+    """
+    if "\\" in text:
+        text = text.replace("\\\\", "").replace('\\"', "")
+    marks = text.encode("utf-8").translate(_MARKS, _NO_MARKS).replace(b'""', b"")
+    if len(marks) > 2 * MAX_VALUES:
+        return MAX_DEPTH + 1, False
+    strings_out = marks.split(b'"')
+    brackets = b"".join(strings_out[::2])
+    # "[" is 91 and "]" is 93.
+    depths = list(accumulate(map((92).__sub__, brackets), initial=0))
+    return max(depths), depths[-1] > 0 or len(strings_out) % 2 == 0
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _Refused("an object in the answer has a key twice")
+    return value
+
+
+def _decimal(text: str) -> Decimal:
+    if len(text) <= MAX_DIGITS:
+        try:
+            value = Decimal(text)
+        except ArithmeticError:
+            raise _Refused("a number in the answer is out of bounds") from None
+        if value.is_finite() and abs(value.adjusted()) <= MAX_DIGITS:
+            return value
+    raise _Refused("a number in the answer is out of bounds")
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise _Refused("a number in the answer is out of bounds")
+    return int(text)
+
+
+def _constant(text: str) -> NoReturn:
+    raise _Refused("the answer holds NaN or Infinity")

@@ -1,0 +1,93 @@
+"""TIM4biz over HTTP: its totals by extension.
+
+Source: TIM4biz developers' page. What lives here: what is asked, and how a period that is too long is cut. What does
+not: HTTP (``client``), which field means what (``assets.tim4biz``).
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from assets.sources.client import Client, HttpStatusError, Wait
+from assets.sources.page import Page
+from tollbook_errors import ContractError
+
+SHORTEST = timedelta(hours=1)  # below this, a 400 is not about the length of the period
+
+
+class Tim4biz:
+    """One TIM4biz account; ``zone`` is the account's zone, in which its naive times are read."""
+
+    def __init__(self, client: Client, zone: ZoneInfo) -> None:
+        self.client = client
+        self.zone = zone
+
+    def probe(self) -> None:
+        """One cheap authenticated request: an hour's totals."""
+        start = datetime.now(self.zone).replace(minute=0, second=0, microsecond=0) - SHORTEST
+        self._ask(start, start + SHORTEST, "")
+
+    def totals(self, start: datetime, end: datetime, *, window: str) -> Iterator[Page]:
+        """Yield the extension totals of [start, end), in as few parts as the vendor accepts; the parts add up."""
+        try:
+            yield self._ask(start, end, window)
+        except HttpStatusError as error:
+            if error.status != 400 or end - start < 2 * SHORTEST:
+                raise
+            middle = start + (end - start) // 2
+            middle = middle.replace(minute=0, second=0, microsecond=0)
+            yield from self.totals(start, middle, window=window)
+            yield from self.totals(middle, end, window=window)
+
+    def _ask(self, start: datetime, end: datetime, window: str) -> Page:
+        arguments = {"from": self._naive(start), "to": self._naive(end)}
+        answer = self.client.request(
+            "GET", "ExtensionTotal", arguments, endpoint="ExtensionTotal", window=window, rate_headers=rate_wait
+        )
+        rows = listed(answer.data)
+        if rows is None:
+            raise ContractError(
+                "the answer is neither a list nor an object with one list of objects",
+                connection=self.client.connection,
+                endpoint="ExtensionTotal",
+                window=window,
+            )
+        return Page("ExtensionTotal", None, arguments, answer.body, answer.fetched_at, len(rows), answer.data)
+
+    def _naive(self, moment: datetime) -> str:
+        return f"{moment.astimezone(self.zone):%Y-%m-%dT%H:%M:%S}"
+
+
+def listed(data: Any) -> list[dict[str, Any]] | None:
+    """The one list of objects in a reply, bare or wrapped in an object; None where there is no such list.
+
+    An empty object is not an empty list: a reply that says nothing must not pass for a day without calls.
+    """
+    if isinstance(data, dict):
+        lists = [value for value in data.values() if isinstance(value, list)]
+        data = lists[0] if len(lists) == 1 else None
+    if isinstance(data, list) and all(isinstance(item, dict) for item in data):
+        return data
+    return None
+
+
+def rate_wait(headers: Mapping[str, str], status: int) -> Wait | None:
+    """What TIM4biz's own headers say about its limits per 60 minutes and per 24 hours."""
+    hour = _pair(headers, "TIM4biz-Rate-Limit-Limit", "TIM4biz-Rate-Limit-Remaining")
+    day = _pair(headers, "TIM4biz-Rate-Limit-Limit-24-Hours", "TIM4biz-Rate-Limit-Remaining-24-Hours")
+    if 0 in (hour[0], day[0]):
+        return Wait(limit=0, remaining=0, seconds=None)
+    if day[1] == 0:
+        return Wait(limit=day[0], remaining=0, seconds=24 * 3600.0)
+    if hour[0] is None and hour[1] is None:
+        return None
+    return Wait(limit=hour[0], remaining=hour[1], seconds=3600.0 if hour[1] == 0 and status == 429 else None)
+
+
+def _pair(headers: Mapping[str, str], limit: str, remaining: str) -> tuple[int | None, int | None]:
+    return _whole(headers.get(limit)), _whole(headers.get(remaining))
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.strip().isascii() and text.strip().isdigit() and len(text) < 10 else None

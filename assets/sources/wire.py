@@ -1,0 +1,283 @@
+"""One HTTP exchange: a prepared request goes out, a bounded answer comes back, or it is said why not.
+
+What lives here: deadlines, size caps, unpacking, TLS, and what a broken connection means. What does not: retries,
+limits, credentials, and what a status means (``client``).
+
+It sends through ``requests``' adapter and not through its ``Session``: a session follows redirects, reads their bodies
+whole, keeps cookies, and takes proxies, passwords and certificates from the environment. Here none of that can happen.
+"""
+
+import http.client
+import logging
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import HTTPResponse
+
+from tollbook_errors import ContractError, SecurityError
+
+CHUNK_BYTES = 65536
+
+# Their lines hold whole addresses, with keys and telephone numbers in the query.
+for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(lambda record: False)
+
+
+class Trouble(Exception):
+    """An exchange failed in a way that another try can mend. Its text is fit for people and holds nothing private.
+
+    ``garbled``: the answer arrived but is damaged, which too many tries in a row show to be its nature.
+    ``not_before``: seconds that the server asked to be left alone.
+    """
+
+    def __init__(self, what: str, *, garbled: bool = False, not_before: float = 0.0) -> None:
+        super().__init__(what)
+        self.garbled = garbled
+        self.not_before = not_before
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. ``body`` is unpacked, and None where the status was not one of those whose body is wanted."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+    wire_bytes: int
+
+
+class Wire:
+    """The connections to one server, kept open between requests.
+
+    ``verify`` is the path of a CA bundle, or True for the well-known authorities. There is no way to verify nothing.
+    """
+
+    def __init__(self, *, connections: int, verify: str | bool, max_body_bytes: int) -> None:
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        self._verify = verify or True
+        self._max_body_bytes = max_body_bytes
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._adapter.close()
+
+    def exchange(
+        self,
+        request: requests.PreparedRequest,
+        *,
+        timeout_seconds: float,
+        deadline_seconds: float,
+        wanted: frozenset[int],
+        where: Mapping[str, str],
+    ) -> Reply:
+        """Send ``request`` and read the answer; the body only for a ``wanted`` status.
+
+        ``timeout_seconds`` bounds every wait for the server, ``deadline_seconds`` all of them together, headers and
+        body included. Raises Trouble, ContractError (no known form, or beyond the cap) and SecurityError (TLS).
+        """
+        failure: Exception
+        deadline = time.monotonic() + deadline_seconds
+        with _watch(deadline_seconds) as watch:
+            try:
+                response = self._adapter.send(
+                    request,
+                    stream=True,
+                    timeout=(min(timeout_seconds, deadline_seconds), min(timeout_seconds, deadline_seconds)),
+                    verify=self._verify,
+                    proxies={},
+                )
+                try:
+                    reply = self._read(response, deadline, wanted, where)
+                finally:
+                    response.close()
+                # A connection that was cut for its time looks like one that ended.
+                if not watch.expired:
+                    return reply
+            except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+                failure = _failure(error, where)
+            if watch.expired:
+                failure = Trouble(f"the answer was not complete after {deadline_seconds:.0f} s")
+        # Raised only here: those exceptions carry the request's address and body.
+        raise failure
+
+    def _read(
+        self, response: requests.Response, deadline: float, wanted: frozenset[int], where: Mapping[str, str]
+    ) -> Reply:
+        status, headers = response.status_code, response.headers
+        if status not in wanted:
+            return Reply(status, headers, None, 0)
+        packed = headers.get("Content-Encoding", "").strip().lower()
+        if packed not in {"", "identity", "gzip", "x-gzip"}:
+            raise ContractError("the answer is packed in a way that was not asked for", **where)
+        unpacker = _Gunzip() if packed.endswith("gzip") else None
+        body = bytearray()
+        arrived = 0
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
+            arrived += len(chunk)
+            for part in unpacker.unpack(chunk) if unpacker else (chunk,):
+                body += part
+                if len(body) > self._max_body_bytes:
+                    break
+            if max(arrived, len(body)) > self._max_body_bytes:
+                raise ContractError(f"the answer is larger than {self._max_body_bytes >> 20} MiB", **where)
+            if time.monotonic() > deadline:
+                raise Trouble("the answer came too slowly")
+        if "Transfer-Encoding" not in headers:
+            announced = headers.get("Content-Length", "")
+            if announced.isdecimal() and int(announced[:20]) != arrived:
+                raise Trouble("the answer was cut short")
+            if not announced and not arrived:
+                raise Trouble("the connection ended before the answer", garbled=True)
+        if unpacker and arrived and not unpacker.complete:
+            raise Trouble("the packed answer was cut short", garbled=True)
+        return Reply(status, headers, bytes(body), arrived)
+
+
+class _Gunzip:
+    """Unpacks gzip piece by piece, so that a small answer cannot fill the memory before it is measured."""
+
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(wbits=31)
+
+    @property
+    def complete(self) -> bool:
+        return self._inflater.eof
+
+    def unpack(self, chunk: bytes) -> Iterator[bytes]:
+        while chunk:
+            if self._inflater.eof:
+                self._inflater = zlib.decompressobj(wbits=31)
+            try:
+                part = self._inflater.decompress(chunk, CHUNK_BYTES)
+            except zlib.error:
+                raise Trouble("the packed answer is damaged", garbled=True) from None
+            yield part
+            chunk = self._inflater.unconsumed_tail or self._inflater.unused_data
+
+
+class _Watch:
+    """Cuts the connection of one exchange when its time is over, wherever it is waiting."""
+
+    def __init__(self) -> None:
+        self.expired = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def guard(self, connected: Any) -> None:
+        with self._lock:
+            self._socket = connected
+        if self.expired:
+            raise TimeoutError
+
+    def expire(self) -> None:
+        with self._lock:
+            self.expired = True
+            if self._socket is not None:
+                # An error means that it is closed already.
+                with suppress(OSError):
+                    # Not SSLSocket's own, which would take its encryption away first.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        with self._lock:
+            self._socket = None
+
+
+_current = threading.local()
+
+
+@contextmanager
+def _watch(seconds: float) -> Iterator[_Watch]:
+    watch = _Watch()
+    timer = threading.Timer(seconds, watch.expire)
+    timer.daemon = True
+    _current.watch = watch
+    timer.start()
+    try:
+        yield watch
+    finally:
+        timer.cancel()
+        watch.release()
+        _current.watch = None
+
+
+class _WatchedHTTP(HTTPConnection):
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        _current.watch.guard(self.sock)
+        return super().getresponse()
+
+
+class _WatchedHTTPS(HTTPSConnection):
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        _current.watch.guard(self.sock)
+        return super().getresponse()
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPS
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def _failure(error: BaseException, where: Mapping[str, str]) -> Exception:
+    """What an exception from below means, in words without an address."""
+    causes = list(_causes(error))
+
+    def found(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if found(ssl.SSLCertVerificationError):
+        return SecurityError(
+            "the server's certificate cannot be verified",
+            **where,
+            hint="where the server has its own authority, name its certificate in ca_bundle",
+        )
+    if found(ssl.SSLError, urllib3.exceptions.SSLError, requests.exceptions.SSLError) and not found(
+        ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, TimeoutError
+    ):
+        return SecurityError("no secure connection to the server could be made", **where)
+    if found(requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader):
+        return ContractError("the answer's headers contradict each other", **where)
+    if found(requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError):
+        return ContractError("the server's address is not valid", **where)
+    if found(urllib3.exceptions.NameResolutionError, socket.gaierror):
+        return Trouble("the server's name was not found")
+    if found(ConnectionRefusedError):
+        return Trouble("the server refused the connection")
+    if found(requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
+        return Trouble("the server did not answer in time")
+    if found(http.client.IncompleteRead, urllib3.exceptions.IncompleteRead):
+        return Trouble("the answer was cut short")
+    return Trouble("the connection broke")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """``error`` and every exception wrapped in it: the layers below wrap in different ways."""
+    pending: list[Any] = [error]
+    seen: set[int] = set()
+    while pending:
+        each = pending.pop()
+        if isinstance(each, BaseException) and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            pending += [*each.args, each.__cause__, each.__context__, getattr(each, "reason", None)]

@@ -1,0 +1,378 @@
+"""Time4VPS: what its invoices, services and balance mean, and the assets that load them. Raw, normalise, core.
+
+What lives here: which invoices need their details again, joining list and detail, which invoice is an expense, and the
+vendor's own sums as control totals. What does not: what is asked (``sources.time4vps``), the steps every vendor shares
+(``loading``). Dates of payment are naive, in the account's zone.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
+
+from assets.loading import Fetch, Normalised, Source, Stream, Window
+from assets.materialize import (
+    RESOURCE,
+    Connection,
+    check_specs,
+    core_specs,
+    house,
+    materialize_stream,
+    raw_spec,
+)
+from assets.sources import strict_json
+from assets.sources.page import Page
+from assets.sources.time4vps import Time4VPS
+from warehouse.lake import Landing, RawWriter, read_core
+from warehouse.money import money
+from warehouse.schema import ACCOUNT_TABLE, BALANCE, INVOICE, INVOICE_LINE, SERVICE
+
+INVOICES = "invoices"
+ACCOUNT = "client"  # the one account of a connection
+SETTLED = frozenset({"paid", "cancelled", "refunded", "credited", "creditnote", "receiptpaid", "chargeback"})
+OPEN = frozenset({"unpaid", "collections", "receiptunpaid"})
+NOT_AN_EXPENSE = frozenset({"cancelled", "draft", "recurring", "refunded", "creditnotedraft", "chargeback"})
+CREDIT_NOTES = frozenset({"creditnote", "creditnotedraft"})
+CENT = Decimal("0.01")
+
+# --- raw -------------------------------------------------------------------------------------------------------------
+
+
+def fetch_invoices(source: Source) -> Fetch:
+    """The list, the details of what is open or has changed, services and balance."""
+
+    def pages(writer: RawWriter) -> Iterator[Page]:
+        vps = Time4VPS(source.client())
+        listed = vps.invoices()
+        yield listed
+        standing = _standing(source)
+        for entry in listed.data["invoices"]:
+            if _needs_detail(source, entry, standing.get(str(entry["id"]))):
+                yield vps.invoice(str(entry["id"]))
+        yield vps.services()
+        yield vps.balance()
+
+    return pages
+
+
+def _standing(source: Source) -> dict[str, dict[str, Any]]:
+    """The invoices as core has them."""
+    partition = source.lake.core_partition(INVOICES, source.name, None)
+    files = source.lake.core_files(partition) if partition else {}
+    if INVOICE.full_name not in files:
+        return {}
+    return {row["invoice_id"]: row for row in read_core(INVOICE, files[INVOICE.full_name]).to_pylist()}
+
+
+def _needs_detail(source: Source, entry: dict[str, Any], standing: dict[str, Any] | None) -> bool:
+    """A settled invoice that the list shows as it stood is not asked for again."""
+    if standing is None or standing["status"] not in SETTLED:
+        return True
+    listed = _listed(source, entry)
+    return any(listed[name] != standing[name] for name in ("status", "number", "paid_at", "issued_on", "merged_into")) or (
+        listed["total"] is not None and abs(listed["total"]) != abs(standing["total"] or Decimal(0))
+    )
+
+
+# --- normalise -------------------------------------------------------------------------------------------------------
+
+
+def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing) -> Normalised:
+    """Invoices and lines (details from this landing, else as they stood), services, balance, and the control totals."""
+    answers: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for answer in source.lake.answers(landing):
+        place = {
+            "vendor": source.vendor,
+            "connection": source.name,
+            "raw_file": landing.file,
+            "raw_row": answer["first_row"],
+            "fetched_at": answer["fetched_at"],
+        }
+        answers.setdefault(answer["kind"], []).append((strict_json.loads(answer["body"]), place))
+    listed = answers["invoices"][0][0]["invoices"]
+    details = {str(data["invoice"]["id"]): (data["invoice"], place) for data, place in answers.get("invoice", [])}
+    stood = {row["invoice_id"]: row for row in con.table("standing_invoice").to_arrow_table().to_pylist()}
+    stood_lines = con.table("standing_invoice_line").to_arrow_table().to_pylist()
+    stood_controls = con.table("standing_control_total").to_arrow_table().to_pylist()
+    ids = {str(entry["id"]) for entry in listed}
+    invoices, lines, controls = [], [], []
+    for entry in listed:
+        invoice_id = str(entry["id"])
+        row = _listed(source, entry)
+        if invoice_id in details:
+            detail, place = details[invoice_id]
+            row |= place | _detail(source, detail, row)
+            lines += _lines(detail, row, place)
+            controls += _invoice_controls(source, entry, detail, row, landing)
+        else:
+            earlier = stood[invoice_id]
+            row = {**earlier, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}}
+            lines += [line for line in stood_lines if line["invoice_id"] == invoice_id]
+            controls += [control for control in stood_controls if control["subject"] == invoice_id]
+        row["counts_as_expense"] = row["status"] not in NOT_AN_EXPENSE and row["merged_into"] not in ids
+        invoices.append(row)
+    balance, place = answers["balance"][0]
+    balances = [_balance(source, balance, place)]
+    controls.append(_unpaid_control(source, listed, balances[0], landing))
+    account = {"vendor": source.vendor, "connection": source.name, "account_id": ACCOUNT, "name": source.name}
+    rows = {
+        INVOICE: invoices,
+        INVOICE_LINE: lines,
+        SERVICE: [
+            row
+            for data, place in answers["services"]
+            for row in _services(source, data["services"], place, balances[0]["currency"])
+        ],
+        BALANCE: balances,
+        ACCOUNT_TABLE: [{**account, **place, "currency": balances[0]["currency"]}],
+    }
+    for table_, entries in rows.items():
+        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(entries, schema=table_.arrow()))
+    return Normalised({table_: f"fresh_{table_.name}" for table_ in rows}, controls)
+
+
+def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
+    """What the list says of an invoice; ``dateorig`` and ``merge_id`` stand only there."""
+    status = str(entry.get("status") or "").strip().lower()
+    merged = str(entry.get("merge_id") or "").strip()
+    return {
+        "vendor": source.vendor,
+        "connection": source.name,
+        "invoice_id": str(entry["id"]),
+        "number": entry.get("number"),
+        "status": status,
+        "issued_on": _day(entry.get("dateorig")) or _day(entry.get("date")),
+        "due_on": _day(entry.get("duedate")),
+        "paid_at": _moment(source, entry.get("datepaid")),
+        "total": _signed(money(entry.get("total")), status),
+        "currency": str(entry.get("currency") or source.currency or "XXX").upper(),
+        "merged_into": merged if merged not in ("", "0") else None,
+    }
+
+
+def _detail(source: Source, detail: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    status = row["status"]
+    taxes = [money(detail.get(name)) for name in ("tax", "tax2")]
+    known = [tax for tax in taxes if tax is not None]
+    return {
+        "subtotal": _signed(money(detail.get("subtotal")), status),
+        "tax": _signed(sum(known, Decimal(0)) if known else None, status),
+        "tax_rate": money(detail.get("taxrate")),
+        "credit": money(detail.get("credit")),
+        "total": _signed(money(detail.get("total")), status),
+        "currency": str(detail.get("currency") or row["currency"]).upper(),
+    }
+
+
+def _lines(detail: dict[str, Any], row: dict[str, Any], place: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            **place,
+            "invoice_id": row["invoice_id"],
+            "line_id": str(item.get("id") or number),
+            "type": item.get("type"),
+            "item_id": str(item.get("item_id")) if item.get("item_id") is not None else None,
+            "description": item.get("description"),
+            "quantity": money(item.get("qty")),
+            "unit_amount": money(item.get("amount")),
+            "taxed": _truth(item.get("taxed")),
+            "line_total": _signed(money(item.get("linetotal")), row["status"]),
+            "currency": row["currency"],
+        }
+        for number, item in enumerate(detail["items"], 1)
+        if isinstance(item, dict)
+    ]
+
+
+def _services(
+    source: Source, services: list[Any], place: dict[str, Any], currency: str | None
+) -> Iterator[dict[str, Any]]:
+    for number, entry in enumerate(services):
+        if isinstance(entry, dict) and entry.get("id"):
+            yield {
+                **place,
+                "raw_row": place["raw_row"] + number,
+                "service_id": str(entry["id"]),
+                "name": entry.get("name"),
+                "domain": entry.get("domain"),
+                "category": entry.get("category"),
+                "status": str(entry.get("status") or "").lower() or None,
+                "billing_cycle": entry.get("billingcycle"),
+                "next_due_on": _day(entry.get("next_due")),
+                "recurring_amount": money(entry.get("total")),
+                "currency": currency,
+            }
+
+
+def _balance(source: Source, said: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
+    """The balance, nested under ``details`` or flat."""
+    details = said.get("details") if isinstance(said.get("details"), dict) else said
+    return {
+        **place,
+        "account_id": ACCOUNT,
+        "account_type": "hosting",
+        "balance": money(details.get("acc_balance")),
+        "credit": money(details.get("acc_credit")),
+        "currency": str(details.get("currency") or source.currency or "XXX").upper(),
+    }
+
+
+# --- control totals --------------------------------------------------------------------------------------------------
+
+
+def _invoice_controls(
+    source: Source, entry: dict[str, Any], detail: dict[str, Any], row: dict[str, Any], landing: Landing
+) -> list[dict[str, Any]]:
+    """What an invoice's own figures must add up to."""
+    items = [item for item in detail["items"] if isinstance(item, dict)]
+    subtotal, total = money(detail.get("subtotal")), money(detail.get("total"))
+    tax, tax2 = money(detail.get("tax")) or Decimal(0), money(detail.get("tax2")) or Decimal(0)
+    credit = money(detail.get("credit")) or Decimal(0)
+    of_lines = _sum(money(item.get("linetotal")) for item in items)
+    expected = _expected_tax(detail, items)
+    listed = money(entry.get("total"))
+    whole = None if subtotal is None else subtotal + tax + tax2 - credit
+    day = row["issued_on"] or landing.started_at.astimezone(source.zone).date()
+    pairs = {
+        "invoice_lines": (of_lines, subtotal),
+        "invoice_tax": (tax + tax2 if (tax + tax2) in expected else next(iter(expected)), tax + tax2),
+        "invoice_total": (whole, total),
+        "invoice_list": (total, listed),
+    }
+    return [
+        _control(source, day, name, row["invoice_id"], ours, theirs, landing) for name, (ours, theirs) in pairs.items()
+    ]
+
+
+def _expected_tax(detail: dict[str, Any], items: list[dict[str, Any]]) -> list[Decimal]:
+    """The tax of the taxed lines, rounded once, or line by line: both are in use."""
+    rates = [money(detail.get(name)) or Decimal(0) for name in ("taxrate", "taxrate2")]
+    if _truth(detail.get("taxexempt")):
+        return [Decimal(0)]
+    taxed = [money(item.get("linetotal")) or Decimal(0) for item in items if _truth(item.get("taxed"))]
+    once = sum((_cents(sum(taxed, Decimal(0)) * rate / 100) for rate in rates), Decimal(0))
+    by_line = sum((_cents(line * rate / 100) for line in taxed for rate in rates), Decimal(0))
+    return [once, by_line]
+
+
+def _unpaid_control(
+    source: Source, listed: list[dict[str, Any]], balance: dict[str, Any], landing: Landing
+) -> dict[str, Any]:
+    """What is unpaid makes the balance."""
+    unpaid = [
+        money(entry.get("total")) or Decimal(0)
+        for entry in listed
+        if str(entry.get("status") or "").lower() in OPEN and str(entry.get("merge_id") or "0").strip() in ("0", "")
+    ]
+    today = landing.started_at.astimezone(source.zone).date()
+    return _control(source, today, "unpaid_balance", "", sum(unpaid, Decimal(0)), balance["balance"], landing)
+
+
+def _control(
+    source: Source,
+    day: date,
+    name: str,
+    subject: str,
+    ours: Decimal | None,
+    theirs: Decimal | None,
+    landing: Landing,
+) -> dict[str, Any]:
+    difference = None if ours is None or theirs is None else ours - theirs
+    return {
+        "window_date": day,
+        "vendor": source.vendor,
+        "connection": source.name,
+        "account_id": ACCOUNT,
+        "check_name": name,
+        "subject": subject,
+        "ours": ours,
+        "theirs": theirs,
+        "difference": difference,
+        "status": "unavailable" if difference is None else "variance" if difference else "matched",
+        "stream": INVOICES,
+        "fetched_at": landing.started_at,
+    }
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _signed(amount: Decimal | None, status: str) -> Decimal | None:
+    """A credit note's amounts are negative, whatever sign the vendor writes."""
+    return -abs(amount) if amount is not None and status in CREDIT_NOTES else amount
+
+
+def _day(value: Any) -> date | None:
+    """A date; None for a zero date and for what is no date."""
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
+
+
+def _moment(source: Source, value: Any) -> datetime | None:
+    """A naive time in the account's zone; None for a zero date."""
+    try:
+        return datetime.fromisoformat(str(value)).replace(tzinfo=source.account_zone)
+    except ValueError:
+        return None
+
+
+def _truth(value: Any) -> bool:
+    return str(value).strip().lower() in {"1", "true", "yes"}
+
+
+def _sum(amounts: Any) -> Decimal | None:
+    known = list(amounts)
+    return None if None in known else sum(known, Decimal(0))
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(CENT, rounding=ROUND_HALF_UP)
+
+
+# --- core ------------------------------------------------------------------------------------------------------------
+
+
+def invoices_stream(source: Source) -> Stream:
+    """Invoices with their lines, services, balance."""
+    return Stream(
+        INVOICES,
+        (INVOICE, INVOICE_LINE, SERVICE, BALANCE, ACCOUNT_TABLE),
+        lambda con, landing, day: normalise_invoices(source, con, landing),
+    )
+
+
+# --- assets ----------------------------------------------------------------------------------------------------------
+
+
+def time4vps_assets(connection: Connection, days: PartitionsDefinition[str]) -> list[AssetsDefinition]:
+    """The assets of one Time4VPS connection: invoices, services and balance, whole on every load."""
+
+    @multi_asset(
+        name=f"{connection.key}_{INVOICES}",
+        specs=[
+            raw_spec(
+                connection,
+                INVOICES,
+                "Answers of `/invoice`, of the details of those invoices that are open or have changed, of `/service` "
+                "and of `/balance`. A settled invoice that was landed is not asked for again.",
+            ),
+            *core_specs(connection, INVOICES, (INVOICE, INVOICE_LINE, SERVICE, BALANCE, ACCOUNT_TABLE)),
+        ],
+        check_specs=check_specs(connection, INVOICES),
+        required_resource_keys={RESOURCE},
+        pool=connection.pool,
+    )
+    def invoices(context: AssetExecutionContext) -> Iterator[Any]:
+        source = house(context).source(connection.name, context)
+        everything = [Window(None, None)]
+        yield from materialize_stream(
+            context, source, invoices_stream(source), everything, lambda window: fetch_invoices(source)
+        )
+
+    return [invoices]

@@ -1,0 +1,253 @@
+"""The command line: ``tollbook …``.
+
+What lives here: the commands, what they print, and their exit codes: 0 all well, 1 something failed or is incomplete
+(said which), 2 wrong usage or configuration. What does not: any of the work; the jobs are Dagster's, run in this process
+and recorded where ``tollbook dev`` shows them. Heavy imports stand inside the commands, so that ``--help`` is quick.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from pipelines.settings import Settings, load_settings
+from tollbook_errors import ConfigError, TollbookError
+
+if TYPE_CHECKING:
+    from pipelines.running import Ran
+
+DAY = click.DateTime(["%Y-%m-%d"])
+MONTH = click.DateTime(["%Y-%m"])
+
+
+class Commands(click.Group):
+    """A group whose commands end with the documented exit codes and one clear message."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            _stop(f"configuration: {error}", 2)
+        except TollbookError as error:
+            _stop(f"{type(error).__name__}: {error}", 1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration file.  [default: $TOLLBOOK_CONFIG, else ./tollbook.toml]",
+)
+@click.option("--verbose", is_flag=True, help="Say every request and step (never its contents).")
+@click.version_option(package_name="tollbook")
+@click.pass_context
+def main(ctx: click.Context, config: Path | None, verbose: bool) -> None:
+    """Call accounting as a data pipeline.
+
+    Tollbook loads calls and costs from Bicom PBXware, Sipcentric, TIM4biz and Time4VPS every night, proves every total
+    against the vendors' own, and publishes one DuckDB file to query.
+
+    \b
+    Try it without any vendor:     tollbook demo
+    With a tollbook.toml:          tollbook check
+                                   tollbook load
+                                   tollbook status
+                                   tollbook report --month 2026-10
+    In a browser:                  tollbook dev
+
+    Exit codes: 0 all well; 1 something failed or is incomplete, and it says which; 2 wrong usage or configuration.
+    """
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    ctx.obj = config
+
+
+def _settings(ctx: click.Context) -> Settings:
+    return load_settings(ctx.obj)
+
+
+@main.command()
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Check the configuration, and ask each connection one cheap thing.
+
+    Shows for every connection whether its address and credentials work. Nothing is written.
+    """
+    from pipelines.running import probe
+
+    settings = _settings(ctx)
+    settings.check_secrets()
+    failed = 0
+    for connection in settings.connections:
+        trouble = probe(settings, connection.name)
+        failed += trouble is not None
+        click.echo(f"{connection.name:<20} {connection.vendor:<11} {'ok' if trouble is None else trouble}")
+    if failed:
+        _stop(f"{failed} of {len(settings.connections)} connections do not work", 1)
+
+
+@main.command()
+@click.option("--from", "first", type=DAY, help="First business day.  [default: yesterday less the look-back]")
+@click.option("--to", "last", type=DAY, help="Last business day, included.  [default: yesterday]")
+@click.option("--connection", "names", multiple=True, metavar="NAME", help="Only this connection; can be repeated.")
+@click.pass_context
+def load(ctx: click.Context, first: datetime | None, last: datetime | None, names: tuple[str, ...]) -> None:
+    """Load business days into the warehouse, prove them, and publish.
+
+    Without days: yesterday and the look-back, and what was missed while nothing ran. Records that the vendor has changed
+    since are restated. Lists (invoices, extensions, bundles, …) are always loaded whole. One connection's failure
+    leaves the others loaded and published; the exit code is then 1.
+
+    \b
+    tollbook load
+    tollbook load --from 2026-10-01 --to 2026-10-31
+    tollbook load --connection hq
+    """
+    from pipelines.running import run_load
+
+    settings = _settings(ctx)
+    for name in names:
+        settings.connection(name)
+    settings.check_secrets()
+    span = _span(settings, first, last)
+    with _progress() as watch:
+        ran = run_load(settings, *span, names, watch)
+    _show_load(ran)
+    if ran.failures:
+        sys.exit(1)
+
+
+@main.command()
+@click.pass_context
+def rebuild(ctx: click.Context) -> None:
+    """Make core and the warehouse again from what was landed, without asking any vendor.
+
+    After an upgrade that reads the vendors' answers better, or when a core file or the private database was damaged.
+    """
+    from pipelines.running import run_rebuild
+
+    settings = _settings(ctx)
+    with _progress() as watch:
+        summary = run_rebuild(settings, watch)
+    click.echo(f"rebuilt {summary.partitions} partitions of {summary.streams} streams; published {summary.path}")
+
+
+@main.command()
+@click.option("--month", type=MONTH, required=True, help="The month, as YYYY-MM.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [default: <data_dir>/reports]")
+@click.pass_context
+def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
+    """Write finance's files for a month: an Excel workbook, an HTML page, CSV files.
+
+    From the published database only. The first page says whether the month is complete, proven and closed.
+    """
+    from pipelines.running import run_report
+
+    settings = _settings(ctx)
+    for path in run_report(settings, month.date(), out):
+        click.echo(path)
+
+
+@main.command()
+@click.pass_context
+def status(ctx: click.Context) -> None:
+    """Show the last loads, what is stale or missing, and open variances.
+
+    Exits with 1 when a connection's last load failed, a day is missing, or a variance is open.
+    """
+    from pipelines.status import read_status, show_status
+
+    found = read_status(_settings(ctx))
+    show_status(found)
+    if not found.well:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--seed", default=7, show_default=True, help="Another seed makes another company.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-data"),
+    show_default=True,
+    help="Where the demo keeps its configuration and data.",
+)
+def demo(seed: int, data_dir: Path) -> None:
+    """Load the bundled vendors: all four, over real HTTP, on this machine only.
+
+    Starts a server that answers as the four vendors document it, loads from it since the first of last month, builds
+    the warehouse and last month's report, and prints what it found and where.
+    """
+    from pipelines.demo.showing import run_demo
+
+    with _progress() as watch:
+        ran = run_demo(seed, data_dir.absolute(), watch)
+    if ran.failures:
+        sys.exit(1)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def dev(ctx: click.Context, arguments: tuple[str, ...]) -> NoReturn:
+    """Open Dagster's UI and daemon on this machine: the graph, the runs, the nightly schedule.
+
+    Further ARGUMENTS go to `dagster dev`. It listens on 127.0.0.1; the README says how to put it behind a login.
+    """
+    from pipelines.running import dagster_home
+
+    settings = _settings(ctx)
+    home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings))
+    environment = {**os.environ, "DAGSTER_HOME": home, "TOLLBOOK_CONFIG": str(settings.path)}
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", *arguments]
+    os.execve(sys.executable, command, environment)
+
+
+# --- what the commands share -----------------------------------------------------------------------------------------
+
+
+def _span(settings: Settings, first: datetime | None, last: datetime | None) -> tuple[date, date]:
+    """The asked business days; click.UsageError when they make no sense."""
+    from pipelines.nights import night, today
+
+    usual_first, usual_last = night(settings)
+    end = last.date() if last else usual_last
+    start = first.date() if first else (usual_first if last is None else end)
+    if start > end:
+        raise click.UsageError(f"--from {start} is later than --to {end}")
+    if end > today(settings):
+        raise click.UsageError(f"--to {end} has not begun yet in {settings.timezone}")
+    if start < settings.first_date:
+        raise click.UsageError(f"--from {start} is before first_date {settings.first_date} in tollbook.toml")
+    return start, end
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Any], None]]:
+    """Progress bars on a terminal, plain lines elsewhere."""
+    from pipelines.progress import bars, lines
+
+    with bars() if sys.stderr.isatty() else lines() as watch:
+        yield watch
+
+
+def _show_load(ran: "Ran") -> None:
+    from pipelines.progress import show_load
+
+    show_load(ran)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    click.echo(f"tollbook: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Which business days a load covers when nobody says otherwise.
+
+What lives here: that range, for the schedule and the command line alike. What does not: running the load.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+
+from pipelines.settings import Settings
+from warehouse.lake import Lake
+
+LONGEST_GAP = 92  # days: a longer one is a backfill, which somebody should want
+
+
+def today(settings: Settings, now: datetime | None = None) -> date:
+    """The current business day. ``now`` is any instant; by default the present one."""
+    return (now or datetime.now(UTC)).astimezone(settings.zone).date()
+
+
+def night(settings: Settings, now: datetime | None = None) -> tuple[date, date]:
+    """First and last business day of a load, both included.
+
+    Yesterday and the look-back before it; and, where loads were missed for longer than that, back to the first day
+    that some connection has not got.
+    """
+    yesterday = today(settings, now) - timedelta(days=1)
+    lake = Lake(settings.data_dir)
+    newest = [day for connection in settings.connections if (day := lake.newest_day(connection.name))]
+    missed = min(newest, default=yesterday) + timedelta(days=1)
+    earliest = max(yesterday - timedelta(days=LONGEST_GAP), settings.first_date)
+    first = max(min(yesterday - timedelta(days=settings.lookback_days), missed), earliest)
+    return min(first, yesterday), yesterday

@@ -1,0 +1,119 @@
+"""What a load looks like while it runs and when it has ended.
+
+What lives here: progress bars for a terminal, plain lines elsewhere, the closing table. What does not: the work.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from assets.loading import Progress as Step
+
+if TYPE_CHECKING:
+    from pipelines.running import Ran
+
+Watch = Callable[[Step], None]
+_EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def bars() -> Iterator[Watch]:
+    """A bar per connection and stream, on standard error."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", justify="left"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[window]}"),
+        TextColumn("{task.fields[rows]}", justify="right"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[tuple[str, str], Any] = {}
+        read: dict[tuple[str, str], int] = {}
+
+        def watch(step: Step) -> None:
+            key = (step.connection, step.stream)
+            if key not in tasks:
+                name = f"{step.connection} {step.stream}"
+                tasks[key] = progress.add_task(f"{name:<24}", total=step.total, window="", rows="")
+                read[key] = 0
+            ended = step.done > progress.tasks[tasks[key]].completed
+            read[key] += step.rows if ended else 0
+            shown = read[key] + (0 if ended else step.rows)
+            progress.update(
+                tasks[key], completed=step.done, total=step.total, window=step.window, rows=f"{shown:,} rows"
+            )
+
+        yield watch
+
+
+@contextmanager
+def lines() -> Iterator[Watch]:
+    """A line when a stream begins, when it ends, and every few seconds between, on standard error."""
+    told: dict[tuple[str, str], float] = {}
+
+    def watch(step: Step) -> None:
+        key = (step.connection, step.stream)
+        now = time.monotonic()
+        if key in told and step.done < step.total and now - told[key] < _EVERY_SECONDS:
+            return
+        told[key] = now
+        rows = f", {step.rows} rows" if step.rows else ""
+        click.echo(f"{step.connection} {step.stream}: {step.window} ({step.done} of {step.total}{rows})", err=True)
+
+    yield watch
+
+
+def show_load(ran: "Ran") -> None:
+    """The closing table: what each connection gave, what it cost, and whether it was proven."""
+    console = Console(highlight=False, width=None if click.get_text_stream("stdout").isatty() else 140)
+    console.print(load_table(ran))
+    for warning in sorted({line for row in ran.loads for line in (row["warnings"] or "").splitlines()}):
+        console.print(f"note: {warning}", markup=False)
+    for failure in ran.failures:
+        console.print(f"FAILED {failure}", markup=False, style="red")
+    if ran.database is not None:
+        console.print(f"published {ran.database}", markup=False, soft_wrap=True)
+    else:
+        console.print("nothing was published; the last good database stays", style="red")
+
+
+def load_table(ran: "Ran") -> Table:
+    """One row per connection of a load."""
+    found = Table(title=f"Load {ran.load_id}", title_justify="left")
+    for name, justify in (
+        ("connection", "left"),
+        ("vendor", "left"),
+        ("windows", "right"),
+        ("rows", "right"),
+        ("answers", "right"),
+        ("requests", "right"),
+        ("quarantined", "right"),
+        ("cost", "right"),
+        ("checks", "left"),
+        ("result", "left"),
+    ):
+        found.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name in sorted({row["connection"] for row in ran.loads}):
+        rows = [row for row in ran.loads if row["connection"] == name]
+        costs = [f"{cost:,.2f} {currency}" for connection, currency, cost in ran.costs if connection == name]
+        checks = {status: count for connection, status, count in ran.checks if connection == name}
+        states = {row["status"] for row in rows}
+        found.add_row(
+            name,
+            rows[0]["vendor"],
+            str(len(rows)),
+            *(f"{sum(row[field] or 0 for row in rows):,}" for field in ("rows", "pages", "requests", "quarantined")),
+            "\n".join(costs) or "-",
+            ", ".join(f"{checks[status]} {status}" for status in ("matched", "variance", "unavailable") if status in checks)
+            or "-",
+            "FAILED" if "failed" in states else "unchanged" if states == {"unchanged"} else "loaded",
+        )
+    return found

@@ -1,0 +1,119 @@
+"""What the assets work with, made from the settings: HTTP clients, the lake, the database.
+
+What lives here: the one place that turns settings into working objects, and the Dagster resource that hands them to the
+assets. What does not: reading the settings (``settings``), what the objects do (``assets``, ``warehouse``).
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+
+from assets.loading import Progress, Source
+from assets.sources.budget import Budget
+from assets.sources.client import Auth, BasicAuth, Client, FormKey, QueryKey
+from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext, ResourceDefinition
+from pipelines.settings import Connection, Settings, load_settings
+from warehouse.database import Database, Tolerance
+from warehouse.lake import Lake
+
+
+class House:
+    """Everything a run needs, made once and lazily; the ``tollbook`` resource.
+
+    ``watch`` is told of every step of a load; the command line draws its progress from it.
+    """
+
+    def __init__(self, settings: Settings, watch: Callable[[Progress], None] | None = None) -> None:
+        self.settings = settings
+        self.watch = watch or (lambda progress: None)
+        self._clients: dict[str, Client] = {}
+        self._making = Lock()
+
+    @cached_property
+    def lake(self) -> Lake:
+        return Lake(self.settings.data_dir)
+
+    @cached_property
+    def database(self) -> Database:
+        settings = self.settings
+        tims = [connection for connection in settings.connections if connection.vendor == "tim4biz"]
+        return Database(
+            settings.data_dir,
+            timezone=settings.timezone,
+            reporting_currency=settings.reporting_currency,
+            reference_dir=settings.reference_dir,
+            tolerance=max(
+                (Tolerance(c.tolerance_seconds, c.tolerance_percent, c.tolerance_percent) for c in tims),
+                key=lambda tolerance: tolerance.seconds_per_call,
+                default=None,
+            ),
+            reconciles={c.name: c.reconciles for c in tims if c.reconciles},
+        )
+
+    def client(self, name: str) -> Client:
+        """The HTTP client of a connection; one for the process, so that its budget and its connections are shared."""
+        with self._making:
+            if name not in self._clients:
+                self._clients[name] = _client(self.settings.connection(name), self.settings.data_dir)
+            return self._clients[name]
+
+    def source(self, name: str, context: AssetExecutionContext | None = None, load_id: str = "") -> Source:
+        """What loading a connection needs; in a run the load is named after it."""
+        connection = self.settings.connection(name)
+        return Source(
+            name=name,
+            vendor=connection.vendor,
+            lake=self.lake,
+            client=lambda: self.client(name),
+            zone=self.settings.zone,
+            account_zone=connection.zone,
+            region=connection.region,
+            currency=connection.currency,
+            tenants=connection.tenants,
+            fields=dict(connection.fields),
+            load_id=load_name(context.instance, context.run_id) if context else load_id,
+            watch=self.watch,
+        )
+
+
+def load_name(instance: DagsterInstance, run_id: str) -> str:
+    """A load's name: when its run was created, and which run it is; sorts by time."""
+    record = instance.get_run_record_by_id(run_id)
+    created = record.create_timestamp if record else datetime.now(UTC)
+    return f"{created.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id[:8]}"
+
+
+def tollbook_resource(config: Path | None) -> ResourceDefinition:
+    """The resource of the code location: the settings are read anew for every run."""
+
+    def make(_: InitResourceContext) -> House:
+        return House(load_settings(config))
+
+    return ResourceDefinition(make, description="Settings, HTTP clients, lake and database of Tollbook")
+
+
+def _client(connection: Connection, data_dir: Path) -> Client:
+    budget = None
+    if connection.requests_per_hour:
+        budget = Budget(
+            data_dir / "state" / "budget", connection.name, requests_per_hour=connection.requests_per_hour
+        )
+    return Client(
+        connection=connection.name,
+        base_url=connection.url,
+        auth=_auth(connection),
+        timeout_seconds=connection.timeout_seconds,
+        max_in_flight=connection.max_in_flight,
+        ca_bundle=connection.ca_bundle,
+        allow_http=connection.allow_http,
+        budget=budget,
+    )
+
+
+def _auth(connection: Connection) -> Auth:
+    if connection.vendor == "pbxware":
+        key = connection.secret("api_key")
+        return QueryKey("apikey", key) if connection.key_in_url else FormKey("apikey", key)
+    return BasicAuth(connection.secret("username"), connection.secret("password"))

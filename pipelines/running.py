@@ -1,0 +1,192 @@
+"""Running the jobs in this process, for the command line.
+
+What lives here: the load, the rebuild, the report and the probe as the commands run them, recorded in the same Dagster
+instance that ``tollbook dev`` shows. What does not: what is printed (``progress``, ``status``, ``showing``).
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from assets.loading import Progress
+from pipelines.settings import Settings
+from tollbook_errors import ConfigError, StorageError, TollbookError
+from warehouse.lake import make_folder, storage
+from warehouse.reading import control_counts, costs, open_public, public_file
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a load came to: its rows of ``audit.load``, what failed, and the public database (None: not published)."""
+
+    load_id: str
+    loads: list[dict[str, Any]]
+    costs: list[tuple[str, str, Any]]
+    checks: list[tuple[str, str, int]]
+    failures: list[str]
+    database: Path | None
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild made again."""
+
+    partitions: int
+    streams: int
+    path: Path
+
+
+def dagster_home(settings: Settings) -> Path:
+    """Dagster's home for this data directory, made if it is not there: runs, schedules and logs."""
+    home = settings.data_dir / "dagster"
+    with storage(home):
+        make_folder(home)
+        configuration = home / "dagster.yaml"
+        if not configuration.exists():
+            configuration.write_text(
+                "# Made by Tollbook; yours to change.\ntelemetry:\n  enabled: false\n"
+                "concurrency:\n  pools:\n    default_limit: 1\n    granularity: op\n"
+                "run_monitoring:\n  enabled: true\n  free_slots_after_run_end_seconds: 60\n"
+            )
+            configuration.chmod(0o600)
+    return home
+
+
+def run_load(settings: Settings, first: date, last: date, names: Sequence[str], watch: Watch) -> Ran:
+    """Load business days of the named connections (none: all) and publish; failures are in what comes back."""
+    from dagster import DagsterInstance, ResourceDefinition
+    from pipelines.definitions import build
+    from pipelines.resources import House, load_name
+    from pipelines.schedules import range_tags
+    from pipelines.sensors import BY_COMMAND_LINE
+
+    house = House(settings, watch)
+    definitions = build(settings, ResourceDefinition.hardcoded_resource(house))
+    failures: list[str] = []
+    quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
+    with _instance(settings, DagsterInstance) as instance:
+        job = definitions.resolve_job_def("load")
+        keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in _keys(settings, names)]
+        ran = job.execute_in_process(
+            run_config=quiet,
+            instance=instance,
+            asset_selection=keys,
+            tags={**range_tags(first, last), BY_COMMAND_LINE: "true"},
+            raise_on_error=False,
+        )
+        load_id = load_name(instance, ran.run_id)
+        loads = house.lake.loads_of(load_id)
+        failures += _failures(ran, loads)
+        published = definitions.resolve_job_def("publish").execute_in_process(
+            run_config=quiet,
+            instance=instance,
+            tags={BY_COMMAND_LINE: "true"},
+            raise_on_error=False,
+        )
+        failures += _failures(published, [])
+    if not published.success:
+        return Ran(load_id, loads, [], [], failures, None)
+    public = public_file(settings.data_dir)
+    with open_public(public) as con:
+        return Ran(load_id, loads, costs(con, (first, last)), control_counts(con, (first, last)), failures, public)
+
+
+def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
+    """Make core from raw and the database from core, offline."""
+    from assets.loading import refine
+    from assets.marts import rebuild_database
+    from assets.streams import streams_of
+    from pipelines.resources import House
+
+    house = House(settings, watch)
+    lake = house.lake
+    configured = {connection.name for connection in settings.connections}
+    todo: set[tuple[str, str, date | None]] = set()
+    for connection, stream, window_from, window_to in lake.windows():
+        if connection in configured:
+            todo |= {(connection, stream, day) for day in _days(window_from, window_to)}
+    lake.clear_core()
+    for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
+        source = house.source(connection, load_id="rebuild")
+        watch(Progress(connection, stream, str(day or "all"), number, len(todo), 0))
+        refine(source, streams_of(source)[stream], day)
+    published = rebuild_database(lake, house.database)
+    return Rebuilt(len(todo), len({(c, s) for c, s, _ in todo}), published.path)
+
+
+def run_report(settings: Settings, month: date, out: Path | None) -> list[Path]:
+    """Finance's files for a month, from the published database."""
+    from warehouse.reports import ReportSettings, write_report
+
+    public = public_file(settings.data_dir)
+    if not public.exists():
+        raise StorageError(f"there is no published database at {public}", hint="run: tollbook load")
+    report = ReportSettings(timezone=settings.timezone, reporting_currency=settings.reporting_currency)
+    return write_report(public, month.replace(day=1), out or settings.data_dir / "reports", settings=report)
+
+
+def probe(settings: Settings, name: str) -> str | None:
+    """Ask a connection one cheap thing; what is wrong with it, or None."""
+    from assets.streams import probe as ask
+    from pipelines.resources import House
+
+    try:
+        ask(House(settings).source(name))
+    except TollbookError as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _keys(settings: Settings, names: Sequence[str]) -> set[str]:
+    from assets.materialize import Connection
+
+    return {Connection(name, settings.connection(name).vendor).key for name in names}
+
+
+def _days(first: date | None, last: date | None) -> list[date | None]:
+    from assets.loading import Window
+
+    return Window(first, last).days
+
+
+def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
+    """Why steps of a run failed: the recorded errors where there are some, else what Dagster caught."""
+    found = [
+        f"{row['connection']} {row['stream']}: {row['error_type']}: {row['error']}"
+        for row in loads
+        if row["status"] == "failed"
+    ]
+    told = {(row["connection"], row["stream"]) for row in loads if row["status"] == "failed"}
+    for event in ran.all_events:
+        if event.is_step_failure:
+            step = event.step_key or ""
+            if not any(step == f"{connection}_{stream}".replace("-", "_") for connection, stream in told):
+                error = event.step_failure_data.error
+                cause = (error.cause or error) if error else None
+                found.append(f"{step}: {cause.message.strip() if cause else 'failed'}")
+    return list(dict.fromkeys(found))
+
+
+@contextmanager
+def _instance(settings: Settings, kind: Any) -> Iterator[Any]:
+    """The Dagster instance: that of DAGSTER_HOME where it is set, else the data directory's own."""
+    import os
+
+    home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings))
+    try:
+        instance = kind.from_config(home)
+    except Exception as error:
+        raise ConfigError(f"the Dagster instance in {home} cannot be opened ({type(error).__name__})") from error
+    with instance:
+        yield instance
+
+
+def _verbose() -> bool:
+    """Dagster's own events belong in its database, not on the terminal, unless everything was asked for."""
+    return logging.getLogger().isEnabledFor(logging.DEBUG)

@@ -1,0 +1,245 @@
+"""A published database with one month small enough to add up by hand: October 2026, business days in London.
+
+The month, in short (rates to GBP: EUR 0.85; USD has none):
+
+    hq   PBXware     EUR  Sales    2 calls to Germany 1.234567, of which the dear one 1.200000 and a cheap one 0.034567
+                          Support  1 call to France 10.00, 1 inbound call unrated
+    sip  Sipcentric  GBP  unassigned  1 call to a British mobile 0.125, 1 message 0.04, 1 message unrated, bundle 25.00
+    vps  Time4VPS    USD  invoice 30.00 + tax 6.30, unpaid
+    September: Sales 20.00 EUR = 17.00 GBP
+
+so October is 11.234567 EUR, 25.165 GBP and 36.30 USD; in GBP 1.049382 + 8.50 + 0.125 + 0.04 + 25.00 = 34.714382.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from warehouse.reports import ReportSettings
+from warehouse.schema import TABLES, table
+
+MONTH = date(2026, 10, 1)
+SETTINGS = ReportSettings(timezone="Europe/London", reporting_currency="GBP")
+HOSTILE = '=HYPERLINK("http://x.invalid","pay")'
+SCRIPT = "<script>document.title='owned'</script>"
+
+HQ = {"vendor": "pbxware", "connection": "hq", "account_id": "2", "currency": "EUR"}
+SIP = {"vendor": "sipcentric", "connection": "sip", "account_id": "77", "currency": "GBP"}
+VPS = {"vendor": "time4vps", "connection": "vps", "currency": "USD"}
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def publish(path: Path, rows: Rows) -> Path:
+    """A database with every table of the schema, holding ``rows`` (a column that is not named is NULL)."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name in ("core", "mart", "audit"):
+            connection.execute(f"CREATE SCHEMA {name}")
+        for declared in TABLES:
+            columns = ", ".join(f'"{column.name}" {column.type}' for column in declared.columns)
+            connection.execute(f"CREATE TABLE {declared.full_name} ({columns})")
+        for full_name, values in rows.items():
+            for row in values:
+                unknown = set(row) - set(table(full_name).column_names)
+                assert not unknown, f"{full_name} has no {unknown}"
+                names = ", ".join(f'"{name}"' for name in row)
+                marks = ", ".join("?" * len(row))
+                connection.execute(f"INSERT INTO {full_name} ({names}) VALUES ({marks})", list(row.values()))
+    return path
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def charge(day: str, who: Mapping[str, Any], kind: str, cost: str | None, reporting: str | None, **more: Any) -> dict[str, Any]:
+    unconverted = int(cost is not None and reporting is None)
+    return {
+        "cost_date": date.fromisoformat(day),
+        **who,
+        "charge_kind": kind,
+        "cost_centre": "unassigned",
+        "quantity": 1,
+        "cost": cost and Decimal(cost),
+        "unrated": int(cost is None),
+        "reporting_cost": reporting and Decimal(reporting),
+        "unconverted": unconverted,
+        **more,
+    }
+
+
+def monthly(daily: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``mart.cost_monthly`` of the daily rows, without adding up: the grain does not matter to a sum."""
+    return [
+        {**{name: value for name, value in row.items() if name not in ("cost_date", "extension")}, "month": row["cost_date"].replace(day=1)}
+        for row in daily
+    ]
+
+
+def call(call_id: str, started: str, who: Mapping[str, Any], extension: str, cost: str | None, **more: Any) -> dict[str, Any]:
+    moment = at(started)
+    return {
+        "call_id": call_id,
+        **who,
+        "started_at": moment,
+        "call_date": moment.date(),
+        "direction": "outbound",
+        "outcome": "answered",
+        "extension": extension,
+        "legs": 1,
+        "attempts": 0,
+        "linking": "single",
+        "talk_seconds": 60,
+        "cost": cost and Decimal(cost),
+        "unrated_legs": int(cost is None),
+        **more,
+    }
+
+
+def legs_of(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One leg for each call, which is all that the golden month has."""
+    names = ("vendor", "connection", "account_id", "started_at", "call_date", "direction", "outcome", "extension", "remote_e164", "remote_country", "cost", "currency")
+    return [
+        {"cdr_id": row["call_id"], "is_provisional": False, "duration_seconds": row["talk_seconds"], **{name: row.get(name) for name in names}}
+        for row in calls
+    ]
+
+
+def usage_of(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = ("call_date", "vendor", "connection", "account_id", "extension", "direction", "talk_seconds")
+    return [{**{name: row[name] for name in names}, "calls": 1, "answered": 1, "legs": 1} for row in calls]
+
+
+def load(who: Mapping[str, Any], stream: str, first: str | None, last: str | None, status: str = "loaded", load_id: str = "1") -> dict[str, Any]:
+    return {
+        "load_id": load_id,
+        "started_at": at("2026-11-02 02:00"),
+        "finished_at": at("2026-11-02 02:05"),
+        "vendor": who["vendor"],
+        "connection": who["connection"],
+        "stream": stream,
+        "window_from": first and date.fromisoformat(first),
+        "window_to": last and date.fromisoformat(last),
+        "status": status,
+    }
+
+
+def golden_month() -> Rows:
+    sales = {"extension": "101", "cost_centre": "Sales", "direction": "outbound"}
+    support = {"extension": "102", "cost_centre": "Support"}
+    abroad = {"direction": "outbound", "remote_e164": "+15550100", "remote_country": "US"}
+    mobile = {"remote_e164": "+447700900123", "remote_country": "GB"}
+    calls = [
+        call("c1", "2026-10-01 09:00", HQ, "101", "1.200000", remote_country="DE", talk_seconds=7200),
+        call("c2", "2026-10-01 10:00", HQ, "101", "0.034567", remote_country="DE"),
+        call("c3", "2026-10-02 10:30", HQ, "102", "10.000000", remote_country="FR", talk_seconds=600),
+        call("c4", "2026-10-02 11:00", HQ, "102", None, direction="inbound", remote_e164="+442079460001", remote_country="GB"),
+        # 23:30 UTC on 31 October is still October in London (winter time since the 25th)
+        call("c5", "2026-10-31 23:30", SIP, "201", "0.125000", **mobile),
+    ]
+    elsewhere = [
+        # 23:30 UTC on 30 September is 00:30 on 1 October in London, but this one started an hour earlier
+        call("c0", "2026-09-30 22:30", HQ, "101", "20.000000", **abroad),
+        call("c6", "2026-11-01 00:00", HQ, "101", "99.000000", **abroad),
+    ]
+    daily = [
+        charge("2026-09-30", HQ, "call", "20.000000", "17.000000", **sales, destination_country="US"),
+        charge("2026-10-01", HQ, "call", "1.234567", "1.049382", **sales, destination_country="DE", quantity=2),
+        charge("2026-10-02", HQ, "call", "10.000000", "8.500000", **support, direction="outbound", destination_country="FR"),
+        charge("2026-10-02", HQ, "call", None, None, **support, direction="inbound"),
+        charge("2026-10-31", SIP, "call", "0.125000", "0.125000", extension="201", direction="outbound", destination_country="GB"),
+        charge("2026-10-31", SIP, "sms", "0.040000", "0.040000", extension=None, direction="outbound", destination_country="GB"),
+        charge("2026-10-31", SIP, "sms", None, None, extension=None, direction="inbound"),
+        charge("2026-10-01", SIP, "bundle", "25.000000", "25.000000"),
+        charge("2026-10-15", VPS, "hosting", "30.000000", None),
+        charge("2026-10-15", VPS, "tax", "6.300000", None),
+        charge("2026-11-01", HQ, "call", "99.000000", "84.150000", **sales, destination_country="US"),
+    ]
+    extension = {"vendor": "pbxware", "connection": "hq", "account_id": "2", "type": "phone"}
+    return {
+        "core.account": [
+            {**HQ, "name": "Invented Instruments"},
+            {**SIP, "name": "Invented Shops"},
+        ],
+        "core.extension": [
+            {**extension, "extension_id": "e1", "extension": "101", "name": "Asha Verne", "department": "Sales"},
+            {**extension, "extension_id": "e2", "extension": "102", "name": HOSTILE, "department": SCRIPT},
+            {**extension, "extension_id": "e3", "extension": "102", "name": "mailbox", "type": "mailbox"},
+        ],
+        "core.call": calls + elsewhere,
+        "core.cdr": legs_of(calls + elsewhere),
+        "core.sms": [
+            {**SIP, "sms_id": "m1", "sent_at": at("2026-10-31 12:00"), "sms_date": date(2026, 10, 31), "direction": "outbound", "cost": Decimal("0.04"), **mobile},
+            {**SIP, "sms_id": "m2", "sent_at": at("2026-10-31 13:00"), "sms_date": date(2026, 10, 31), "direction": "inbound"},
+        ],
+        "core.bundle": [
+            {
+                **SIP,
+                "bundle_id": "b1",
+                "name": "2000 minutes",
+                "valid_from": at("2026-09-30 23:00"),
+                "valid_to": at("2026-11-01 00:00"),
+                "valid_from_date": date(2026, 10, 1),
+                "inclusive_minutes": 2000,
+                "used_minutes": 500,
+                "available_minutes": 1500,
+                "price_monthly": Decimal("25"),
+            }
+        ],
+        "core.invoice": [
+            {
+                **VPS,
+                "invoice_id": "900",
+                "number": "TV-900",
+                "status": "unpaid",
+                "issued_on": date(2026, 10, 15),
+                "due_on": date(2026, 10, 22),
+                "subtotal": Decimal("30"),
+                "tax": Decimal("6.30"),
+                "credit": Decimal("0"),
+                "total": Decimal("36.30"),
+                "counts_as_expense": True,
+            }
+        ],
+        "core.invoice_line": [
+            {**VPS, "invoice_id": "900", "line_id": "1", "type": "Hosting", "item_id": "55", "description": "Linux 8", "quantity": 1, "unit_amount": Decimal("29"), "line_total": Decimal("29")},
+        ],
+        "core.service": [{**VPS, "service_id": "55", "name": "Linux 8", "domain": "a.example.com"}],
+        "mart.invoice_aging": [
+            {
+                **VPS,
+                "invoice_id": "900",
+                "number": "TV-900",
+                "status": "unpaid",
+                "due_on": date(2026, 10, 22),
+                "as_of": date(2026, 11, 1),
+                "days_overdue": 10,
+                "bucket": "1-30",
+                "open_amount": Decimal("36.30"),
+            }
+        ],
+        "mart.cost_daily": daily,
+        "mart.cost_monthly": monthly(daily),
+        "mart.usage_daily": usage_of(calls + elsewhere),
+        "mart.usage_hourly": [
+            {"hour": at("2026-10-01 09:00"), "vendor": "pbxware", "connection": "hq", "account_id": "2", "direction": "outbound", "calls": 1, "answered": 1, "erlangs": Decimal("1"), "peak_concurrent": 1},
+            {"hour": at("2026-10-02 10:00"), "vendor": "pbxware", "connection": "hq", "account_id": "2", "direction": "outbound", "calls": 1, "answered": 1, "erlangs": Decimal("0.166667"), "peak_concurrent": 1},
+        ],
+        "mart.extension_reconciliation": [
+            {"call_date": date(2026, 10, 1), "connection": "tim", "pbx_connection": "hq", "extension": "101", "our_calls": 2, "their_calls": 2, "class": "exact"},
+            {"call_date": date(2026, 10, 2), "connection": "tim", "pbx_connection": "hq", "extension": "102", "our_calls": 2, "their_calls": 3, "calls_difference": -1, "class": "mismatch"},
+        ],
+        "audit.control_total": [
+            {"window_date": date(2026, 10, 1), "vendor": "pbxware", "connection": "hq", "account_id": "2", "check_name": "billamount", "subject": "", "ours": Decimal("1.234567"), "theirs": Decimal("1.234567"), "difference": Decimal("0"), "status": "matched"},
+        ],
+        "audit.load": [
+            load(HQ, "cdr", "2026-09-01", "2026-11-01"),
+            load(SIP, "cdr", "2026-09-01", "2026-11-01"),
+            load(VPS, "invoices", None, None),
+        ],
+    }

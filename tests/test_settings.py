@@ -1,0 +1,594 @@
+"""The configuration: what it gives, what it refuses, and that no message repeats what might be a secret."""
+
+import pickle
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pipelines.settings import CONNECTION_KEYS, TOLLBOOK_KEYS, VENDORS, Settings, load_settings
+from tollbook_errors import ConfigError
+
+PLANTED = "Hunter2SecretPlanted"
+
+PBX = """
+[[connections]]
+name = "hq"
+vendor = "pbxware"
+url = "https://pbx.example.com/"
+api_key = "env:PBXWARE_API_KEY"
+"""
+
+FOUR = """
+[tollbook]
+data_dir = "data"
+timezone = "Europe/London"
+reporting_currency = "GBP"
+lookback_days = 3
+reference_dir = "reference"
+
+[[connections]]
+name = "hq"
+vendor = "pbxware"
+url = "https://pbx.example.com/"
+api_key = "env:PBXWARE_API_KEY"
+currency = "EUR"
+tenants = ["2", "7"]
+
+[[connections]]
+name = "sip"
+vendor = "sipcentric"
+username = "env:SIPCENTRIC_USERNAME"
+password = "env:SIPCENTRIC_PASSWORD"
+
+[[connections]]
+name = "tim"
+vendor = "tim4biz"
+username = "env:TIM_USERNAME"
+password = "file:secrets/tim"
+reconciles = ["hq"]
+fields = { extension = "Ext", cost = "Charge" }
+tolerance_seconds = 2
+tolerance_percent = 0.5
+
+[[connections]]
+name = "vps"
+vendor = "time4vps"
+username = "env:VPS_USERNAME"
+password = "env:VPS_PASSWORD"
+currency = "USD"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "tollbook.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def load(folder: Path, text: str) -> Settings:
+    return load_settings(write(folder, text))
+
+
+def refused(folder: Path, text: str) -> str:
+    """The message with which a configuration is refused; it names the file and repeats nothing planted."""
+    path = write(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert PLANTED.lower() not in message.lower()
+    return message
+
+
+def test_the_documented_configuration_gives_what_it_says(tmp_path: Path) -> None:
+    settings = load(tmp_path, FOUR)
+    assert settings.path == tmp_path / "tollbook.toml"
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.reference_dir == tmp_path / "reference"
+    assert settings.zone.key == settings.timezone == "Europe/London"
+    assert settings.reporting_currency == "GBP"
+    assert settings.lookback_days == 3
+    assert [connection.name for connection in settings.connections] == ["hq", "sip", "tim", "vps"]
+
+    hq, sip, tim, vps = settings.connections
+    assert settings.connection("sip") is sip
+    assert (hq.url, hq.currency, hq.tenants) == ("https://pbx.example.com/", "EUR", ("2", "7"))
+    assert (tim.reconciles, tim.tolerance_seconds, tim.tolerance_percent) == (("hq",), 2, Decimal("0.5"))
+    assert tim.fields == (("extension", "Ext"), ("cost", "Charge"))
+    assert vps.currency == "USD"
+
+
+def test_what_is_not_said_has_the_vendors_default(tmp_path: Path) -> None:
+    settings = load(tmp_path, FOUR.replace('currency = "EUR"', "").replace('timezone = "Europe/London"', ""))
+    hq, sip, tim, vps = settings.connections
+    assert [c.url for c in (sip, tim, vps)] == [
+        "https://pbx.sipcentric.com/api/v1",
+        "https://api.tim4biz.com/api",
+        "https://billing.time4vps.com/api",
+    ]
+    assert [c.currency for c in (hq, sip, tim)] == [None, "GBP", None]
+    assert [c.requests_per_hour for c in settings.connections] == [None, 1200, None, None]
+    assert [c.timezone for c in settings.connections] == ["Europe/London"] * 3 + ["Europe/Vilnius"]
+    assert (hq.timeout_seconds, hq.max_in_flight, hq.allow_http, hq.key_in_url) == (60, 4, False, False)
+    assert (hq.region, hq.ca_bundle) == ("GB", None)
+    assert settings.first_date == date(2020, 1, 1)
+    assert settings.alerts.webhook_url() is None
+
+
+def test_the_shortest_configuration_has_all_defaults(tmp_path: Path) -> None:
+    settings = load(tmp_path, PBX)
+    assert (settings.timezone, settings.reporting_currency, settings.lookback_days) == ("Europe/London", "GBP", 3)
+    assert settings.data_dir == tmp_path / "data"
+
+
+def test_a_connection_has_its_own_zone_and_region_or_those_of_all(tmp_path: Path) -> None:
+    main = '[tollbook]\ntimezone = "Europe/Berlin"\nregion = "DE"\n'
+    own = PBX.replace("hq", "second") + 'timezone = "Europe/Lisbon"\nregion = "PT"\n'
+    first, second = load(tmp_path, main + PBX + own).connections
+    assert (first.zone.key, first.region) == ("Europe/Berlin", "DE")
+    assert (second.zone.key, second.region) == ("Europe/Lisbon", "PT")
+
+
+def test_optional_keys_are_taken(tmp_path: Path) -> None:
+    extra = """
+ca_bundle = "certs/pbx.pem"
+timeout_seconds = 90
+requests_per_hour = 600
+max_in_flight = 8
+key_in_url = true
+"""
+    text = '[tollbook]\nfirst_date = 2023-04-01\ndata_dir = "/srv/tollbook"\n' + PBX + extra
+    settings = load(tmp_path, text)
+    (hq,) = settings.connections
+    assert settings.first_date == date(2023, 4, 1)
+    assert settings.data_dir == Path("/srv/tollbook")
+    assert hq.ca_bundle == tmp_path / "certs/pbx.pem"
+    assert (hq.timeout_seconds, hq.requests_per_hour, hq.max_in_flight, hq.key_in_url) == (90, 600, 8, True)
+
+
+# Where the configuration is
+
+
+def test_the_file_is_the_argument_else_the_variable_else_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("argument", "variable", "folder")):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, f"[tollbook]\nlookback_days = {number}\n" + PBX)
+    monkeypatch.chdir(tmp_path / "folder")
+    assert load_settings().lookback_days == 2
+    assert load_settings().path == tmp_path / "folder/tollbook.toml"
+    monkeypatch.setenv("TOLLBOOK_CONFIG", "")
+    assert load_settings().lookback_days == 2
+    monkeypatch.setenv("TOLLBOOK_CONFIG", str(tmp_path / "variable/tollbook.toml"))
+    assert load_settings().lookback_days == 1
+    assert load_settings(tmp_path / "argument/tollbook.toml").lookback_days == 0
+
+
+def test_relative_paths_are_relative_to_the_file_not_to_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, PBX)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert load_settings(Path("../tollbook.toml")).data_dir.resolve() == tmp_path / "data"
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such configuration file .*TOLLBOOK_CONFIG"):
+        load_settings(tmp_path / "nowhere.toml")
+
+
+def test_a_folder_and_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_settings(tmp_path)
+    path = tmp_path / "tollbook.toml"
+    path.write_bytes(b'x = "\xff' + PLANTED.encode() + b'"')
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
+        load_settings(path)
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff" + PBX).connections[0].name == "hq"
+
+
+def test_a_syntax_error_says_the_line_and_repeats_nothing(tmp_path: Path) -> None:
+    assert "line 2, column 7: this is not TOML" in refused(tmp_path, f"[tollbook]\nkey = {PLANTED}\n" + PBX)
+    assert "end of document" in refused(tmp_path, f'key = "{PLANTED}')
+    assert "is not TOML" in refused(tmp_path, f"a = {'[' * 5000}")
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("timezone = 5", "tollbook.timezone: expected an IANA time zone"),
+        ('timezone = "Europe/Londn"', "did you mean Europe/London?"),
+        ('timezone = "Europe"', "tollbook.timezone: expected an IANA time zone"),
+        ('timezone = "../../etc/passwd"', "tollbook.timezone: expected an IANA time zone"),
+        ('timezone = ""', "tollbook.timezone: expected an IANA time zone"),
+        ('reporting_currency = "gbp"', "tollbook.reporting_currency: expected an ISO 4217 currency"),
+        ('reporting_currency = "POUND"', "tollbook.reporting_currency: expected an ISO 4217 currency"),
+        ("lookback_days = -1", "tollbook.lookback_days: expected a whole number from 0 to 60"),
+        ("lookback_days = 61", "tollbook.lookback_days: expected a whole number from 0 to 60"),
+        ("lookback_days = true", "tollbook.lookback_days: expected a whole number from 0 to 60"),
+        ("lookback_days = 3.0", "tollbook.lookback_days: expected a whole number from 0 to 60"),
+        ('lookback_days = "3"', "tollbook.lookback_days: expected a whole number from 0 to 60"),
+        ("data_dir = 1", "tollbook.data_dir: expected a text"),
+        ('data_dir = ""', "tollbook.data_dir: expected a text"),
+        ('data_dir = "a\\u0000b"', "tollbook.data_dir: expected a text"),
+        ('first_date = "2020-01-01"', "tollbook.first_date: expected a date without quotes"),
+        ("first_date = 2020-01-01T00:00:00", "tollbook.first_date: expected a date without quotes"),
+        ("first_date = 0001-01-01", "tollbook.first_date: expected a date"),
+        ('region = "UK"', "tollbook.region: expected an ISO 3166 country"),
+        ('time_zone = "Europe/London"', "tollbook.time_zone is not a key that tollbook knows (did you mean timezone?)"),
+    ],
+)
+def test_a_wrong_tollbook_key_is_named(line: str, expected: str, tmp_path: Path) -> None:
+    assert expected in refused(tmp_path, f"[tollbook]\n{line}\n" + PBX)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("tenants = [2, 7]", "connections[hq].tenants: expected a list of different texts"),
+        ('tenants = "2"', "connections[hq].tenants: expected a list of different texts"),
+        ('tenants = ["2", "2"]', "connections[hq].tenants: expected a list of different texts"),
+        ('tenants = [""]', "connections[hq].tenants: expected a list of different texts"),
+        ('currency = "euro"', "connections[hq].currency: expected an ISO 4217 currency"),
+        ('timezone = "Mars/Base"', "connections[hq].timezone: expected an IANA time zone"),
+        ('region = "ZZ"', "connections[hq].region: expected an ISO 3166 country"),
+        ("timeout_seconds = 0", "connections[hq].timeout_seconds: expected a whole number from 1 to 3600"),
+        ("requests_per_hour = 0", "connections[hq].requests_per_hour: expected a whole number"),
+        ("max_in_flight = 65", "connections[hq].max_in_flight: expected a whole number from 1 to 64"),
+        ('allow_http = "yes"', "connections[hq].allow_http: expected true or false"),
+        ("key_in_url = 1", "connections[hq].key_in_url: expected true or false"),
+        ("ca_bundle = false", "connections[hq].ca_bundle: expected a text"),
+        ('apikey = "env:X"', "connections[hq].apikey is not a key of a pbxware connection (did you mean api_key?)"),
+        (f'password = "{PLANTED}"', "connections[hq].password is not a key of a pbxware connection"),
+        ('reconciles = ["hq"]', "connections[hq].reconciles is not a key of a pbxware connection"),
+        (f'"{PLANTED} as a key" = 1', "connections[hq].a key that is not a key of a pbxware connection"),
+    ],
+)
+def test_a_wrong_connection_key_is_named(line: str, expected: str, tmp_path: Path) -> None:
+    assert expected in refused(tmp_path, PBX + line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"hq"', '"-hq"', "connections[#1].name: expected at most 63 letters"),
+        ('"hq"', '"h q"', "connections[#1].name: expected at most 63 letters"),
+        ('"hq"', '"h\u00e9"', "connections[#1].name: expected at most 63 letters"),
+        ('"hq"', '"../hq"', "connections[#1].name: expected at most 63 letters"),
+        ('"hq"', f'"{"h" * 64}"', "connections[#1].name: expected at most 63 letters"),
+        ('"hq"', '"hq\\n"', "connections[#1].name: expected a text"),
+        ('"hq"', "7", "connections[#1].name: expected a text"),
+        ('name = "hq"', "", "connections[#1].name: expected a text: this key is required"),
+        ('"pbxware"', '"pbxwar"', "connections[hq].vendor: expected pbxware | sipcentric | tim4biz | time4vps"),
+        ('"pbxware"', f'"{PLANTED}"', "connections[hq].vendor: expected pbxware | sipcentric | tim4biz | time4vps"),
+        ('vendor = "pbxware"', "", "connections[hq].vendor: expected pbxware | sipcentric | tim4biz | time4vps"),
+        ('"pbxware"', '["pbxware"]', "connections[hq].vendor: expected pbxware | sipcentric | tim4biz | time4vps"),
+        ('url = "https://pbx.example.com/"', "", "connections[hq].url: expected an address"),
+        ('api_key = "env:PBXWARE_API_KEY"', "", "connections[hq].api_key: expected env:NAME or file:PATH"),
+        ("[[connections]]", "[connections]", "connections: expected at least one connection"),
+        (
+            "[[connections]]",
+            "[[conections]]",
+            "conections is not a key that tollbook knows (did you mean connections?)",
+        ),
+    ],
+)
+def test_a_wrong_connection_is_named(old: str, new: str, expected: str, tmp_path: Path) -> None:
+    assert old in PBX
+    assert expected in refused(tmp_path, PBX.replace(old, new))
+
+
+@pytest.mark.parametrize("text", ["", "connections = []", "connections = 3", "[tollbook]\n"])
+def test_a_configuration_without_connections_is_refused(text: str, tmp_path: Path) -> None:
+    assert "connections: expected at least one connection" in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize(("first", "second"), [("hq", "hq"), ("hq", "HQ"), ("head-office", "Head_Office")])
+def test_names_that_dagster_could_not_tell_apart_are_refused(first: str, second: str, tmp_path: Path) -> None:
+    message = refused(tmp_path, PBX.replace('"hq"', f'"{first}"') + PBX.replace('"hq"', f'"{second}"'))
+    assert f"connections[{second}].name: expected a name of its own" in message
+    assert f"connections[{first}] has it" in message
+
+
+def test_reconciles_names_exchanges_of_the_file(tmp_path: Path) -> None:
+    wrong = FOUR.replace('reconciles = ["hq"]', 'reconciles = ["sip"]')
+    assert "connections[tim].reconciles: expected names of pbxware connections" in refused(tmp_path, wrong)
+
+
+@pytest.mark.parametrize("percent", ["-1", "100.5", "nan", "inf", '"1"', "true"])
+def test_a_tolerance_is_a_percentage(percent: str, tmp_path: Path) -> None:
+    wrong = FOUR.replace("tolerance_percent = 0.5", f"tolerance_percent = {percent}")
+    assert "connections[tim].tolerance_percent: expected a number from 0 to 100" in refused(tmp_path, wrong)
+
+
+def test_field_names_are_ours_to_the_vendors(tmp_path: Path) -> None:
+    wrong = FOUR.replace('cost = "Charge"', 'costs = "Charge"')
+    assert "connections[tim].fields.costs is not a key that tollbook knows (did you mean cost?)" in refused(
+        tmp_path, wrong
+    )
+    wrong = FOUR.replace('cost = "Charge"', "cost = 1")
+    assert "connections[tim].fields.cost: expected a text" in refused(tmp_path, wrong)
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8080/",
+        "http://localhost:8080/api",
+        "http://[::1]:8080/",
+        "https://pbx.example.com",
+        "https://pbx.example.com:8443/sub/folder/",
+    ],
+)
+def test_an_address_is_kept_as_it_is_written(url: str, tmp_path: Path) -> None:
+    assert load(tmp_path, PBX.replace("https://pbx.example.com/", url)).connections[0].url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://pbx.example.com/", "expected https://"),
+        ("http://127.0.0.1.example.com/", "expected https://"),
+        ("http://localhost.example.com/", "expected https://"),
+        (f"https://user:{PLANTED}@pbx.example.com/", "without user and password"),
+        (f"https://{PLANTED}@pbx.example.com/", "without user and password"),
+        (f"https://pbx.example.com/?apikey={PLANTED}", "without ? and #"),
+        (f"https://pbx.example.com/#{PLANTED}", "without ? and #"),
+        ("https://pbx.example.com/?", "without ? and #"),
+        ("ftp://pbx.example.com/", "begins with https://"),
+        ("file:///etc/passwd", "begins with https://"),
+        ("pbx.example.com", "begins with https://"),
+        ("https://", "begins with https://"),
+        ("https://pbx.example.com\\\\@evil.example.com/", "begins with https://"),
+        ("https://pbx.example.com/a b", "begins with https://"),
+        ("https://pbx.example.com:port/", "expected an address"),
+        ("https://pbx.example.com:99999/", "expected an address"),
+        ("https://[::1/", "expected an address"),
+    ],
+)
+def test_an_address_that_would_leak_or_stray_is_refused(url: str, expected: str, tmp_path: Path) -> None:
+    message = refused(tmp_path, PBX.replace("https://pbx.example.com/", url))
+    assert "connections[hq].url: " in message
+    assert expected in message
+
+
+def test_plain_http_elsewhere_needs_a_word(tmp_path: Path) -> None:
+    text = PBX.replace("https://", "http://")
+    assert "allow_http = true" in refused(tmp_path, text)
+    assert load(tmp_path, text + "allow_http = true\n").connections[0].url == "http://pbx.example.com/"
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f'"{PLANTED}"',
+        f'"env:{PLANTED}-with-a-dash"',
+        '"env:"',
+        '"file:"',
+        f'"ENV:{PLANTED}"',
+        f'"vault:{PLANTED}"',
+        '""',
+        "12345678",
+        f'["{PLANTED}"]',
+        f'{{ value = "{PLANTED}" }}',
+    ],
+)
+def test_a_secret_written_out_is_refused_and_not_repeated(value: str, tmp_path: Path) -> None:
+    message = refused(tmp_path, PBX.replace('"env:PBXWARE_API_KEY"', value))
+    assert "connections[hq].api_key: expected env:NAME or file:PATH" in message
+    assert "12345678" not in message
+
+
+def test_secrets_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PBXWARE_API_KEY", raising=False)
+    (hq,) = load(tmp_path, PBX).connections
+    with pytest.raises(ConfigError, match=r"connections\[hq\]\.api_key: the environment variable .* is not set"):
+        hq.secret("api_key")
+    monkeypatch.setenv("PBXWARE_API_KEY", PLANTED)
+    secret = hq.secret("api_key")
+    assert secret.reveal() == PLANTED
+    assert PLANTED not in f"{secret} {secret!r} {hq!r} {hq}"
+    with pytest.raises(KeyError):
+        hq.secret("password")
+
+
+@pytest.mark.parametrize("value", ["", "  ", f"{PLANTED}\n", f"{PLANTED}\nX-Other: 1", f"{PLANTED}\udcff"])
+def test_an_unusable_variable_names_the_key_only(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PBXWARE_API_KEY", value)
+    (hq,) = load(tmp_path, PBX).connections
+    with pytest.raises(ConfigError, match=r"connections\[hq\]\.api_key") as caught:
+        hq.secret("api_key")
+    assert PLANTED not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
+def test_a_secret_file_is_beside_the_configuration_and_one_newline_does_not_count(
+    ending: bytes, tmp_path: Path
+) -> None:
+    (hq,) = load(tmp_path, PBX.replace("env:PBXWARE_API_KEY", "file:secrets/key")).connections
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/key").write_bytes(PLANTED.encode() + b" " + ending)
+    assert hq.secret("api_key").reveal() == PLANTED + " "
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "does not exist"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (PLANTED.encode() + b"\nsecond line\n", "one line of readable text"),
+        (PLANTED.encode() + b"\xff", "one line of readable text"),
+        (PLANTED.encode() * 4000, "too big"),
+    ],
+)
+def test_an_unusable_secret_file_names_the_key_only(content: bytes | None, expected: str, tmp_path: Path) -> None:
+    (hq,) = load(tmp_path, PBX.replace("env:PBXWARE_API_KEY", "file:key")).connections
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"connections\[hq\]\.api_key: .*{expected}") as caught:
+        hq.secret("api_key")
+    assert PLANTED not in str(caught.value)
+
+
+def test_a_secret_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    (hq,) = load(tmp_path, PBX.replace("env:PBXWARE_API_KEY", "file:.")).connections
+    with pytest.raises(ConfigError, match=r"connections\[hq\]\.api_key: .* cannot be read"):
+        hq.check_secrets()
+
+
+def test_all_secrets_are_checked_and_the_missing_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(tmp_path, FOUR)
+    names = [
+        "PBXWARE_API_KEY",
+        "SIPCENTRIC_USERNAME",
+        "SIPCENTRIC_PASSWORD",
+        "TIM_USERNAME",
+        "VPS_USERNAME",
+        "VPS_PASSWORD",
+    ]
+    for name in names:
+        monkeypatch.setenv(name, PLANTED)
+    with pytest.raises(ConfigError, match=r"connections\[tim\]\.password: the file .* does not exist"):
+        settings.check_secrets()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/tim").write_text(PLANTED, encoding="utf-8")
+    settings.check_secrets()
+    monkeypatch.delenv("SIPCENTRIC_PASSWORD")
+    with pytest.raises(ConfigError, match=r"connections\[sip\]\.password"):
+        settings.check_secrets()
+
+
+# Alerts
+
+
+def test_alerts_say_whom_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """
+[alerts]
+webhook = "env:ALERT_WEBHOOK"
+email_to = "night@example.com"
+email_from = "tollbook@example.com"
+smtp_host = "mail.example.com"
+smtp_port = 587
+"""
+    alerts = load(tmp_path, PBX + text).alerts
+    assert alerts.email_to == ("night@example.com",)
+    assert (alerts.email_from, alerts.smtp_host, alerts.smtp_port) == ("tollbook@example.com", "mail.example.com", 587)
+    monkeypatch.setenv("ALERT_WEBHOOK", f"https://hooks.example.com/{PLANTED}?a=b")
+    url = alerts.webhook_url()
+    assert url is not None
+    assert url.reveal() == f"https://hooks.example.com/{PLANTED}?a=b"
+    monkeypatch.setenv("ALERT_WEBHOOK", f"{PLANTED}")
+    with pytest.raises(ConfigError, match=r"alerts\.webhook: expected an address") as caught:
+        alerts.webhook_url()
+    assert PLANTED not in str(caught.value)
+
+
+def test_a_webhook_written_out_is_kept_as_a_secret(tmp_path: Path) -> None:
+    settings = load(tmp_path, PBX + f'[alerts]\nwebhook = "https://hooks.example.com/{PLANTED}"\n')
+    url = settings.alerts.webhook_url()
+    assert url is not None
+    assert url.reveal() == f"https://hooks.example.com/{PLANTED}"
+    assert PLANTED not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f'webhook = "{PLANTED}"', "alerts.webhook: expected env:NAME or file:PATH"),
+        (f'webhook = "http://hooks.example.com/{PLANTED}"', "alerts.webhook: expected https://"),
+        ('email_to = "a@example.com"', "alerts.email_from: expected a text: this key is required"),
+        ('email_to = ["a@example.com", 5]', "alerts.email_to: expected a list"),
+        ("smtp_port = 0", "alerts.smtp_port: expected a whole number from 1 to 65535"),
+        ('web_hook = "env:X"', "alerts.web_hook is not a key that tollbook knows (did you mean webhook?)"),
+    ],
+)
+def test_wrong_alerts_are_refused(line: str, expected: str, tmp_path: Path) -> None:
+    assert expected in refused(tmp_path, PBX + f"[alerts]\n{line}\n")
+
+
+# All of it
+
+
+def test_an_unknown_connection_names_the_known_ones(tmp_path: Path) -> None:
+    settings = load(tmp_path, FOUR)
+    with pytest.raises(ConfigError, match=r"no connection of that name \(known: hq, sip, tim, vps\)"):
+        settings.connection("warehouse")
+
+
+def test_settings_can_be_compared_hashed_and_sent_to_another_process(tmp_path: Path) -> None:
+    first, again = load(tmp_path, FOUR), load(tmp_path, FOUR)
+    assert first == again
+    assert hash(first) == hash(again)
+    assert pickle.loads(pickle.dumps(first)) == first
+
+
+SCALARS = (
+    st.text(max_size=20)
+    | st.integers()
+    | st.booleans()
+    | st.dates().map(lambda day: day)
+    | st.floats(allow_nan=True)
+    | st.just("env:X")
+)
+VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=5), SCALARS, max_size=2)
+
+
+def toml(value: object) -> str:
+    """A value as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + "".join(f"\\U{ord(character):08x}" for character in value) + '"'
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+    return str(value)
+
+
+@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    vendor=st.sampled_from(sorted(VENDORS)),
+    connection=st.dictionaries(
+        st.sampled_from([*CONNECTION_KEYS, "api_key", "username", "password", "tenants", "fields", "reconciles"]),
+        VALUES,
+    ),
+    main=st.dictionaries(st.sampled_from(TOLLBOOK_KEYS), VALUES, max_size=2),
+)
+def test_any_values_give_settings_or_a_configuration_error(
+    vendor: str, connection: dict[str, object], main: dict[str, object], tmp_path: Path
+) -> None:
+    lines = ["[tollbook]", *(f"{key} = {toml(value)}" for key, value in main.items()), "[[connections]]"]
+    base: dict[str, object] = {"name": "hq", "vendor": vendor, "url": "https://a.example.com/"}
+    base |= dict.fromkeys(VENDORS[vendor].secrets, "env:SECRET")
+    lines += [f"{key} = {toml(value)}" for key, value in (base | connection).items()]
+    path = write(tmp_path, "\n".join(lines) + "\n")
+    outcome: Settings | ConfigError
+    try:
+        outcome = load_settings(path)
+    except ConfigError as error:
+        outcome = error
+    assert str(path) in str(outcome) if isinstance(outcome, ConfigError) else len(outcome.connections) == 1

@@ -1,0 +1,190 @@
+"""Exact JSON: every value as it is spelled, everything else refused, and quickly."""
+
+import json
+import time
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assets.sources import strict_json
+from assets.sources.strict_json import MAX_DEPTH, MAX_VALUES, CutShort, decode, loads
+from tollbook_errors import ContractError
+
+WHERE = {"connection": "hq", "endpoint": "cdr.download", "window": "2026-10-05"}
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal in value and in type: True is not 1, and 1.0 is not 1."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return list(left) == list(right) and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.1", Decimal("0.1")),
+        ("1e3", Decimal("1e3")),
+        ("12345678901234567890.123456789012345678901", Decimal("12345678901234567890.123456789012345678901")),
+        ("12345678901234567890123", 12345678901234567890123),
+        ("-7", -7),
+        ('"\\ud83d\\ude00"', "\N{GRINNING FACE}"),
+        ('"\\\\ud800"', "\\ud800"),
+        ('\ufeff{"a": [true, null, "\\"[{"]}', {"a": [True, None, '"[{']}),
+        (" [] ", []),
+    ],
+)
+def test_values_are_exact(text: str, value: Any) -> None:
+    assert same(loads(text), value)
+
+
+def test_a_trailing_zero_is_kept() -> None:
+    assert str(loads("1.10")) == "1.10"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "NaN",
+        "[Infinity]",
+        "[-Infinity]",
+        '{"a": 1, "a": 1}',
+        '{"a": {"b": 1, "\\u0062": 2}}',
+        "1" * 5000,
+        "[-" + "1" * 5000 + "]",
+        "0." + "1" * 5000,
+        "1e9999999",
+        "1e-9999999",
+        "0e9999999",
+        "1e" + "9" * 300,
+        '"\\ud800"',
+        '["\\udc00\\ud800"]',
+        '{"\\ud800": 1}',
+        '["\\ud83d\\\\ude00"]',
+        '["\ud800"]',
+        "<!DOCTYPE html><html></html>",
+        "Notice: Undefined index in /usr/share/x.php",
+        "[1] [2]",
+        "[1,]",
+        "{'a': 1}",
+        '["\t"]',
+        "[01]",
+    ],
+)
+def test_anything_else_is_refused_saying_where(text: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        loads(text, **WHERE)
+    assert str(caught.value).startswith("hq cdr.download 2026-10-05: ")
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None, "the parser's exception holds the whole answer"
+    assert not isinstance(caught.value, CutShort)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '["]",[', '[{"a":"\\"]"},['])
+def test_nesting_is_bounded(opening: str) -> None:
+    with pytest.raises(ContractError, match="nested"):
+        loads(opening * 100_000)
+
+
+def test_nesting_up_to_the_bound_is_read() -> None:
+    text = "[" * MAX_DEPTH + "]" * MAX_DEPTH
+    assert json.dumps(loads(text)) == text
+    with pytest.raises(ContractError, match="nested"):
+        loads(f"[{text}]")
+
+
+def test_brackets_in_strings_are_not_nesting() -> None:
+    value = ["[{" * 300, '"[' * 300, "\\" * 301 + "[" * 300, ""]
+    assert loads(json.dumps(value)) == value
+
+
+@given(st.data())
+def test_every_cut_of_an_answer_is_seen_as_cut(data: st.DataObject) -> None:
+    text = json.dumps({"csv": [["Ann [1] (1000)", 'a "quoted" \\ name', 4.5, None, {"k": True}]], "next_page": False})
+    end = data.draw(st.integers(1, len(text) - 1))
+    with pytest.raises(CutShort):
+        loads(text[:end])
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**60), 10**60) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(values, st.booleans())
+def test_what_json_writes_is_read_back(value: Any, ascii_only: bool) -> None:
+    assert same(loads(json.dumps(value, ensure_ascii=ascii_only)), value)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30, places=9))
+def test_decimals_are_read_back_digit_by_digit(value: Decimal) -> None:
+    assert f"{loads(f'[{value:f}]')[0]:f}" == f"{value:f}"
+
+
+def test_decoding() -> None:
+    assert decode(b'\xef\xbb\xbf{"a":"\xc5\x82"}') == '{"a":"\N{LATIN SMALL LETTER L WITH STROKE}"}'
+    for encoding in ("cp1250", "utf-16"):
+        with pytest.raises(ContractError, match="not UTF-8") as caught:
+            decode("łąka".encode(encoding), **WHERE)
+        assert caught.value.__context__ is None
+
+
+SIZE = 16 << 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * SIZE,
+        ("[" * MAX_DEPTH + "]" * MAX_DEPTH) * (SIZE // (2 * MAX_DEPTH)),
+        '"["' * (SIZE // 3),
+        "1" * SIZE,
+        "[" + "[]," * (SIZE // 3) + "1]",
+        '["' + '\\"' * (SIZE // 2) + '"]',
+        "[" + '{"a":1},' * (MAX_VALUES - 1) + "1]",
+        " " * SIZE,
+    ],
+    ids=["deep", "chains", "quoted", "digits", "wide", "escapes", "objects", "blank"],
+)
+def test_no_answer_takes_long(text: str) -> None:
+    started = time.process_time()
+    with suppress(ContractError):
+        loads(text)
+    assert time.process_time() - started < 2
+
+
+def test_a_page_of_records_is_parsed_fast() -> None:
+    row = [
+        "Ann Example (1000)",
+        "+442079460123",
+        "1790841600",
+        "65",
+        "60",
+        "0.0123",
+        "Answered",
+        "1790841600.12",
+        "",
+        "No",
+    ]
+    text = json.dumps({"csv": [row] * 1000, "records": 1000})
+    best = min(_seconds(text) for _ in range(20))
+    assert best < 0.02
+    assert strict_json.loads(text)["csv"][-1] == row
+
+
+def _seconds(text: str) -> float:
+    started = time.perf_counter()
+    loads(text)
+    return time.perf_counter() - started

@@ -1,0 +1,958 @@
+"""The private DuckDB database, and the public one that analysts read.
+
+What lives here: replacing the rows of core partitions, putting calls together from legs, running the marts and their
+tie-outs for the days that were touched, all in one transaction, and publishing the result by an atomic replace. What
+does not: the SQL itself (``call_leg.sql``, ``call.sql``, ``tie_out.sql``, ``marts/*.sql``), tables and columns
+(``schema``), Parquet (``lake``), finance's files (``reference``).
+
+The SQL reads whole tables by name and asks macros which days it is about: ``in_scope(day)`` and its like. They are
+defined anew for each update as literal ranges of dates, so that a night reads a few days of each table however long
+its history is; in a rebuild they say ``true``.
+
+    in_scope                 business days whose calls were put together again
+    before_scope             those, and the days before on which a call with a leg in scope began
+    after_scope              those, and the days after on which a call of the scope had a leg
+    in_cost_scope, near_cost the same as the first two, for the days whose charges changed
+    in_months                whole months of the cost scope
+    in_hours, near_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
+    in_reconciliation_scope  business days on which TIM4biz or the calls changed
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
+from warehouse.lake import FILE_MODE, make_folder, storage
+from warehouse.reference import Reference, read_reference
+from warehouse.schema import LAKE_TABLES, LOAD, MARTS, TABLES, TIE_OUT, Table
+
+STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that has to be able to open the public file
+PUBLIC_MODE = 0o640
+LINK_GAP = timedelta(hours=6)  # as in call_leg.sql
+REBUILD = "run: tollbook rebuild"
+
+_HERE = Path(__file__).parent
+_EVERYTHING: None = None  # as a scope: all days there are
+
+Days = set[date] | None
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The core files of one stream, connection and business day (``day`` None: a list that is replaced whole).
+
+    ``tables`` are all tables that the stream writes, by full name; one without a file in ``files`` has no rows.
+    ``digest`` changes when the contents do.
+    """
+
+    stream: str
+    connection: str
+    vendor: str
+    day: date | None
+    files: Mapping[str, Path]
+    tables: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far TIM4biz and the PBX may differ and still be ``within_tolerance``; the number of calls must be equal.
+
+    The seconds suffice by either limit: so many a call, or per cent of TIM4biz's seconds.
+    """
+
+    seconds_per_call: int = 1
+    seconds_percent: Decimal = Decimal(1)
+    cost_percent: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """What an update did: the partitions whose rows were replaced, and the business days derived from anew.
+
+    ``everything`` says that all other days were derived again, too: in a new database, or with other SQL.
+    """
+
+    applied: tuple[Partition, ...]
+    touched: tuple[date, ...]
+    everything: bool
+    changed: bool
+
+
+class Database:
+    """The warehouse under ``data_dir``: ``private/warehouse.duckdb``, and ``tollbook.duckdb`` for everybody else.
+
+    ``timezone`` is the IANA zone of the business days, ``reporting_currency`` an ISO 4217 code, ``reconciles`` maps a
+    TIM4biz connection to the PBXware connections it watches (default: all of them). The caller sees to it that one
+    process writes at a time.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        timezone: str,
+        reporting_currency: str,
+        reference_dir: Path | None,
+        tolerance: Tolerance | None = None,
+        reconciles: Mapping[str, Sequence[str]] | None = None,
+        memory_limit: str = "2GB",
+    ) -> None:
+        self.public = data_dir / "tollbook.duckdb"
+        self.private = data_dir / "private" / "warehouse.duckdb"
+        self.timezone = timezone
+        self.reporting_currency = reporting_currency
+        self.reference_dir = reference_dir
+        self.tolerance = tolerance or Tolerance()
+        self.reconciles = {name: tuple(others) for name, others in (reconciles or {}).items()}
+        self.memory_limit = memory_limit
+
+    # --- update ------------------------------------------------------------------------------------------------
+
+    def update(
+        self,
+        partitions: Sequence[Partition],
+        loads: pa.Table | Sequence[Mapping[str, Any]] = (),
+        *,
+        full: bool = False,
+    ) -> UpdateResult:
+        """Take in the partitions that are new or changed, and derive what depends on them, all or nothing.
+
+        ``loads`` are rows of ``audit.load``; a row with the key of an earlier one replaces it. ``full`` makes the
+        database anew from the given partitions and loads only, beside the old one, and then takes its place.
+
+        Raises IntegrityError when a mart does not tie out with its facts, when a file holds rows that are not its own
+        or a key twice, and when the database cannot be opened; ContractError for a file with other columns;
+        ConfigError for finance's files or a changed time zone; StorageError for the disk. Nothing is committed then.
+        """
+        reference = read_reference(self.reference_dir, self.reporting_currency)
+        if not full:
+            with self._opened(self.private) as db:
+                return self._update(db, partitions, loads, reference)
+        aside = self.private.with_name("rebuild.duckdb")
+        _remove(aside)
+        try:
+            with self._opened(aside) as db:
+                result = self._update(db, partitions, loads, reference)
+            with storage(self.private):
+                # Nothing is lost with the old log: an update that returned has left none.
+                _remove_logs(self.private)
+                _settle(aside, self.private, FILE_MODE)
+        finally:
+            _remove(aside)
+        return result
+
+    def _update(
+        self,
+        db: duckdb.DuckDBPyConnection,
+        partitions: Sequence[Partition],
+        loads: pa.Table | Sequence[Mapping[str, Any]],
+        reference: Reference,
+    ) -> UpdateResult:
+        db.execute("BEGIN")
+        try:
+            self._make_tables(db)
+            update = _Update(self, db, reference)
+            result = update.run(partitions, loads)
+        except BaseException:
+            with suppress(duckdb.Error):
+                db.execute("ROLLBACK")
+            raise
+        db.execute("COMMIT")
+        # Empties the log, so that one found later is of an update that never returned and will be asked for again.
+        db.execute("CHECKPOINT")
+        return result
+
+    def _make_tables(self, db: duckdb.DuckDBPyConnection) -> None:
+        """All tables with their comments; IntegrityError when the database was made with other columns."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for schema, name, column, type_ in db.execute(
+            "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = current_database() AND NOT internal ORDER BY ALL"
+        ).fetchall():
+            found.setdefault(f"{schema}.{name}", []).append((column, type_))
+        if found:
+            for table_ in TABLES:
+                declared = sorted(
+                    (c.name, c.type.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")) for c in table_.columns
+                )
+                if sorted(found.get(table_.full_name, [])) != declared:
+                    raise IntegrityError(f"the database has other columns in {table_.full_name}", hint=REBUILD)
+        else:
+            db.execute("CREATE SCHEMA meta")
+            db.execute("CREATE TABLE meta.state (name VARCHAR, value VARCHAR)")
+            db.execute(
+                "CREATE TABLE meta.partition "
+                "(stream VARCHAR, connection VARCHAR, vendor VARCHAR, day DATE, tables VARCHAR, digest VARCHAR)"
+            )
+            for schema in sorted({table_.schema for table_ in TABLES}):
+                db.execute(f"CREATE SCHEMA {schema}")
+            for table_ in TABLES:
+                columns = ", ".join(f'"{column.name}" {column.type}' for column in table_.columns)
+                db.execute(f"CREATE TABLE {table_.full_name} ({columns})")
+        comments = "\n".join(_comments())
+        if _state(db, "comments") != _sha(comments):
+            db.execute(comments)
+            _set_state(db, "comments", _sha(comments))
+
+    # --- publish -----------------------------------------------------------------------------------------------
+
+    def publish(self, *, force: bool = False) -> Path:
+        """Put what was last committed in the place of the public database, unless it is there already.
+
+        Readers go on undisturbed: those that have the old file open keep it until they open it anew. Raises
+        IntegrityError when there is no private database or it cannot be opened, StorageError for the disk.
+        """
+        if not self.private.exists():
+            raise IntegrityError("there is no warehouse to publish yet", hint="run: tollbook load")
+        with self._opened(self.private) as db:
+            revision = _state(db, "revision")
+            if not force and revision is not None and _state(db, "published") == _identity(self.public, revision):
+                return self.public
+            db.execute("CHECKPOINT")
+        aside = self.public.with_name(".tollbook.publishing.duckdb")
+        _remove(aside)
+        try:
+            with storage(aside):
+                os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
+                shutil.copyfile(self.private, aside)
+            with self._opened(aside) as db:
+                db.execute("DROP SCHEMA IF EXISTS meta CASCADE")
+                db.execute("CHECKPOINT")
+            if _logs(aside):
+                raise IntegrityError("the database to publish was not closed whole", hint="publish again")
+            with storage(self.public):
+                # One left by somebody who opened the public file for writing would make the new file unopenable.
+                _remove_logs(self.public)
+                _settle(aside, self.public, PUBLIC_MODE)
+        finally:
+            _remove(aside)
+        with self._opened(self.private) as db:
+            _set_state(db, "published", _identity(self.public, revision or ""))
+            db.execute("CHECKPOINT")
+        return self.public
+
+    def digests(self) -> dict[str, str]:
+        """A digest of the contents of every table, whatever the order of its rows.
+
+        Without ``audit.load``, which tells of each load and so differs where everything else is the same.
+        """
+        with self._opened(self.private) as db:
+            self._make_tables(db)
+            return {table_.full_name: _digest(db, table_) for table_ in TABLES if table_ is not LOAD}
+
+    def last_load(self) -> str:
+        """The latest ``load_id`` in ``audit.load``; empty when there is none."""
+        if not self.private.exists():
+            return ""
+        with self._opened(self.private) as db:
+            self._make_tables(db)
+            row = db.execute("SELECT max(load_id) FROM audit.load").fetchone()
+            return str(row[0]) if row and row[0] is not None else ""
+
+    # --- opening -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to a database of ours for the time of the block; makes it when it is not there."""
+        with storage(path):
+            make_folder(self.private.parent)
+            swap = self.private.parent / "tmp"
+            shutil.rmtree(swap, ignore_errors=True)
+            make_folder(swap)
+        try:
+            db = self._connect(path, swap)
+            try:
+                path.chmod(FILE_MODE)
+                yield db
+            finally:
+                db.close()
+        except duckdb.Error as error:
+            raise _typed(error) from error
+
+    def _connect(self, path: Path, swap: Path) -> duckdb.DuckDBPyConnection:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "storage_compatibility_version": STORAGE_VERSION,
+            "memory_limit": self.memory_limit,
+            "temp_directory": str(swap),
+        }
+        try:
+            db = duckdb.connect(path, config=config)
+        except duckdb.Error as error:
+            if holder := re.search(r"lock.*\(PID (\d+)\)", str(error), re.DOTALL | re.IGNORECASE):
+                raise StorageError(
+                    f"process {holder[1]} has {path} open", hint="close it; analysts read tollbook.duckdb"
+                ) from None
+            # A log that does not belong to the file keeps it from opening. It can only be of an update that never
+            # returned (see _update), so without it the database is whole, as of the update before.
+            if not _set_logs_aside(path):
+                raise IntegrityError(f"{path} cannot be opened", hint=REBUILD) from error
+            try:
+                db = duckdb.connect(path, config=config)
+            except duckdb.Error as again:
+                raise IntegrityError(f"{path} cannot be opened", hint=REBUILD) from again
+        db.execute("SET TimeZone = 'UTC'")
+        return db
+
+
+class _Update:
+    """One update inside its transaction: what it does, step by step, in ``run``."""
+
+    def __init__(self, database: Database, db: duckdb.DuckDBPyConnection, reference: Reference) -> None:
+        self.database = database
+        self.db = db
+        self.reference = reference
+
+    def run(self, partitions: Sequence[Partition], loads: pa.Table | Sequence[Mapping[str, Any]]) -> UpdateResult:
+        db = self.db
+        self._check_timezone()
+        fresh = _state(db, "revision") is None
+        changed = self._changed(partitions)
+        new_loads = self._new_loads(loads)
+
+        self._remember_charges("charges_before")
+        legs_replaced = {p.day for p in changed if "core.cdr" in p.tables and p.day is not None}
+        self._remember_legs(changed)
+        self._replace_rows(changed)
+        self._replace_loads()
+        self._remember_charges("charges_after")
+        settings = self._prepare_settings()
+
+        # Each is a fingerprint of something other than rows; when it changed, everything it decides is derived again.
+        stale = {name for name, value in settings.items() if _state(db, name) != value}
+        if not (changed or new_loads or stale):
+            return UpdateResult((), (), everything=False, changed=False)
+        everything = fresh or "derivation" in stale
+
+        hours: Days
+        if everything:
+            call_days, cost_days, hours, reconciled = (_EVERYTHING,) * 4
+            self._link_all_calls()
+        else:
+            call_days, leg_days, hours = self._link_calls(legs_replaced)
+            charge_days = {
+                p.day for p in changed if p.day is not None and {"core.cdr", "core.sms"} & set(p.tables)
+            } | self._days_of_changed_charges()
+            cost_days = _EVERYTHING if "charging" in stale else call_days | leg_days | charge_days
+            total_days = {p.day for p in changed if p.day is not None and "core.extension_total" in p.tables}
+            reconciled = _EVERYTHING if "reconciliation" in stale else call_days | total_days
+        self._set_scopes(call_days, cost_days, hours, reconciled)
+
+        for mart in MARTS:
+            self._derive(mart)
+        self._tie_out()
+
+        for name, value in settings.items():
+            _set_state(db, name, value)
+        _set_state(db, "revision", str(int(_state(db, "revision") or 0) + 1))
+        touched = {p.day for p in changed if p.day is not None}
+        for days in (call_days, cost_days, reconciled):
+            touched |= days or set()
+        return UpdateResult(tuple(changed), tuple(sorted(touched)), everything, changed=True)
+
+    def _check_timezone(self) -> None:
+        known = _state(self.db, "timezone")
+        if known is None:
+            _set_state(self.db, "timezone", self.database.timezone)
+        elif known != self.database.timezone:
+            raise ConfigError(
+                f"tollbook.timezone is {self.database.timezone}, but the business days in the warehouse are of {known}",
+                hint=f"set it back, or {REBUILD}",
+            )
+
+    # --- rows from the lake ------------------------------------------------------------------------------------
+
+    def _changed(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """The partitions whose contents are not those that were last applied."""
+        applied = {
+            (stream, connection, day): (digest, tables)
+            for stream, connection, day, digest, tables in self.db.execute(
+                "SELECT stream, connection, day, digest, tables FROM meta.partition"
+            ).fetchall()
+        }
+        asked = {(p.stream, p.connection, p.day): p for p in partitions}
+        if len(asked) != len(partitions):
+            raise IntegrityError("the same partition was given twice in one update", hint="load its days again")
+        return [p for key, p in asked.items() if applied.get(key) != (p.digest, ",".join(p.tables))]
+
+    def _replace_rows(self, partitions: Sequence[Partition]) -> None:
+        for table_ in LAKE_TABLES:
+            owners = [p for p in partitions if table_.full_name in p.tables]
+            if owners:
+                self._delete(table_, owners)
+                files = sorted(
+                    (
+                        (p.day or date.min, p.connection, p.stream, p.files[table_.full_name], p)
+                        for p in owners
+                        if table_.full_name in p.files
+                    ),
+                    key=lambda entry: entry[:3],
+                )
+                if files:
+                    self._insert(table_, {str(path): p for *_, path, p in files})
+        applied = pa.table(
+            {
+                "stream": pa.array([p.stream for p in partitions], pa.string()),
+                "connection": pa.array([p.connection for p in partitions], pa.string()),
+                "vendor": pa.array([p.vendor for p in partitions], pa.string()),
+                "day": pa.array([p.day for p in partitions], pa.date32()),
+                "tables": pa.array([",".join(p.tables) for p in partitions], pa.string()),
+                "digest": pa.array([p.digest for p in partitions], pa.string()),
+            }
+        )
+        self.db.register("applied", applied)
+        self.db.execute(
+            "DELETE FROM meta.partition AS p USING applied AS a "
+            "WHERE p.stream = a.stream AND p.connection = a.connection AND p.day IS NOT DISTINCT FROM a.day"
+        )
+        self.db.execute("INSERT INTO meta.partition BY NAME SELECT * FROM applied")
+        self.db.unregister("applied")
+
+    def _delete(self, table_: Table, owners: Sequence[Partition]) -> None:
+        """Delete what the partitions wrote before; a table of several streams tells them by its column ``stream``."""
+        groups: dict[tuple[str, str, bool], set[date]] = {}
+        for p in owners:
+            whole = p.day is None or table_.date_column is None
+            days = groups.setdefault((p.connection, p.stream, whole), set())
+            if p.day is not None:
+                days.add(p.day)
+        for (connection, stream, whole), days in groups.items():
+            where, values = "connection = ?", [connection]
+            if "stream" in table_.column_names:
+                where, values = f"{where} AND stream = ?", [connection, stream]
+            if not whole:
+                where = f"{where} AND {_in_days(table_.date_column or '', days)}"
+            self.db.execute(f"DELETE FROM {table_.full_name} WHERE {where}", values)
+
+    def _insert(self, table_: Table, files: Mapping[str, Partition]) -> None:
+        expected = table_.arrow()
+        for path, p in files.items():
+            schema = pq.read_schema(path)
+            if schema.names != expected.names or schema.types != expected.types:
+                raise ContractError(
+                    f"a file of {table_.full_name} has other columns than this version knows",
+                    connection=p.connection,
+                    endpoint=p.stream,
+                    window=str(p.day or ""),
+                    hint=REBUILD,
+                )
+        self._check_owners(table_, files)
+        names = ", ".join(f'"{name}"' for name in table_.column_names)
+        self.db.execute(
+            f"INSERT INTO {table_.full_name} ({names}) SELECT {names} FROM read_parquet(?, hive_partitioning = false)",
+            [list(files)],
+        )
+
+    def _check_owners(self, table_: Table, files: Mapping[str, Partition]) -> None:
+        """A row that is not of its partition would stay behind when that is replaced; a key twice counts twice."""
+        has_stream = "stream" in table_.column_names
+        day_column = table_.date_column
+        found = self.db.execute(
+            f"SELECT DISTINCT filename, connection, {'stream' if has_stream else 'NULL'}, {day_column or 'NULL'} "
+            "FROM read_parquet(?, filename = true, hive_partitioning = false)",
+            [list(files)],
+        ).fetchall()
+        for path, connection, stream, day in found:
+            p = files[path]
+            strange = (
+                connection != p.connection
+                or (has_stream and stream != p.stream)
+                or (day_column is not None and p.day is not None and day != p.day)
+            )
+            if strange:
+                raise _not_whole(p, f"a file of {table_.full_name} holds rows of another connection, stream or day")
+        if table_.schema != "core":
+            return
+        # Days and connections have no key in common, so it is enough to look within each file.
+        key = ", ".join(f'"{name}"' for name in table_.key)
+        twice = self.db.execute(
+            f"SELECT filename FROM read_parquet(?, filename = true, hive_partitioning = false) "
+            f"GROUP BY filename, {key} HAVING count(*) > 1 LIMIT 1",
+            [list(files)],
+        ).fetchone()
+        if twice:
+            raise _not_whole(files[twice[0]], f"a file of {table_.full_name} holds two rows of one key")
+
+    def _new_loads(self, loads: pa.Table | Sequence[Mapping[str, Any]]) -> int:
+        """Put the rows into ``new_load``; the number of those that are not in ``audit.load`` as they are."""
+        names = LOAD.column_names
+        rows = (
+            loads if isinstance(loads, pa.Table) else pa.Table.from_pylist([dict(row) for row in loads], LOAD.arrow())
+        )
+        self.db.register("given_load", rows.select(list(names)).cast(LOAD.arrow()))
+        self.db.execute(
+            "CREATE TEMP TABLE new_load AS SELECT DISTINCT * FROM given_load EXCEPT SELECT * FROM audit.load"
+        )
+        self.db.unregister("given_load")
+        row = self.db.execute("SELECT count(*) FROM new_load").fetchone()
+        return int(row[0]) if row else 0
+
+    def _replace_loads(self) -> None:
+        same = " AND ".join(f"l.{name} IS NOT DISTINCT FROM n.{name}" for name in LOAD.key)
+        self.db.execute(f"DELETE FROM audit.load AS l USING new_load AS n WHERE {same}")
+        self.db.execute("INSERT INTO audit.load SELECT * FROM new_load")
+
+    # --- calls -------------------------------------------------------------------------------------------------
+
+    def _remember_legs(self, partitions: Sequence[Partition]) -> None:
+        """Keep the legs that are about to be replaced: the calls they were in have to be put together again."""
+        db = self.db
+        db.execute("CREATE TEMP TABLE replaced (connection VARCHAR, call_date DATE)")
+        db.execute("CREATE TEMP TABLE gone_leg AS SELECT * FROM core.cdr LIMIT 0")
+        by_connection: dict[str, set[date]] = {}
+        for p in partitions:
+            if "core.cdr" in p.tables and p.day is not None:
+                by_connection.setdefault(p.connection, set()).add(p.day)
+        for connection, days in by_connection.items():
+            db.execute("INSERT INTO replaced SELECT ?, unnest(?::DATE[])", [connection, sorted(days)])
+            db.execute(
+                f"INSERT INTO gone_leg SELECT * FROM core.cdr WHERE connection = ? AND {_in_days('call_date', days)}",
+                [connection],
+            )
+
+    def _link_all_calls(self) -> None:
+        self.db.execute("CREATE TEMP VIEW leg AS SELECT * FROM core.cdr")
+        self.db.execute(f"CREATE TEMP TABLE linked AS {_select('call_leg')}")
+        self.db.execute("TRUNCATE core.call_leg")
+        self.db.execute("TRUNCATE core.call")
+        self._insert_calls()
+
+    def _link_calls(self, replaced: set[date]) -> tuple[set[date], set[date], set[date]]:
+        """Put together again every call that has, or had, a leg in the replaced partitions.
+
+        Returns the business days of those calls as they were and as they are, those of their legs, and the UTC days
+        on which they were talked.
+        """
+        db = self.db
+        self._find_legs(replaced)
+        leg_days = self._days("SELECT DISTINCT call_date FROM leg UNION SELECT DISTINCT call_date FROM gone_leg")
+        near = _in_days("call_date", leg_days)
+        involved = "(SELECT cdr_id FROM leg UNION ALL SELECT cdr_id FROM gone_leg)"
+        call_days = replaced | self._days(
+            f"SELECT DISTINCT call_date FROM core.call WHERE {near} AND call_id IN {involved}"
+        )
+        talked = "SELECT min(started_at)::DATE, max(started_at + to_seconds(talk_seconds))::DATE FROM core.call WHERE "
+        hours = self._spans(f"{talked} {_in_days('call_date', call_days)} GROUP BY call_date")
+        db.execute(f"DELETE FROM core.call WHERE {near} AND call_id IN {involved}")
+        db.execute(f"DELETE FROM core.call_leg WHERE {near} AND cdr_id IN {involved}")
+        db.execute(f"CREATE TEMP TABLE linked AS {_select('call_leg')}")
+        self._insert_calls()
+        call_days |= self._days("SELECT DISTINCT call_date FROM linked")
+        hours |= self._spans(f"{talked} {_in_days('call_date', call_days)} GROUP BY call_date")
+        return call_days, leg_days, hours
+
+    def _insert_calls(self) -> None:
+        self.db.execute(
+            "INSERT INTO core.call_leg BY NAME SELECT * FROM linked ORDER BY call_date, call_id, leg_number"
+        )
+        self.db.execute(f"INSERT INTO core.call BY NAME SELECT * FROM ({_select('call')}) ORDER BY call_date, call_id")
+
+    def _find_legs(self, replaced: set[date]) -> None:
+        """Make ``leg``: the legs of the replaced partitions, and all that can be of one call with them, now or before.
+
+        A leg is looked for on the days that one known so far reaches to, until no day brings another: two days back,
+        since a leg of a day at most and the gap end within them; forward as long as the leg lasted. Legs of more than
+        a day are looked for wherever they are; the database finds them by their length without reading the others.
+        """
+        db = self.db
+        gap = int(LINK_GAP.total_seconds())
+        db.execute(
+            "CREATE TEMP TABLE leg AS SELECT c.* FROM core.cdr AS c SEMI JOIN replaced AS r "
+            f"ON r.connection = c.connection AND r.call_date = c.call_date WHERE {_in_days('c.call_date', replaced)}"
+        )
+        db.execute(
+            "CREATE TEMP TABLE link AS SELECT DISTINCT connection, account_id, linked_id "
+            "FROM (FROM leg UNION ALL BY NAME FROM gone_leg) WHERE linked_id IS NOT NULL"
+        )
+        linked = (
+            "SELECT c.* FROM core.cdr AS c SEMI JOIN link AS k ON k.connection = c.connection "
+            "AND k.account_id IS NOT DISTINCT FROM c.account_id AND k.linked_id = c.linked_id "
+        )
+        seen: set[date] = set()
+        wanted = self._days(f"SELECT DISTINCT call_date FROM ({linked} WHERE c.duration_seconds > 86400)")
+        while True:
+            for first, last in db.execute(
+                "SELECT DISTINCT call_date - 2, "
+                f"call_date + CAST(1 + (greatest(coalesce(duration_seconds, 0), 0) + {gap}) // 86400 AS INTEGER) "
+                "FROM (FROM leg UNION ALL BY NAME FROM gone_leg) WHERE linked_id IS NOT NULL"
+            ).fetchall():
+                wanted |= set(_stretch(first, last))
+            if not wanted - seen:
+                return
+            db.execute(
+                f"INSERT INTO leg {linked} ANTI JOIN leg ON leg.cdr_id = c.cdr_id "
+                f"WHERE {_in_days('c.call_date', wanted - seen)}"
+            )
+            seen |= wanted
+
+    # --- which days --------------------------------------------------------------------------------------------
+
+    def _remember_charges(self, name: str) -> None:
+        """What the lists say about costs: invoices and bundles by day, and the department of each extension.
+
+        Lists come whole every time; comparing them before and after tells the few days that changed.
+        """
+        self.db.execute(
+            f"""
+            CREATE TEMP TABLE {name} AS
+            SELECT
+                issued_on AS day,
+                NULL::VARCHAR AS connection,
+                NULL::VARCHAR AS account_id,
+                NULL::VARCHAR AS extension,
+                [
+                    vendor, connection, invoice_id, currency,
+                    counts_as_expense::VARCHAR, subtotal::VARCHAR, tax::VARCHAR
+                ] AS said
+            FROM core.invoice
+            UNION ALL
+            SELECT i.issued_on, NULL, NULL, NULL,
+                [l.connection, l.invoice_id, l.line_id, l.type, l.item_id, l.quantity::VARCHAR, l.line_total::VARCHAR]
+            FROM core.invoice_line AS l
+            JOIN core.invoice AS i ON i.connection = l.connection AND i.invoice_id = l.invoice_id
+            UNION ALL
+            SELECT valid_from_date, NULL, NULL, NULL,
+                [vendor, connection, account_id, bundle_id, valid_from::VARCHAR, price_monthly::VARCHAR, currency]
+            FROM core.bundle
+            UNION ALL
+            SELECT NULL, connection, account_id, extension, [type, extension_id, department]
+            FROM core.extension
+            WHERE department IS NOT NULL
+            """
+        )
+
+    def _days_of_changed_charges(self) -> set[date]:
+        self.db.execute(
+            "CREATE TEMP TABLE charge_change AS "
+            "(FROM charges_before EXCEPT FROM charges_after) UNION ALL (FROM charges_after EXCEPT FROM charges_before)"
+        )
+        return self._days("SELECT DISTINCT day FROM charge_change WHERE day IS NOT NULL") | self._days(
+            "SELECT DISTINCT m.cost_date FROM mart.cost_daily AS m SEMI JOIN charge_change AS c ON m.connection = "
+            "c.connection AND m.account_id IS NOT DISTINCT FROM c.account_id AND m.extension = c.extension"
+        )
+
+    def _set_scopes(self, calls: Days, cost: Days, hours: Days, reconciled: Days) -> None:
+        self._macro("in_scope", "day", calls)
+        self._macro("in_cost_scope", "day", cost)
+        self._macro("in_reconciliation_scope", "day", reconciled)
+        months = _EVERYTHING if cost is None else {day.replace(day=1) for day in cost}
+        self._macro("in_months", "day", None if months is None else {d for m in months for d in _month(m)})
+        self._macro("near_hours", "day", None if hours is None else {d for h in hours for d in _around(h, 2, 1)})
+        spans = [] if hours is None else _ranges(hours)
+        instants = " OR ".join(
+            f"(moment >= TIMESTAMPTZ '{first} 00:00+00' AND moment < TIMESTAMPTZ '{last + timedelta(1)} 00:00+00')"
+            for first, last in spans
+        )
+        self.db.execute(
+            f"CREATE OR REPLACE TEMP MACRO in_hours(moment) AS ({'true' if hours is None else instants or 'false'})"
+        )
+        self._widen("before_scope", calls, "core.cdr", "core.call_leg", step=-1)
+        self._widen("near_cost", cost, "core.cdr", "core.call_leg", step=-1)
+        self._widen("after_scope", calls, "core.call_leg", "core.cdr", step=1)
+
+    def _widen(self, macro: str, days: Days, legs: str, partners: str, *, step: int) -> None:
+        """Define ``macro``: ``days``, with as many before or after as hold the partner of each leg on them."""
+        far = 2
+        while True:
+            wide = None if days is None else {day + timedelta(step * n) for day in days for n in range(far + 1)}
+            self._macro(macro, "day", wide)
+            if wide is None:
+                return
+            missing = self.db.execute(
+                f"SELECT 1 FROM {legs} WHERE {_in_days('call_date', days)} AND cdr_id NOT IN "
+                f"(SELECT cdr_id FROM {partners} WHERE {macro}(call_date)) LIMIT 1"
+            ).fetchone()
+            # A leg without any partner is a fault that the tie-outs report.
+            if missing is None or far > 10_000:
+                return
+            far *= 8
+
+    def _macro(self, name: str, parameter: str, days: Days) -> None:
+        self.db.execute(f"CREATE OR REPLACE TEMP MACRO {name}({parameter}) AS ({_in_days(parameter, days)})")
+
+    def _days(self, query: str) -> set[date]:
+        return {row[0] for row in self.db.execute(query).fetchall()}
+
+    def _spans(self, query: str) -> set[date]:
+        return {day for first, last in self.db.execute(query).fetchall() for day in _stretch(first, last)}
+
+    # --- marts -------------------------------------------------------------------------------------------------
+
+    def _prepare_settings(self) -> dict[str, str]:
+        """Make what the marts read besides tables, and return the fingerprints of all that decides about them."""
+        db, database = self.db, self.database
+        db.execute(
+            "CREATE TEMP TABLE cost_centre_rule (priority INTEGER, connection VARCHAR, account_id VARCHAR, "
+            "extension_from VARCHAR, extension_to VARCHAR, cost_centre VARCHAR, valid_from DATE, valid_to DATE)"
+        )
+        if self.reference.rules:
+            db.executemany(
+                "INSERT INTO cost_centre_rule VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    [n, *rule.target, rule.cost_centre, rule.valid_from, rule.valid_to]
+                    for n, rule in enumerate(self.reference.rules, 1)
+                ],
+            )
+        db.execute("CREATE TEMP TABLE fx_rate (rate_date DATE, currency VARCHAR, rate DECIMAL(18, 9))")
+        if self.reference.rates:
+            db.executemany(
+                "INSERT INTO fx_rate VALUES (?, ?, ?)", [[r.day, r.currency, r.rate] for r in self.reference.rates]
+            )
+        pairs = self._reconciliation_pairs()
+        db.execute("CREATE TEMP TABLE reconciliation_pair (connection VARCHAR, pbx_connection VARCHAR)")
+        if pairs:
+            db.executemany("INSERT INTO reconciliation_pair VALUES (?, ?)", pairs)
+        db.execute(
+            "CREATE TEMP TABLE reconciliation_day AS SELECT DISTINCT connection, day AS call_date FROM meta.partition "
+            "WHERE day IS NOT NULL AND list_contains(string_split(tables, ','), 'core.extension_total')"
+        )
+        tolerance = database.tolerance
+        db.execute(
+            "CREATE TEMP TABLE tolerance AS SELECT ?::BIGINT AS seconds_per_call, "
+            "?::DECIMAL(9, 3) AS seconds_percent, ?::DECIMAL(9, 3) AS cost_percent",
+            [tolerance.seconds_per_call, tolerance.seconds_percent, tolerance.cost_percent],
+        )
+        db.execute(f"CREATE TEMP MACRO reporting_currency() AS {_quoted(database.reporting_currency)}")
+        as_of = self._as_of()
+        db.execute(f"CREATE TEMP MACRO as_of() AS CAST({_quoted(str(as_of)) if as_of else 'NULL'} AS DATE)")
+        sql = [_select("call_leg"), _select("call"), _select("tie_out"), *(_mart_select(mart) for mart in MARTS)]
+        return {
+            "derivation": _sha("\n".join(sql)),
+            "charging": _sha(f"{database.reporting_currency} {self.reference.digest}"),
+            "reconciliation": _sha(json.dumps([pairs, str(tolerance)])),
+        }
+
+    def _reconciliation_pairs(self) -> list[list[str]]:
+        known: dict[str, set[str]] = {}
+        for vendor, connection in self.db.execute("SELECT DISTINCT vendor, connection FROM meta.partition").fetchall():
+            known.setdefault(vendor, set()).add(connection)
+        every_pbx = sorted(known.get("pbxware", ()))
+        return [
+            [name, pbx]
+            for name in sorted(known.get("tim4biz", ()))
+            for pbx in sorted(self.database.reconciles.get(name, every_pbx))
+        ]
+
+    def _as_of(self) -> date | None:
+        """The last business day loaded, by the data and not by the clock, so that a rebuild says the same."""
+        row = self.db.execute(
+            """
+            SELECT coalesce(
+                greatest(
+                    (SELECT max(day) FROM meta.partition),
+                    (SELECT max(window_to) FROM audit.load WHERE status <> 'failed')
+                ),
+                -- Only lists were ever loaded.
+                (SELECT max(CAST(started_at AT TIME ZONE ? AS DATE)) FROM audit.load WHERE status <> 'failed'),
+                (SELECT max(CAST(fetched_at AT TIME ZONE ? AS DATE)) FROM core.invoice)
+            )
+            """,
+            [self.database.timezone, self.database.timezone],
+        ).fetchone()
+        return row[0] if row else None
+
+    def _derive(self, mart: Table) -> None:
+        scope = _SCOPES[mart.full_name]
+        column = mart.date_column
+        self.db.execute(f"DELETE FROM {mart.full_name} WHERE {f'{scope}({column})' if scope else 'true'}")
+        # Rows of a day lie together, so that a day is found without reading the others.
+        order = f"ORDER BY {column}" if column else ""
+        self.db.execute(f"INSERT INTO {mart.full_name} BY NAME SELECT * FROM ({_mart_select(mart)}) {order}")
+
+    def _tie_out(self) -> None:
+        """Prove the marts against the facts; IntegrityError for the first figure that differs."""
+        self.db.execute(f"CREATE TEMP TABLE new_tie_out AS {_select('tie_out')}")
+        wrong = self.db.execute(
+            "SELECT mart, tie_date, measure, currency, fact, in_mart FROM new_tie_out "
+            "WHERE difference <> 0 OR difference IS NULL ORDER BY ALL LIMIT 1"
+        ).fetchone()
+        if wrong:
+            mart, day, measure, currency, fact, in_mart = wrong
+            raise IntegrityError(
+                f"{mart} does not tie out: {measure} {currency}".rstrip() + f" is {in_mart}, the facts say {fact}",
+                window=str(day),
+                hint=f"nothing was changed; {REBUILD}",
+            )
+        for mart, scope in _SCOPES.items():
+            if scope:
+                day = "tie_date::TIMESTAMPTZ" if scope == "in_hours" else "tie_date"
+                self.db.execute(f"DELETE FROM audit.tie_out WHERE mart = '{mart}' AND {scope}({day})")
+        self.db.execute(f"INSERT INTO audit.tie_out BY NAME SELECT * FROM new_tie_out ORDER BY {TIE_OUT.date_column}")
+
+
+_SCOPES = {
+    "core.call_leg": "in_scope",
+    "core.call": "in_scope",
+    "mart.usage_daily": "in_scope",
+    "mart.usage_hourly": "in_hours",
+    "mart.cost_daily": "in_cost_scope",
+    "mart.cost_monthly": "in_months",
+    "mart.invoice_aging": "",  # made whole every time: it ages
+    "mart.extension_reconciliation": "in_reconciliation_scope",
+}
+
+
+# --- SQL --------------------------------------------------------------------------------------------------------------
+
+
+def _select(name: str) -> str:
+    return (_HERE / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _mart_select(mart: Table) -> str:
+    return _select(f"marts/{mart.name}")
+
+
+def _comments() -> Iterator[str]:
+    for table_ in TABLES:
+        yield f"COMMENT ON TABLE {table_.full_name} IS {_quoted(table_.grain)};"
+        for column in table_.columns:
+            yield f'COMMENT ON COLUMN {table_.full_name}."{column.name}" IS {_quoted(column.comment)};'
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _digest(db: duckdb.DuckDBPyConnection, table_: Table) -> str:
+    """Of the number of rows and the sums of both halves of each row's MD5: the same in whatever order they lie."""
+    row = db.execute(
+        "SELECT count(*), sum(md5_number_lower(said)), sum(md5_number_upper(said)) "
+        f"FROM (SELECT CAST(whole_row AS VARCHAR) AS said FROM {table_.full_name} AS whole_row)"
+    ).fetchone()
+    return _sha(str(row))
+
+
+def _state(db: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    row = db.execute("SELECT value FROM meta.state WHERE name = ?", [name]).fetchone()
+    return str(row[0]) if row else None
+
+
+def _set_state(db: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
+    if _state(db, name) != value:
+        db.execute("DELETE FROM meta.state WHERE name = ?", [name])
+        db.execute("INSERT INTO meta.state VALUES (?, ?)", [name, value])
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- days -------------------------------------------------------------------------------------------------------------
+
+
+def _in_days(column: str, days: Days) -> str:
+    """A condition on a DATE, as literal ranges: those the database can skip the other days by."""
+    if days is None:
+        return f"{column} IS NOT NULL"
+    spans = [f"{column} BETWEEN DATE '{first}' AND DATE '{last}'" for first, last in _ranges(days)]
+    return f"({' OR '.join(spans)})" if spans else "false"
+
+
+def _ranges(days: Iterable[date]) -> list[tuple[date, date]]:
+    """The days as stretches without a gap, in order."""
+    ordered = sorted(days)
+    breaks = [(a, b) for a, b in pairwise(ordered) if (b - a).days > 1]
+    if not ordered:
+        return []
+    return list(zip([ordered[0], *(b for _, b in breaks)], [*(a for a, _ in breaks), ordered[-1]], strict=True))
+
+
+def _stretch(first: date, last: date) -> Iterator[date]:
+    return (first + timedelta(n) for n in range((last - first).days + 1))
+
+
+def _around(day: date, before: int, after: int) -> Iterator[date]:
+    return _stretch(day - timedelta(before), day + timedelta(after))
+
+
+def _month(first: date) -> Iterator[date]:
+    return _stretch(first, (first + timedelta(31)).replace(day=1) - timedelta(1))
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _logs(path: Path) -> list[Path]:
+    """Write-ahead logs beside a database file (``….wal``, ``….checkpoint.wal`` and the like)."""
+    return [p for p in path.parent.glob("*.wal*") if p.name.startswith(f"{path.name}.") and p.suffix != ".stale"]
+
+
+def _remove_logs(path: Path) -> None:
+    for log in _logs(path):
+        log.unlink(missing_ok=True)
+
+
+def _set_logs_aside(path: Path) -> bool:
+    """Rename the logs beside a database; whether there was one."""
+    logs = _logs(path)
+    for log in logs:
+        log.replace(log.with_name(f"{log.name}.stale"))
+    return bool(logs)
+
+
+def _remove(path: Path) -> None:
+    with storage(path):
+        path.unlink(missing_ok=True)
+        _remove_logs(path)
+
+
+def _settle(aside: Path, path: Path, mode: int) -> None:
+    """Give a finished database its name, synced, so that it is there whole also after a power cut."""
+    handle = os.open(aside, os.O_RDONLY)
+    try:
+        os.fchmod(handle, mode)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    aside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _identity(path: Path, revision: str) -> str:
+    """Which file stands there and which revision it was made from; another file in its place differs."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{revision} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def _not_whole(p: Partition, what: str) -> IntegrityError:
+    return IntegrityError(
+        what, connection=p.connection, endpoint=p.stream, window=str(p.day or ""), hint="load its days again"
+    )
+
+
+def _typed(error: duckdb.Error) -> StorageError | IntegrityError:
+    """DuckDB's own words can hold values of the data, so only the kind of error is told; the cause stays chained."""
+    kind = type(error).__name__
+    if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+        return StorageError(
+            f"the database could not read or write ({kind})", hint="check the room on the disk and the memory limit"
+        )
+    return IntegrityError(f"the database refused the update ({kind})", hint=REBUILD)

@@ -1,0 +1,752 @@
+"""The lake: what the vendors said, verbatim, and the typed Parquet made of it.
+
+What lives here: landing answers (``raw``), the one gate through which every core Parquet file is written, the manifests
+that make either complete, checksums, and the marks that tell the database what has changed. What does not: reading
+answers (``assets``), comparing readings (``restate``), the database (``database``).
+
+Layout under the data directory::
+
+    raw/<connection>/<stream>/<window>/<generation>.parquet   answers: page, kind, account_id, request, fetched_at, …
+    raw/<connection>/<stream>/<window>/<generation>.json      its manifest; the landing exists once this does
+    core/<table>/<connection>/<day or all>.parquet            typed rows of one kind of fact
+    state/core/<stream>/<connection>/<day or all>.json        which files make the partition, from which landings
+    state/pending/                                            partitions that the database has not seen yet
+    state/loads/<load>/                                       what each load did
+
+A window is a business day, two days joined by ``_`` for a stretch of days, or ``all`` for a list. A generation is the
+UTC time of the reading, so that names sort by time. Everything is written aside, synced and renamed.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tollbook_errors import ContractError, IntegrityError, StorageError
+from warehouse.schema import Table, table
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+ALL = "all"
+RAW_SCHEMA = pa.schema(
+    [
+        ("page", pa.int32()),
+        ("kind", pa.string()),
+        ("account_id", pa.string()),
+        ("request", pa.string()),
+        ("fetched_at", pa.timestamp("us", tz="UTC")),
+        ("first_row", pa.int64()),
+        ("rows", pa.int64()),
+        ("body", pa.string()),
+    ]
+)
+ROW_GROUP = 122_880
+_BATCH_BYTES = 8 * 1024 * 1024  # answers kept in memory before they are written
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,126}")
+
+
+@dataclass(frozen=True)
+class Landing:
+    """One complete landing of a window: a generation of what the vendor said.
+
+    ``file`` is relative to the data directory; a reading that said the same as the one before keeps no file of its own
+    and names the earlier one. ``depends_on`` maps a stream to the generation its rows were read with.
+    """
+
+    connection: str
+    vendor: str
+    stream: str
+    window_from: date | None
+    window_to: date | None
+    generation: str
+    file: str
+    sha256: str
+    bytes: int
+    rows: int
+    pages: int
+    requests: int
+    content: str
+    started_at: datetime
+    fetched_at: datetime
+    unchanged: bool = False
+    depends_on: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def content_generation(self) -> str:
+        """The generation whose file holds what this landing says: its own, or an earlier one that said the same."""
+        return Path(self.file).stem
+
+
+@dataclass(frozen=True)
+class CorePartition:
+    """What the lake holds of one stream, connection and day (None: a list), by table."""
+
+    stream: str
+    connection: str
+    vendor: str
+    day: date | None
+    files: dict[str, str]
+    sha256: dict[str, str]
+    rows: dict[str, int]
+    tables: tuple[str, ...]
+    applied: int
+    last_generation: str
+    last_file: str
+    last_read_at: str
+
+    @property
+    def digest(self) -> str:
+        """Changes exactly when the contents of a file do."""
+        return hashlib.sha256(json.dumps(sorted(self.sha256.items())).encode()).hexdigest()
+
+
+class Lake:
+    """The lake under ``data_dir``. Methods raise StorageError when the disk does, IntegrityError on a wrong checksum."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    # --- raw ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def landing(
+        self,
+        connection: str,
+        vendor: str,
+        stream: str,
+        window_from: date | None,
+        window_to: date | None,
+        depends_on: Mapping[str, str] | None = None,
+    ) -> Iterator["RawWriter"]:
+        """Collect the answers of one window; nothing is left behind unless ``commit`` was called."""
+        folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(window_from, window_to)
+        with storage(folder):
+            make_folder(folder)
+            writer = RawWriter(
+                self, folder, connection, vendor, stream, window_from, window_to, dict(depends_on or {})
+            )
+        try:
+            yield writer
+        finally:
+            writer.discard()
+
+    def landings(self, connection: str, stream: str, day: date | None, after: str = "") -> list[Landing]:
+        """The complete landings that hold ``day`` (None: a list), oldest first, later than generation ``after``."""
+        root = self.data_dir / "raw" / _safe(connection) / _safe(stream)
+        found = []
+        with storage(root):
+            for name in _names(root):
+                first, last = _parse_window(name)
+                if day is None and name != ALL or day is not None and not (first and last and first <= day <= last):
+                    continue
+                for manifest in _names(root / name):
+                    if manifest.endswith(".json") and manifest[:-5] > after:
+                        found.append(self._read_manifest(root / name / manifest))
+        return sorted(found, key=lambda landing: landing.generation)
+
+    def last_landing(self, connection: str, stream: str, window_from: date | None, window_to: date | None) -> Landing | None:
+        """The newest landing of exactly this window."""
+        folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(window_from, window_to)
+        with storage(folder):
+            names = sorted(name for name in _names(folder) if name.endswith(".json"))
+            return self._read_manifest(folder / names[-1]) if names else None
+
+    def newest_day(self, connection: str) -> date | None:
+        """The newest business day that every day-wise stream of a connection has a landing of; None if one has none."""
+        root = self.data_dir / "raw" / _safe(connection)
+        newest = []
+        with storage(root):
+            for stream in _names(root):
+                days = [_parse_window(name)[1] for name in _names(root / stream) if name != ALL]
+                landed = [day for day in days if day is not None]
+                if landed:
+                    newest.append(max(landed))
+        return min(newest, default=None)
+
+    def newest_list(self, connection: str, stream: str) -> Landing:
+        """The newest landing of a list that must have been loaded before; ContractError when it never was."""
+        landing = self.last_landing(connection, stream, None, None)
+        if landing is None:
+            raise ContractError("its lists were never loaded", connection=connection, hint="load the connection whole")
+        return landing
+
+    def landing_at(self, connection: str, stream: str, generation: str) -> Landing:
+        """The landing of a list of one generation; IntegrityError when it is not there."""
+        path = self.data_dir / "raw" / _safe(connection) / _safe(stream) / ALL / f"{_safe(generation)}.json"
+        with storage(path):
+            if not path.exists():
+                raise IntegrityError(f"{path.relative_to(self.data_dir)} is missing", hint="restore it from a backup")
+            return self._read_manifest(path)
+
+    def windows(self) -> list[tuple[str, str, date | None, date | None]]:
+        """Every (connection, stream, from, to) that has a landing. For a rebuild: it reads the whole tree."""
+        root = self.data_dir / "raw"
+        found = []
+        with storage(root):
+            for connection in _names(root):
+                for stream in _names(root / connection):
+                    for name in _names(root / connection / stream):
+                        if any(entry.endswith(".json") for entry in _names(root / connection / stream / name)):
+                            found.append((connection, stream, *_parse_window(name)))
+        return found
+
+    def verified(self, landing: Landing) -> Path:
+        """The landing's file, once its checksum holds."""
+        return self._verify(landing.file, landing.sha256)
+
+    def _verify(self, relative: str, sha256: str) -> Path:
+        path = self.data_dir / relative
+        with storage(path):
+            if not path.exists():
+                raise IntegrityError(f"{relative} is missing", hint="restore it from a backup, or load its days again")
+            if file_sha256(path) != sha256:
+                raise IntegrityError(
+                    f"{relative} is not what was written: its checksum differs",
+                    hint="restore it from a backup, or load its days again",
+                )
+        return path
+
+    def _read_manifest(self, path: Path) -> Landing:
+        said = read_json(path)
+        try:
+            return Landing(
+                **{
+                    **said,
+                    "window_from": _day(said["window_from"]),
+                    "window_to": _day(said["window_to"]),
+                    "started_at": datetime.fromisoformat(said["started_at"]),
+                    "fetched_at": datetime.fromisoformat(said["fetched_at"]),
+                }
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"the manifest {path.relative_to(self.data_dir)} cannot be read") from error
+
+    def answers(self, landing: Landing) -> list[dict[str, Any]]:
+        """The answers of a landing, once its checksum holds; for landings of lists, which are small."""
+        return pq.read_table(self.verified(landing)).to_pylist()
+
+    # --- core --------------------------------------------------------------------------------------------------
+
+    def core_file(self, table_: Table, connection: str, day: date | None, stream: str) -> Path:
+        """Where a partition's rows of a table rest. Audit tables are filled by several streams, so these say which."""
+        name = _window(day, day)
+        if table_.schema == "audit":
+            return self.data_dir / "core" / table_.name / _safe(connection) / _safe(stream) / f"{name}.parquet"
+        return self.data_dir / "core" / table_.name / _safe(connection) / f"{name}.parquet"
+
+    def core_partition(self, stream: str, connection: str, day: date | None) -> CorePartition | None:
+        """What stands in core; None where nothing does, or where a crash left it half-written (it is made again)."""
+        path = self._state(stream, connection, day)
+        if not path.exists():
+            return None
+        with storage(path):
+            said = read_json(path)
+            partition = CorePartition(**{**said, "day": _day(said["day"]), "tables": tuple(said["tables"])})
+            for name, relative in partition.files.items():
+                file = self.data_dir / relative
+                if not file.exists() or file_sha256(file) != partition.sha256[name]:
+                    return None
+        return partition
+
+    def core_files(self, partition: CorePartition) -> dict[str, Path]:
+        """The partition's files by table, once their checksums hold."""
+        return {name: self._verify(relative, partition.sha256[name]) for name, relative in partition.files.items()}
+
+    def commit_core(
+        self,
+        stream: str,
+        connection: str,
+        vendor: str,
+        day: date | None,
+        tables: Mapping[Table, pa.Table | pa.RecordBatchReader],
+        *,
+        applied: int,
+        last: Landing,
+    ) -> CorePartition:
+        """Replace one partition whole: its files, then the state that makes them count; files with no rows go.
+
+        ``applied`` landings were folded into it, ``last`` being the newest.
+        """
+        files: dict[str, str] = {}
+        sums: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        state = self._state(stream, connection, day)
+        with storage(state):
+            self._mark_pending(stream, connection, day)
+            for table_, rows in tables.items():
+                path = self.core_file(table_, connection, day, stream)
+                count = write_parquet(table_, rows, path)
+                if count:
+                    files[table_.full_name] = str(path.relative_to(self.data_dir))
+                    sums[table_.full_name] = file_sha256(path)
+                    counts[table_.full_name] = count
+            partition = CorePartition(
+                stream,
+                connection,
+                vendor,
+                day,
+                files,
+                sums,
+                counts,
+                tuple(table_.full_name for table_ in tables),
+                applied,
+                last.generation,
+                last.file,
+                last.started_at.isoformat(),
+            )
+            write_json(state, {**partition.__dict__, "day": day.isoformat() if day else None})
+            for table_ in tables:
+                if table_.full_name not in files:
+                    with suppress(FileNotFoundError):
+                        self.core_file(table_, connection, day, stream).unlink()
+        return partition
+
+    def core_partitions(self) -> list[CorePartition]:
+        """Every partition in core. For a rebuild: it reads the whole tree."""
+        found = []
+        root = self.data_dir / "state" / "core"
+        for stream in _names(root):
+            for connection in _names(root / stream):
+                for name in _names(root / stream / connection):
+                    partition = self.core_partition(stream, connection, _parse_window(name[:-5])[0])
+                    if partition is not None:
+                        found.append(partition)
+        return found
+
+    def clear_core(self) -> None:
+        """Forget all of core, before a rebuild makes it again from raw."""
+        for root in (self.data_dir / "core", self.data_dir / "state" / "core", self.data_dir / "state" / "pending"):
+            with storage(root):
+                for folder, _, files in os.walk(root):
+                    for name in files:
+                        (Path(folder) / name).unlink()
+
+    def pending(self) -> list[tuple[str, str, date | None]]:
+        """The partitions (stream, connection, day) that were written since the database last took them in."""
+        root = self.data_dir / "state" / "pending"
+        return [
+            (stream, connection, _parse_window(day)[0])
+            for stream, connection, day in (name.split("@") for name in _names(root))
+        ]
+
+    def clear_pending(self, partitions: Iterable[tuple[str, str, date | None]]) -> None:
+        """The database has taken these in."""
+        for stream, connection, day in partitions:
+            with suppress(FileNotFoundError):
+                self._pending(stream, connection, day).unlink()
+
+    def _mark_pending(self, stream: str, connection: str, day: date | None) -> None:
+        path = self._pending(stream, connection, day)
+        if not path.exists():
+            write_bytes(path, b"")
+
+    def _pending(self, stream: str, connection: str, day: date | None) -> Path:
+        name = f"{_safe(stream)}@{_safe(connection)}@{_window(day, day)}"
+        return self.data_dir / "state" / "pending" / name
+
+    def _state(self, stream: str, connection: str, day: date | None) -> Path:
+        return self.data_dir / "state" / "core" / _safe(stream) / _safe(connection) / f"{_window(day, day)}.json"
+
+    # --- loads -------------------------------------------------------------------------------------------------
+
+    def record_load(self, row: Mapping[str, Any]) -> None:
+        """Keep one row of ``audit.load``."""
+        name = "@".join(
+            (_safe(row["connection"]), _safe(row["stream"]), _window(row["window_from"], row["window_to"]))
+        )
+        path = self.data_dir / "state" / "loads" / _safe(row["load_id"]) / f"{name}.json"
+        with storage(path):
+            write_json(path, {key: _plain(value) for key, value in row.items()})
+
+    def loads(self, after: str = "") -> list[dict[str, Any]]:
+        """The rows of ``audit.load`` of every load later than ``after``, in order."""
+        root = self.data_dir / "state" / "loads"
+        rows = []
+        with storage(root):
+            for load in sorted(_names(root)):
+                if load > after:
+                    rows += [read_json(root / load / name) for name in sorted(_names(root / load))]
+        return [_typed_load(row) for row in rows]
+
+    def loads_of(self, load_id: str) -> list[dict[str, Any]]:
+        """The rows of ``audit.load`` of one load, by connection, stream and window."""
+        folder = self.data_dir / "state" / "loads" / _safe(load_id)
+        with storage(folder):
+            return [_typed_load(read_json(folder / name)) for name in _names(folder)]
+
+    # --- locking -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, *, wait_seconds: float = 3600, poll: float = 0.2) -> Iterator[None]:
+        """Hold the data directory for writing core and the database.
+
+        The lock is the operating system's, so it goes with the process that holds it. Waits for another process, and
+        says which one after ``wait_seconds`` (StorageError).
+        """
+        path = self.data_dir / "state" / "lock"
+        with storage(path):
+            make_folder(path.parent)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        try:
+            deadline = time.monotonic() + wait_seconds
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                        raise StorageError(
+                            f"process {holder} has been writing to {self.data_dir} for too long",
+                            hint="wait until it ends, or stop it",
+                        ) from None
+                    time.sleep(poll)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+class RawWriter:
+    """Writes one landing aside, answer by answer; ``commit`` makes it count."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        folder: Path,
+        connection: str,
+        vendor: str,
+        stream: str,
+        window_from: date | None,
+        window_to: date | None,
+        depends_on: dict[str, str],
+    ) -> None:
+        self._lake, self._folder = lake, folder
+        self._connection, self._vendor, self._stream = connection, vendor, stream
+        self._window_from, self._window_to = window_from, window_to
+        self._depends_on = depends_on
+        self.started_at = datetime.now(UTC)
+        names = sorted(name[:-5] for name in _names(folder) if name.endswith(".json"))
+        self._previous = lake._read_manifest(folder / f"{names[-1]}.json") if names else None
+        self.generation = _generation(self.started_at, names[-1] if names else "")
+        self._aside = folder / f".{self.generation}.{os.getpid()}.tmp"
+        self._writer: pq.ParquetWriter | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Drop what was added so far: the reading begins anew."""
+        self.discard()
+        self._batch: list[dict[str, Any]] = []
+        self._batch_bytes = 0
+        self._sums: list[str] = []
+        self.rows = 0
+        self.pages = 0
+        self.bytes = 0
+
+    def add(
+        self,
+        *,
+        kind: str,
+        account_id: str | None,
+        request: Mapping[str, str],
+        body: str,
+        fetched_at: datetime,
+        rows: int,
+    ) -> None:
+        """Land one answer."""
+        self.pages += 1
+        self._batch.append(
+            {
+                "page": self.pages,
+                "kind": kind,
+                "account_id": account_id,
+                "request": json.dumps(request, sort_keys=True),
+                "fetched_at": fetched_at,
+                "first_row": self.rows + 1,
+                "rows": rows,
+                "body": body,
+            }
+        )
+        encoded = body.encode()
+        self._sums.append(hashlib.sha256(f"{kind}\0{account_id}\0".encode() + encoded).hexdigest())
+        self.rows += rows
+        self.bytes += len(encoded)
+        self._batch_bytes += len(encoded)
+        if self._batch_bytes >= _BATCH_BYTES:
+            self._flush()
+
+    def commit(self, *, requests: int) -> Landing:
+        """Make the landing count; ``requests`` is how many were made for it, retries included.
+
+        One that says the same as the one before keeps no file of its own, only the word that it did.
+        """
+        content = hashlib.sha256("\n".join(sorted(self._sums)).encode()).hexdigest()
+        previous = self._previous
+        with storage(self._folder):
+            if previous is not None and self._says_the_same(previous, content):
+                file, sha256, unchanged = previous.file, previous.sha256, True
+            else:
+                self._flush(last=True)
+                path = self._folder / f"{self.generation}.parquet"
+                sha256 = file_sha256(self._aside)
+                settle(self._aside, path)
+                file, unchanged = str(path.relative_to(self._lake.data_dir)), False
+            landing = Landing(
+                self._connection,
+                self._vendor,
+                self._stream,
+                self._window_from,
+                self._window_to,
+                self.generation,
+                file,
+                sha256,
+                self.bytes,
+                self.rows,
+                self.pages,
+                requests,
+                content,
+                self.started_at,
+                datetime.now(UTC),
+                unchanged,
+                self._depends_on,
+            )
+            write_json(
+                self._folder / f"{self.generation}.json",
+                {key: _plain(value) for key, value in landing.__dict__.items()},
+            )
+        return landing
+
+    def _says_the_same(self, previous: Landing, content: str) -> bool:
+        """Whether the earlier landing can stand for this one: same answers, read with the same lists, file intact."""
+        path = self._lake.data_dir / previous.file
+        return (
+            previous.content == content
+            and previous.depends_on == self._depends_on
+            and path.exists()
+            and file_sha256(path) == previous.sha256
+        )
+
+    def discard(self) -> None:
+        """Leave nothing aside; harmless after ``commit``."""
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.close()
+            self._writer = None
+        with suppress(OSError):
+            self._aside.unlink()
+
+    def _flush(self, *, last: bool = False) -> None:
+        with storage(self._aside):
+            if self._writer is None:
+                os.close(os.open(self._aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE))
+                self._writer = pq.ParquetWriter(self._aside, RAW_SCHEMA, compression="zstd", use_dictionary=False)
+            if self._batch:
+                self._writer.write_table(pa.Table.from_pylist(self._batch, schema=RAW_SCHEMA))
+                self._batch, self._batch_bytes = [], 0
+            if last:
+                self._writer.close()
+                self._writer = None
+
+
+def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader, path: Path) -> int:
+    """The one gate to core: the declared columns, names and types exactly, nothing else; returns the number of rows.
+
+    The same rows in the same order give the same bytes. Rows of another shape are refused (ContractError). With no
+    rows, nothing is written. The file is complete under its name, or not there.
+    """
+    schema = table_.arrow()
+    if rows.schema.names != schema.names or rows.schema.types != schema.types:
+        raise ContractError(
+            f"rows for {table_.full_name} do not have its columns",
+            hint=f"expected {schema.names}, got {rows.schema.names}",
+        )
+    batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+    make_folder(path.parent)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    count = 0
+    try:
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE))
+        with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+            waiting: list[pa.RecordBatch] = []
+            held = 0
+            for batch in batches:
+                waiting.append(batch)
+                held += batch.num_rows
+                while held >= ROW_GROUP:
+                    chunk = pa.Table.from_batches(waiting, schema=schema)
+                    writer.write_table(chunk.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
+                    waiting = chunk.slice(ROW_GROUP).combine_chunks().to_batches()
+                    held -= ROW_GROUP
+                    count += ROW_GROUP
+            if held:
+                writer.write_table(pa.Table.from_batches(waiting, schema=schema).combine_chunks())
+                count += held
+        if count:
+            settle(aside, path)
+    finally:
+        with suppress(FileNotFoundError):
+            aside.unlink()
+    return count
+
+
+def read_core(table_: Table, path: Path) -> pa.Table:
+    """The rows of one core file; ContractError when it does not have the declared columns."""
+    rows = pq.read_table(path)
+    if rows.schema.names != table_.arrow().names or rows.schema.types != table_.arrow().types:
+        raise ContractError(
+            f"a file of {table_.full_name} has other columns than this version writes", hint="run: tollbook rebuild"
+        )
+    return rows
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Turn the operating system's complaints about ``path`` into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename or path}: {error.strerror or error}",
+            hint="check that the disk has room and that the folder can be written",
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, for the owner only, whatever the umask."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        with suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(FOLDER_MODE)
+
+
+def settle(aside: Path, path: Path) -> None:
+    """Give a file that was written aside its name, so that it is there whole, also after a power cut."""
+    handle = os.open(aside, os.O_RDONLY)
+    try:
+        os.fchmod(handle, FILE_MODE)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.replace(aside, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    make_folder(path.parent)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        settle(aside, path)
+    finally:
+        with suppress(FileNotFoundError):
+            aside.unlink()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a manifest whole or not at all, with a checksum of its own."""
+    text = json.dumps(content, sort_keys=True, indent=1)
+    sealed = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "content": json.loads(text)}
+    write_bytes(path, (json.dumps(sealed, sort_keys=True, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a manifest; IntegrityError when it is not what was written."""
+    try:
+        sealed = json.loads(path.read_bytes())
+        content: dict[str, Any] = sealed["content"]
+        text = json.dumps(content, sort_keys=True, indent=1)
+        whole = hashlib.sha256(text.encode()).hexdigest() == sealed["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"the manifest {path.name} cannot be read", hint="load its days again") from error
+    if not whole:
+        raise IntegrityError(f"the manifest {path.name} is not what was written", hint="load its days again")
+    return content
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _names(folder: Path) -> Sequence[str]:
+    """The finished names in a folder, sorted; what is being written aside begins with a dot and is left out."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _safe(name: str) -> str:
+    """A name that may become a path component; anything else is refused, not mended."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise ContractError("a name from outside cannot be used in a path")
+    return name
+
+
+def _window(first: date | None, last: date | None) -> str:
+    if first is None or last is None:
+        return ALL
+    return first.isoformat() if first == last else f"{first.isoformat()}_{last.isoformat()}"
+
+
+def _parse_window(name: str) -> tuple[date | None, date | None]:
+    if name == ALL:
+        return None, None
+    first, _, last = name.partition("_")
+    return _day(first), _day(last or first)
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _generation(moment: datetime, last: str) -> str:
+    """A name that sorts after ``last`` even when the clock was set back."""
+    name = f"{moment:%Y%m%dT%H%M%S%f}Z"
+    if name > last:
+        return name
+    stamp, _, number = last.partition("-")
+    return f"{stamp}-{int(number or 0) + 1:06d}"
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, (date, datetime)) else value
+
+
+def _typed_load(row: dict[str, Any]) -> dict[str, Any]:
+    types = {column.name: column.type for column in table("audit.load").columns}
+    return {
+        name: datetime.fromisoformat(row[name])
+        if type_ == "TIMESTAMPTZ" and row.get(name)
+        else _day(row[name])
+        if type_ == "DATE" and row.get(name)
+        else row.get(name)
+        for name, type_ in types.items()
+    }

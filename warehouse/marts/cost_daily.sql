@@ -1,0 +1,208 @@
+-- One row per day, account, extension, cost centre, kind of charge, direction, destination and currency.
+--
+-- A leg's cost belongs to the leg's own day, so that a day adds up to what the vendor recorded for it, and to the
+-- extension, direction and destination of its call. A call is counted once, with its first leg.
+WITH charge AS (
+    SELECT
+        leg.call_date AS cost_date,
+        leg.vendor,
+        leg.connection,
+        leg.account_id,
+        call.extension,
+        'call' AS charge_kind,
+        call.direction,
+        CASE WHEN call.direction = 'outbound' THEN call.remote_country END AS destination_country,
+        leg.currency,
+        CAST(CASE WHEN call_leg.leg_number = 1 THEN 1 ELSE 0 END AS DECIMAL(18, 6)) AS quantity,
+        leg.cost,
+        CASE WHEN leg.cost IS NULL THEN 1 ELSE 0 END AS unrated
+    FROM core.cdr AS leg
+    JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id
+    JOIN core.call AS call ON call.call_id = call_leg.call_id
+    WHERE in_cost_scope(leg.call_date) AND near_cost(call_leg.call_date) AND near_cost(call.call_date)
+
+    UNION ALL
+    SELECT
+        sms_date,
+        vendor,
+        connection,
+        account_id,
+        NULL,
+        'sms',
+        direction,
+        CASE WHEN direction = 'outbound' THEN remote_country END,
+        currency,
+        1,
+        cost,
+        CASE WHEN cost IS NULL THEN 1 ELSE 0 END
+    FROM core.sms
+    WHERE in_cost_scope(sms_date)
+
+    UNION ALL
+    SELECT
+        valid_from_date,
+        vendor,
+        connection,
+        account_id,
+        NULL,
+        'bundle',
+        NULL,
+        NULL,
+        currency,
+        1,
+        price_monthly,
+        CASE WHEN price_monthly IS NULL THEN 1 ELSE 0 END
+    FROM core.bundle
+    WHERE in_cost_scope(valid_from_date)
+
+    UNION ALL
+    -- A negative line, as on a credit note, is a credit whatever its type.
+    SELECT
+        invoice.issued_on,
+        invoice.vendor,
+        invoice.connection,
+        NULL,
+        NULL,
+        CASE
+            WHEN lower(line.type) IN ('credit', 'discount', 'refundeditem') OR line.line_total < 0 THEN 'credit'
+            WHEN lower(line.type) = 'latefee' OR line.item_id LIKE '-%' THEN 'fee'
+            ELSE 'hosting'
+        END,
+        NULL,
+        NULL,
+        invoice.currency,
+        coalesce(line.quantity, 0),
+        line.line_total,
+        CASE WHEN line.line_total IS NULL THEN 1 ELSE 0 END
+    FROM core.invoice AS invoice
+    JOIN core.invoice_line AS line ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
+    WHERE invoice.counts_as_expense AND in_cost_scope(invoice.issued_on)
+
+    UNION ALL
+    -- The expense is the subtotal. What its lines do not explain must not vanish, and is no further item: quantity 0.
+    -- That they do not add up is reported as a variance of the invoice's control total.
+    SELECT
+        invoice.issued_on,
+        invoice.vendor,
+        invoice.connection,
+        NULL,
+        NULL,
+        'hosting',
+        NULL,
+        NULL,
+        invoice.currency,
+        0,
+        invoice.subtotal - coalesce(sum(line.line_total), 0),
+        0
+    FROM core.invoice AS invoice
+    LEFT JOIN core.invoice_line AS line
+        ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
+    WHERE invoice.counts_as_expense AND in_cost_scope(invoice.issued_on)
+    GROUP BY
+        invoice.issued_on, invoice.vendor, invoice.connection, invoice.invoice_id, invoice.currency, invoice.subtotal
+    HAVING invoice.subtotal <> coalesce(sum(line.line_total), 0)
+
+    UNION ALL
+    -- The quantity of tax is the number of invoices that charge some.
+    SELECT issued_on, vendor, connection, NULL, NULL, 'tax', NULL, NULL, currency, 1, tax, 0
+    FROM core.invoice
+    WHERE counts_as_expense AND tax <> 0 AND in_cost_scope(issued_on)
+),
+summed AS (
+    SELECT
+        cost_date,
+        vendor,
+        connection,
+        account_id,
+        extension,
+        charge_kind,
+        direction,
+        destination_country,
+        currency,
+        sum(quantity) AS quantity,
+        sum(cost) AS cost,
+        sum(unrated) AS unrated,
+        count(cost) AS rated
+    FROM charge
+    GROUP BY ALL
+),
+party AS (
+    SELECT DISTINCT connection, account_id, extension FROM summed
+),
+-- Finance's own rules; an empty cell stands for any. `priority` is 1 for the most specific.
+ruled AS (
+    SELECT
+        party.connection, party.account_id, party.extension, rule.cost_centre, rule.priority, rule.valid_from, rule.valid_to
+    FROM party
+    JOIN cost_centre_rule AS rule
+        ON (rule.connection IS NULL OR rule.connection = party.connection)
+        AND (rule.account_id IS NULL OR rule.account_id = party.account_id)
+        AND (
+            rule.extension_from IS NULL
+            OR (
+                length(party.extension) = length(rule.extension_from)
+                AND party.extension BETWEEN rule.extension_from AND rule.extension_to
+            )
+        )
+),
+centre AS (
+    SELECT
+        summed.cost_date,
+        summed.connection,
+        summed.account_id,
+        summed.extension,
+        arg_min(ruled.cost_centre, ruled.priority) AS cost_centre
+    FROM (SELECT DISTINCT cost_date, connection, account_id, extension FROM summed) AS summed
+    JOIN ruled
+        ON ruled.connection = summed.connection
+        AND ruled.account_id IS NOT DISTINCT FROM summed.account_id
+        AND ruled.extension IS NOT DISTINCT FROM summed.extension
+        AND summed.cost_date BETWEEN ruled.valid_from AND ruled.valid_to
+    GROUP BY summed.cost_date, summed.connection, summed.account_id, summed.extension
+),
+-- One department for a number, though a telephone and a mailbox may both have it: the telephone's.
+department AS (
+    SELECT
+        connection,
+        account_id,
+        extension,
+        arg_min(department, (CASE WHEN type = 'phone' THEN 0 ELSE 1 END, type, extension_id)) AS department
+    FROM core.extension
+    WHERE department IS NOT NULL
+    GROUP BY connection, account_id, extension
+),
+rated AS (
+    SELECT
+        summed.*,
+        coalesce(centre.cost_centre, department.department, 'unassigned') AS cost_centre,
+        CASE WHEN summed.currency = reporting_currency() THEN 1 ELSE fx_rate.rate END AS rate
+    FROM summed
+    ASOF LEFT JOIN fx_rate ON fx_rate.currency = summed.currency AND summed.cost_date >= fx_rate.rate_date
+    LEFT JOIN centre
+        ON centre.cost_date = summed.cost_date
+        AND centre.connection = summed.connection
+        AND centre.account_id IS NOT DISTINCT FROM summed.account_id
+        AND centre.extension IS NOT DISTINCT FROM summed.extension
+    LEFT JOIN department
+        ON department.connection = summed.connection
+        AND department.account_id IS NOT DISTINCT FROM summed.account_id
+        AND department.extension = summed.extension
+)
+SELECT
+    cost_date,
+    vendor,
+    connection,
+    account_id,
+    extension,
+    cost_centre,
+    charge_kind,
+    direction,
+    destination_country,
+    currency,
+    CAST(quantity AS DECIMAL(18, 6)) AS quantity,
+    CAST(cost AS DECIMAL(18, 6)) AS cost,
+    CAST(unrated AS BIGINT) AS unrated,
+    -- This row's cost at the day's rate, in decimals, rounded once: half up (away from zero).
+    CAST(CAST(cost AS DECIMAL(18, 6)) * CAST(rate AS DECIMAL(18, 9)) AS DECIMAL(18, 6)) AS reporting_cost,
+    CASE WHEN rate IS NULL THEN rated ELSE 0 END AS unconverted
+FROM rated

@@ -1,0 +1,19 @@
+-- One row per day, account, extension and direction: calls, not legs.
+SELECT
+    call_date,
+    vendor,
+    connection,
+    account_id,
+    extension,
+    direction,
+    count(*) AS calls,
+    count(*) FILTER (WHERE outcome = 'answered') AS answered,
+    count(*) FILTER (WHERE outcome = 'no_answer') AS no_answer,
+    count(*) FILTER (WHERE outcome = 'busy') AS busy,
+    count(*) FILTER (WHERE outcome = 'failed') AS failed,
+    count(*) FILTER (WHERE outcome NOT IN ('answered', 'no_answer', 'busy', 'failed')) AS other,
+    CAST(sum(legs) AS BIGINT) AS legs,
+    CAST(sum(talk_seconds) AS BIGINT) AS talk_seconds
+FROM core.call
+WHERE in_scope(call_date)
+GROUP BY ALL

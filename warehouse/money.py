@@ -1,0 +1,36 @@
+"""Money as the vendors write it.
+
+What lives here: reading an amount or a currency exactly, or not at all. What does not: sums and rates (SQL), or which
+amount is meant (the vendor modules). Amounts are Decimal with at most six places, as ``schema.MONEY`` holds them.
+"""
+
+import re
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+PLACES = Decimal("0.000001")
+_AMOUNT = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?")
+_LARGEST = Decimal(10) ** 12
+_SYMBOLS = {"€": "EUR", "£": "GBP", "zł": "PLN", "₤": "GBP", "¥": "JPY", "kr": None, "$": None, "US$": "USD", "A$": "AUD"}
+
+
+def money(value: Any) -> Decimal | None:
+    """An amount given as a JSON number or as text; None for what is empty, absent, not an amount or too large.
+
+    More than six places are rounded half up, as DuckDB does: vendors that compute in binary floats send 0.30000000000000004.
+    """
+    if value is None or isinstance(value, (bool, float)):
+        return None
+    text = str(value).strip()
+    if not _AMOUNT.fullmatch(text):
+        return None
+    amount = Decimal(text)
+    return amount.quantize(PLACES, rounding=ROUND_HALF_UP) if abs(amount) < _LARGEST else None
+
+
+def currency_code(value: Any) -> str | None:
+    """The ISO 4217 code of a code or an unambiguous symbol; None for anything else ($ is many currencies)."""
+    text = str(value or "").strip()
+    if re.fullmatch(r"[A-Za-z]{3}", text):
+        return text.upper()
+    return _SYMBOLS.get(text)

@@ -1,0 +1,94 @@
+"""The report as CSV files for the ledger's import: one file a section, plus ``status.csv`` and ``totals.csv``.
+
+What lives here: the CSV form. What does not: what is in it (``content``).
+
+The form: UTF-8 without a byte order mark, comma, CRLF, a header of column names. Amounts are plain decimals, exact
+and without grouping; days are ISO, times ISO with their offset from UTC, durations whole seconds, percentages
+fractions; NULL is empty. The sections' files hold no total rows, so that an import counts nothing twice: the totals
+are in ``totals.csv``, flags and headlines in ``status.csv``.
+
+A spreadsheet takes text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return for a formula, and
+vendors' text is anybody's text: such a value gets a leading apostrophe, as does one that begins with an apostrophe,
+so that ``read_back`` restores every value exactly. A telephone number (``+`` and 5 to 15 digits) is left as it is, and
+numbers are numbers.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from warehouse.reports.model import Kind, Report, Row, Section, Value, plain
+
+_TELEPHONE = re.compile(r"\+[0-9]{5,15}")
+_BLANK = " \n\u00a0\u3000\ufeff"  # what a spreadsheet may strip before it looks for a formula
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+
+
+def write_csv(report: Report, folder: Path) -> list[Path]:
+    """Write the files into the new ``folder`` and return them, sections first. Raises OSError."""
+    folder.mkdir()
+    written = [_write(folder / f"{section.slug}.csv", _header(section), _cells(section)) for section in report.all_sections]
+    status: list[Row] = [
+        ("month", report.month.strftime("%Y-%m"), None),
+        ("data up to", report.as_of, None),
+        *(("flag", flag.word, flag.text) for flag in report.flags),
+        *(("headline", headline.label, f"{headline.value} ({headline.detail})") for headline in report.headlines),
+    ]
+    totals = [
+        [section.slug, cell(row[0]), column.name, cell(value, column.kind)]
+        for section in report.all_sections
+        for row in section.totals
+        for column, value in zip(section.columns[1:], row[1:], strict=True)
+        if value is not None and column.name != "currency"
+    ]
+    written.append(_write(folder / "status.csv", ["kind", "name", "text"], ([cell(v) for v in row] for row in status)))
+    written.append(_write(folder / "totals.csv", ["section", "total", "column", "value"], totals))
+    return written
+
+
+def neutral(text: str) -> str:
+    """``text`` as a cell that no spreadsheet takes for a formula."""
+    start = text.lstrip(_BLANK)
+    if text.startswith("'") or (start.startswith(_FORMULA) and not _TELEPHONE.fullmatch(text)):
+        return f"'{text}"
+    return text
+
+
+def read_back(cell: str) -> str:
+    """The value that ``neutral`` made a text cell from."""
+    return cell.removeprefix("'")
+
+
+def cell(value: Value, kind: Kind = Kind.TEXT) -> str:
+    """``value`` as CSV text; money has two decimals at least, more where the exact amount has more."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return neutral(value)
+    if isinstance(value, Decimal):
+        text = f"{plain(value):f}"
+        decimals = len(text.partition(".")[2])
+        return text + ("." * (not decimals) + "0" * (2 - decimals) if kind is Kind.MONEY and decimals < 2 else "")
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return str(value)
+
+
+def _header(section: Section) -> list[str]:
+    return [column.name for column in section.columns]
+
+
+def _cells(section: Section) -> Iterator[list[str]]:
+    kinds = [column.kind for column in section.columns]
+    return ([cell(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in section.rows)
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return path

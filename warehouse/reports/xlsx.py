@@ -1,0 +1,318 @@
+"""The report as an Excel workbook: a first page, then one sheet a section.
+
+What lives here: the workbook's form. What does not: what is in it (``content``).
+
+Every sheet after the first has its title in row 1, state and notes in row 2, the header in row 3, data from row 4
+and the totals below, outside the filter. Amounts are numbers, days are dates, times are in the business zone. Excel
+holds 15 significant digits: an amount with more is written as text, exactly, rather than altered. Vendors' text is
+always written as text, never as a formula or a link. A list longer than a sheet goes on in ``… 2``, ``… 3``. Nothing
+in the file tells when it was made: the same report gives the same bytes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from itertools import chain, islice
+from pathlib import Path
+
+import xlsxwriter
+from xlsxwriter.format import Format
+from xlsxwriter.workbook import Workbook
+from xlsxwriter.worksheet import Worksheet
+
+from warehouse.reports.model import Chart, ChartKind, Column, Kind, Level, Report, Row, Section, Value, plain
+
+CELL_LIMIT = 32_767  # UTF-16 units in a cell
+CUT = " … [cut: the whole text is in the CSV file]"
+EXCEL_DIGITS = 15
+HEADER_ROW = 2
+CHART_ROWS = 16
+WIDTH_ROWS = 200  # rows that decide how wide the columns of a sheet are
+
+_WIDTHS = {
+    Kind.MONEY: 16,
+    Kind.QUANTITY: 14,
+    Kind.INT: 11,
+    Kind.DATE: 12,
+    Kind.DATETIME: 20,
+    Kind.DURATION: 12,
+    Kind.PERCENT: 10,
+    Kind.TEXT: 14,
+}
+_NUMBERS = {
+    Kind.QUANTITY: "#,##0.######",
+    Kind.INT: "#,##0",
+    Kind.DATE: "yyyy-mm-dd",
+    Kind.DATETIME: "yyyy-mm-dd hh:mm:ss",
+    Kind.DURATION: "[h]:mm:ss",
+    Kind.PERCENT: "0.0%",
+}
+PALETTE = ("#0B6E99", "#E08A1E", "#4F9D69", "#8C4A8C", "#B5473C", "#6B7A8F", "#C2A83E")
+_FLAG_COLOURS = {Level.OK: "#E3F1E7", Level.WARNING: "#FFF1D6", Level.ALARM: "#F9DCD8"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a section's data stand: chart ranges need it."""
+
+    sheet: str
+    first_row: int
+    last_row: int
+
+
+def write_xlsx(report: Report, path: Path, *, sheet_rows: int) -> Path:
+    """Write the workbook, at most ``sheet_rows`` rows of data a sheet. Raises OSError."""
+    book = xlsxwriter.Workbook(
+        str(path),
+        {
+            "constant_memory": True,  # rows go to a file as they come: a month of calls does not fit in memory
+            "tmpdir": str(path.parent),
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+            "strings_to_numbers": False,
+        },
+    )
+    book.set_properties(
+        {
+            "title": report.title,
+            "subject": "Cost report",
+            "author": "Tollbook",
+            "created": datetime.combine(report.as_of or report.month, time()),
+        }
+    )
+    _Workbook(book, report, sheet_rows).write()
+    book.close()
+    return path
+
+
+class _Workbook:
+    """One workbook while it is written. Rows must be written downwards, once: nothing goes back."""
+
+    def __init__(self, book: Workbook, report: Report, sheet_rows: int) -> None:
+        self.book = book
+        self.report = report
+        self.sheet_rows = sheet_rows
+        self.places: dict[str, _Place] = {}
+        self.formats: dict[tuple[tuple[str, object], ...], Format] = {}
+
+    def format(self, **properties: object) -> Format:
+        key = tuple(sorted(properties.items()))
+        if key not in self.formats:
+            self.formats[key] = self.book.add_format({"valign": "top", **properties})
+        return self.formats[key]
+
+    def number_format(self, column: Column, *, bold: bool = False) -> Format:
+        code = _NUMBERS.get(column.kind, "")
+        if column.kind is Kind.MONEY:
+            places = "0" * column.decimals
+            code = f"#,##0.{places};[Red]-#,##0.{places}"
+        numeric = column.kind is not Kind.TEXT
+        return self.format(
+            **({"num_format": code} if code else {}),
+            **({"align": "right"} if numeric else {}),
+            **({"bold": True, "top": 1} if bold else {}),
+        )
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    def write_row(self, sheet: Worksheet, row: int, values: Sequence[Value], formats: Sequence[Format]) -> None:
+        for column, (value, style) in enumerate(zip(values, formats, strict=True)):
+            self.write_value(sheet, row, column, value, style)
+
+    @staticmethod
+    def write_value(sheet: Worksheet, row: int, column: int, value: Value, style: Format) -> None:
+        if value is None:
+            sheet.write_blank(row, column, None, style)
+        elif isinstance(value, str):
+            sheet.write_string(row, column, cell_text(value), style)
+        elif isinstance(value, datetime):
+            sheet.write_datetime(row, column, value.replace(tzinfo=None), style)
+        elif isinstance(value, date):
+            sheet.write_datetime(row, column, datetime.combine(value, time()), style)
+        elif style.num_format == _NUMBERS[Kind.DURATION]:
+            sheet.write_number(row, column, int(value) / 86_400, style)
+        elif fits(value):
+            sheet.write_number(row, column, float(value), style)  # the one place: Excel has nothing but doubles
+        else:
+            sheet.write_string(row, column, f"{plain(Decimal(value)):f}", style)
+
+    # --- sheets -------------------------------------------------------------------------------------------------------
+
+    def write(self) -> None:
+        first = self.new_sheet("Summary")
+        sections = [(section, self.new_sheets(section)) for section in self.report.sections]
+        below = self.first_page(first)
+        for section, sheets in sections:
+            self.section_sheets(section, sheets)
+        self.charts(first, below)
+        first.activate()
+
+    def new_sheet(self, name: str) -> Worksheet:
+        sheet = self.book.add_worksheet(name)
+        sheet.set_landscape()
+        sheet.set_paper(9)  # A4
+        sheet.fit_to_pages(1, 0)
+        sheet.set_margins(left=0.4, right=0.4, top=0.6, bottom=0.6)
+        sheet.set_header(f"&L{self.report.title}&R&A")
+        sheet.set_footer("&LTollbook&RPage &P of &N")
+        return sheet
+
+    def new_sheets(self, section: Section) -> list[Worksheet]:
+        """As many sheets as the section needs, one at least, in their place in the workbook."""
+        count = max(1, -(-section.row_count // self.sheet_rows))
+        return [self.new_sheet(section.title if n == 1 else f"{section.title} {n}") for n in range(1, count + 1)]
+
+    def section_sheets(self, section: Section, sheets: Sequence[Worksheet]) -> None:
+        rows = iter(section.rows)
+        head = list(islice(rows, WIDTH_ROWS))
+        rows = chain(head, rows)
+        for number, sheet in enumerate(sheets, 1):
+            part = islice(rows, self.sheet_rows)
+            totals = section.totals if number == len(sheets) else ()
+            part_of = (f"Sheet {number} of {len(sheets)}, {section.row_count:,} rows in all.",) if sheets[1:] else ()
+            sheet.write_string(0, 0, f"{sheet.name}, {self.report.title}", self.format(bold=True, font_size=14))
+            state = " · ".join(flag.word for flag in self.report.flags)
+            sheet.write_string(1, 0, " ".join((f"{state}.", *part_of, *section.notes)), self.format(italic=True))
+            self.widths(sheet, [(section, head)])
+            end = self.table(sheet, HEADER_ROW, section, part, totals)
+            data_end = end - len(totals) - 1
+            sheet.freeze_panes(HEADER_ROW + 1, 1)
+            sheet.autofilter(HEADER_ROW, 0, max(data_end, HEADER_ROW + 1), len(section.columns) - 1)
+            sheet.repeat_rows(HEADER_ROW)
+            self.places.setdefault(section.slug, _Place(sheet.name, HEADER_ROW + 1, data_end))
+
+    def table(
+        self, sheet: Worksheet, row: int, section: Section, rows: Iterable[Row], totals: Sequence[Row]
+    ) -> int:
+        """Header, data and totals from ``row`` on; returns the row after them."""
+        header = self.format(bold=True, bottom=1, bg_color="#DCE6EC", text_wrap=True, valign="vcenter")
+        sheet.set_row(row, 32)
+        for column, declared in enumerate(section.columns):
+            sheet.write_string(row, column, declared.title, header)
+        formats = [self.number_format(column) for column in section.columns]
+        row += 1
+        for values in rows:
+            self.write_row(sheet, row, values, formats)
+            row += 1
+        if not section.row_count:
+            sheet.write_string(row, 0, "No rows this month.", self.format(italic=True))
+            row += 1
+        bold = [self.number_format(column, bold=True) for column in section.columns]
+        for values in totals:
+            self.write_row(sheet, row, values, bold)
+            row += 1
+        return row
+
+    @staticmethod
+    def widths(sheet: Worksheet, sections: Iterable[tuple[Section, Iterable[Row]]]) -> None:
+        """Columns wide enough for the given rows of all ``sections``, within reason."""
+        widths: dict[int, int] = {}
+        for section, rows in sections:
+            for position, column in enumerate(section.columns):
+                widths[position] = max(widths.get(position, 0), _WIDTHS[column.kind], min(len(column.title), 18) + 2)
+            for values in (*rows, *section.totals):
+                for position, value in enumerate(values):
+                    if isinstance(value, str):
+                        widths[position] = max(widths[position], min(len(value) + 2, 44))
+        for position, width in widths.items():
+            sheet.set_column(position, position, width)
+
+    # --- the first page -----------------------------------------------------------------------------------------------
+
+    def first_page(self, sheet: Worksheet) -> int:
+        """Title, flags, headlines, room for the charts, tables; returns the row the charts begin in."""
+        report = self.report
+        self.widths(sheet, [(section, islice(section.rows, WIDTH_ROWS)) for section in report.first_page])
+        sheet.hide_gridlines(2)
+        sheet.write_string(0, 0, report.title, self.format(bold=True, font_size=18))
+        sheet.write_string(1, 0, report.subtitle, self.format(font_color="#555555"))
+        row = 3
+        for flag in report.flags:
+            colour = _FLAG_COLOURS[flag.level]
+            sheet.write_string(row, 0, flag.word, self.format(bold=True, bg_color=colour))
+            sheet.write_string(row, 1, cell_text(flag.text), self.format(bg_color=colour))
+            for column in range(2, 11):
+                sheet.write_blank(row, column, None, self.format(bg_color=colour))
+            row += 1
+        row += 1
+        for headline in report.headlines:
+            sheet.write_string(row, 0, headline.label, self.format(font_color="#555555"))
+            sheet.write_string(row, 1, headline.value, self.format(bold=True))
+            sheet.write_string(row, 3, headline.detail, self.format(font_color="#555555"))
+            row += 1
+        charts = row + 1
+        row = charts + CHART_ROWS
+        for section in report.first_page:
+            sheet.write_string(row, 0, section.title, self.format(bold=True, font_size=13))
+            if section.notes:
+                sheet.write_string(row + 1, 0, " ".join(section.notes), self.format(italic=True, font_color="#555555"))
+                row += 1
+            data = row + 2
+            row = self.table(sheet, row + 1, section, section.rows, section.totals) + 1
+            self.places[section.slug] = _Place(sheet.name, data, data + section.row_count - 1)
+        return charts
+
+    def charts(self, sheet: Worksheet, row: int) -> None:
+        """The report's charts over the cells they picture, side by side; none over an empty section."""
+        offset = 0
+        for chart in self.report.charts:
+            if chart.section.row_count and chart.series:
+                drawn = self.chart(chart)
+                drawn.set_size({"width": 470, "height": 310})
+                sheet.insert_chart(row, 0, drawn, {"x_offset": offset, "object_position": 3})
+                offset += 480
+
+    def chart(self, chart: Chart) -> "xlsxwriter.chart.Chart":
+        place = self.places[chart.section.slug]
+        kinds = {
+            ChartKind.STACKED: {"type": "column", "subtype": "stacked"},
+            ChartKind.COLUMNS: {"type": "column"},
+            ChartKind.BARS: {"type": "bar"},
+        }
+        last = min(place.last_row, place.first_row + 11) if chart.kind is ChartKind.BARS else place.last_row
+        drawn = self.book.add_chart(kinds[chart.kind])
+        for number, series in enumerate(chart.series):
+            drawn.add_series(
+                {
+                    "name": chart.section.columns[series].title,
+                    "categories": [place.sheet, place.first_row, chart.category, last, chart.category],
+                    "values": [place.sheet, place.first_row, series, last, series],
+                    "fill": {"color": PALETTE[number % len(PALETTE)]},
+                    "gap": 40,
+                }
+            )
+        drawn.set_title({"name": f"{chart.title} ({chart.unit})", "name_font": {"size": 11}, "overlay": False})
+        if len(chart.series) == 1:
+            drawn.set_legend({"none": True})
+        else:
+            drawn.set_legend({"position": "bottom"})
+        dates = chart.section.columns[chart.category].kind is Kind.DATE
+        axis: dict[str, object] = {"num_format": "d", "date_axis": True} if dates else {}
+        if chart.kind is ChartKind.BARS:
+            axis["reverse"] = True  # the largest on top
+        drawn.set_x_axis(axis)
+        drawn.set_y_axis({"num_format": "#,##0.##", "major_gridlines": {"visible": True, "line": {"color": "#DDDDDD"}}})
+        return drawn
+
+
+def fits(value: int | Decimal) -> bool:
+    """Whether a double, as Excel shows it, holds ``value`` exactly."""
+    return len(Decimal(value).as_tuple().digits) <= EXCEL_DIGITS or (
+        len(plain(Decimal(value)).as_tuple().digits) <= EXCEL_DIGITS
+    )
+
+
+def cell_text(text: str) -> str:
+    """``text`` without carriage returns (a cell breaks lines at line feeds), cut with a mark at Excel's limit."""
+    text = text.replace("\r", "")
+    if _units(text) <= CELL_LIMIT:
+        return text
+    kept = text[: CELL_LIMIT - len(CUT)]
+    while _units(kept) > CELL_LIMIT - len(CUT):
+        kept = kept[: -max(1, (_units(kept) - CELL_LIMIT + len(CUT)) // 2)]
+    return kept + CUT
+
+
+def _units(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2

@@ -1,0 +1,139 @@
+"""Comparing a reading with the one before: what stays, and what the vendor has restated.
+
+What lives here: the fold of a fresh reading into the rows that stood before. A row that the vendor repeats unchanged
+keeps where and when it was first read, so that reading twice gives the same bytes; a difference becomes a restatement.
+What does not: reading rows (``assets``), storing them (``lake``).
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+import pyarrow as pa
+
+from tollbook_errors import ContractError
+from warehouse.schema import MONEY, RESTATEMENT, Table, table
+
+_PROVENANCE = ("raw_file", "raw_row", "fetched_at")
+# What a row means for the sum of cost, for the tables whose changes are restatements. Lists that change by nature
+# (balances, services, extensions) are not restated, they are simply as last seen.
+_COST = {
+    "core.cdr": "{row}.cost",
+    "core.sms": "{row}.cost",
+    "core.extension_total": "{row}.cost",
+    "core.invoice": "CASE WHEN {row}.counts_as_expense THEN {row}.subtotal + {row}.tax ELSE 0 END",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Whose reading it is, and when it was made; ``settled``: the one before was made after the day had ended."""
+
+    stream: str
+    vendor: str
+    connection: str
+    window_date: date
+    read_at: datetime
+    settled: bool
+
+
+def fold(
+    con: duckdb.DuckDBPyConnection, table_: Table, previous: pa.Table | None, fresh: str, reading: Reading
+) -> tuple[pa.Table, pa.Table | None]:
+    """The rows that now stand, ordered by key, and the restatements (None: nothing was restated).
+
+    ``previous`` are the rows that stood before (None: this is the first reading), ``fresh`` is the name of a relation
+    with the columns of ``table_``. ContractError when a key comes twice in it.
+    """
+    names = ", ".join(table_.column_names)
+    keys = ", ".join(table_.key)
+    twice = con.execute(f"SELECT count(*) FROM (SELECT 1 FROM {fresh} GROUP BY {keys} HAVING count(*) > 1)").fetchall()
+    if twice[0][0]:
+        raise ContractError(
+            f"{twice[0][0]} ids come more than once in {table_.full_name}",
+            connection=reading.connection,
+            endpoint=reading.stream,
+            window=str(reading.window_date),
+        )
+    if previous is None:
+        return con.sql(f"SELECT {names} FROM {fresh} ORDER BY {keys}").to_arrow_table().cast(table_.arrow()), None
+    con.register("before", previous)
+    on = " AND ".join(f"b.{key} IS NOT DISTINCT FROM n.{key}" for key in table_.key)
+    said = [name for name in table_.column_names if name not in (*_PROVENANCE, *table_.derived, *table_.key)]
+    same = " AND ".join([f"b.{name} IS NOT DISTINCT FROM n.{name}" for name in said] or ["true"])
+    there = f"b.{table_.key[0]} IS NOT NULL"
+    columns = ", ".join(
+        f"CASE WHEN {there} AND {same} THEN b.{name} ELSE n.{name} END AS {name}"
+        if name in _PROVENANCE
+        else f"n.{name}"
+        for name in table_.column_names
+    )
+    order = ", ".join(f"n.{key}" for key in table_.key)
+    rows = con.sql(f"SELECT {columns} FROM {fresh} n LEFT JOIN before b ON {on} ORDER BY {order}").to_arrow_table()
+    restated = _restatements(con, table_, fresh, reading, on, same, said) if table_.full_name in _COST else None
+    return rows.cast(table_.arrow()), restated
+
+
+def _restatements(
+    con: duckdb.DuckDBPyConnection, table_: Table, fresh: str, reading: Reading, on: str, same: str, said: list[str]
+) -> pa.Table:
+    """One row of ``audit.restatement`` for each changed, new and vanished row.
+
+    Records that arrive while their day is still going on are not late, and a new invoice is not a restated one.
+    """
+    changed = [f"CASE WHEN b.{name} IS DISTINCT FROM n.{name} THEN '{name}' END" for name in said]
+    before, after = (
+        [f"CASE WHEN b.{c} IS DISTINCT FROM n.{c} THEN {{'k': '{c}', 'v': {row}.{c}::VARCHAR}} END" for c in said]
+        for row in ("b", "n")
+    )
+    parts = [
+        f"SELECT n.*, 'changed' AS kind, b.fetched_at AS first_seen_at, {_list(changed, 'array_to_string')}"
+        f" AS columns_changed, {_cost(table_, 'b')} AS before_cost, {_cost(table_, 'n')} AS after_cost,"
+        f" {_list(before, 'json')} AS before, {_list(after, 'json')} AS after"
+        f" FROM {fresh} n JOIN before b ON {on} WHERE NOT ({same})",
+        f"SELECT b.*, 'vanished', b.fetched_at, NULL, {_cost(table_, 'b')}, NULL, {_whole(said, 'b')}, NULL"
+        f" FROM before b ANTI JOIN {fresh} n ON {on}",
+    ]
+    if table_.date_column and reading.settled:
+        parts.append(
+            f"SELECT n.*, 'new', NULL, NULL, NULL, {_cost(table_, 'n')}, NULL, {_whole(said, 'n')}"
+            f" FROM {fresh} n ANTI JOIN before b ON {on}"
+        )
+    record = [key for key in table_.key if key not in ("connection", table_.date_column)]
+    account = "account_id" if "account_id" in table_.column_names else "NULL"
+    expressions = {
+        "window_date": "$window_date::DATE",
+        "vendor": "$vendor",
+        "connection": "$connection",
+        "account_id": account,
+        "stream": "$stream",
+        "record_id": f"concat_ws('/', {', '.join(record)})",
+        "restated_at": "$read_at::TIMESTAMPTZ",
+        "cost_effect": "coalesce(after_cost, 0) - coalesce(before_cost, 0)",
+    }
+    columns = ", ".join(
+        f"CAST({expressions.get(column.name, column.name)} AS {column.type}) AS {column.name}"
+        for column in table("audit.restatement").columns
+    )
+    query = f"SELECT {columns} FROM ({' UNION ALL '.join(parts)}) ORDER BY record_id, kind"
+    parameters = {
+        "window_date": reading.window_date,
+        "vendor": reading.vendor,
+        "connection": reading.connection,
+        "stream": reading.stream,
+        "read_at": reading.read_at,
+    }
+    return con.sql(query, params=parameters).to_arrow_table().cast(RESTATEMENT.arrow())
+
+
+def _cost(table_: Table, row: str) -> str:
+    return f"CAST({_COST[table_.full_name].format(row=row)} AS {MONEY})"
+
+
+def _list(entries: list[str], form: str) -> str:
+    kept = f"list_filter([{', '.join(entries)}], lambda x: x IS NOT NULL)"
+    return f"array_to_string({kept}, ', ')" if form == "array_to_string" else f"to_json(map_from_entries({kept}))::VARCHAR"
+
+
+def _whole(said: list[str], row: str) -> str:
+    return f"to_json(struct_pack({', '.join(f'{name} := {row}.{name}::VARCHAR' for name in said)}))::VARCHAR"

@@ -1,0 +1,734 @@
+"""Every table and column of Tollbook, once: name, type, unit and meaning.
+
+What lives here: the declarations from which the Parquet write gate (Arrow), the DuckDB tables and their comments, and
+the data dictionary are made. What does not: how a table is filled (the vendor modules of ``assets`` for ``core``,
+``warehouse/marts/*.sql`` for ``mart``) or stored (``lake``, ``database``).
+
+Types are DuckDB's. Money is DECIMAL(18,6) in the ``currency`` of its row and never summed across currencies. A
+TIMESTAMPTZ is an instant in UTC; a ``*_date`` or ``*_on`` is a day: for records of calls the business day in the
+configured zone, for invoices the vendor's own date.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import pyarrow as pa
+
+MONEY = "DECIMAL(18,6)"
+INSTANT = "TIMESTAMPTZ"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: DuckDB type and, in the comment, meaning, unit and what NULL says."""
+
+    name: str
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: ``key`` is unique in it, ``date_column`` is the day it is replaced by (None: replaced whole).
+
+    ``in_lake`` tables rest as Parquet in the lake; the others are made inside the database. ``derived`` columns are our
+    inference (a direction, an E.164 form): when only they change, the vendor has not restated anything.
+    """
+
+    schema: str
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    date_column: str | None = None
+    in_lake: bool = False
+    derived: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema that the Parquet write gate holds every file of this table to."""
+        return pa.schema([pa.field(c.name, _arrow_type(c.type)) for c in self.columns])
+
+
+def _arrow_type(duck: str) -> pa.DataType:
+    if duck.startswith("DECIMAL("):
+        precision, scale = duck[8:-1].split(",")
+        return pa.decimal128(int(precision), int(scale))
+    return {
+        "VARCHAR": pa.string(),
+        "BOOLEAN": pa.bool_(),
+        "INTEGER": pa.int32(),
+        "BIGINT": pa.int64(),
+        "DOUBLE": pa.float64(),
+        "DATE": pa.date32(),
+        INSTANT: pa.timestamp("us", tz="UTC"),
+    }[duck]
+
+
+def _c(name: str, type_: str, comment: str) -> Column:
+    return Column(name, type_, comment)
+
+
+VENDOR = _c("vendor", "VARCHAR", "pbxware, sipcentric, tim4biz or time4vps")
+CONNECTION = _c("connection", "VARCHAR", "Name of the connection in tollbook.toml")
+ACCOUNT = _c("account_id", "VARCHAR", "PBXware server (a key of tenant.list) or Sipcentric customer; NULL if none")
+CURRENCY = _c("currency", "VARCHAR", "ISO 4217 code of the amounts in this row")
+PROVENANCE = (
+    _c("raw_file", "VARCHAR", "Landed file the row came from, relative to the data directory"),
+    _c("raw_row", "BIGINT", "Number of the record within that file, from 1"),
+    _c("fetched_at", INSTANT, "When the vendor was first seen to say exactly this"),
+)
+EXTENSION = _c("extension", "VARCHAR", "Our extension that made or took the call; NULL if none is known")
+DIRECTION = _c("direction", "VARCHAR", "inbound, outbound, internal or unknown")
+OUTCOME = _c("outcome", "VARCHAR", "answered, no_answer, busy, failed, cancelled, voicemail or unknown")
+REMOTE = (
+    _c("remote_e164", "VARCHAR", "Outside party in E.164; NULL for internal calls and unreadable numbers"),
+    _c("remote_country", "VARCHAR", "ISO 3166 alpha-2 country of the outside party; NULL if unknown or worldwide"),
+)
+
+CDR = Table(
+    "core",
+    "cdr",
+    "One row per record the vendor reported: a call leg, not a call",
+    (
+        _c("cdr_id", "VARCHAR", "Unique and stable; a hash of what identifies the leg"),
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("native_id", "VARCHAR", "The vendor's own id (PBXware Unique ID, Sipcentric uri); not unique on PBXware"),
+        _c("linked_id", "VARCHAR", "What the legs of one call share (PBXware Unique ID, Sipcentric linkedId)"),
+        _c("occurrence", "INTEGER", "Number, from 1, among rows identical in everything the vendor says"),
+        _c("started_at", INSTANT, "When the leg started"),
+        _c("call_date", "DATE", "Business day of started_at in the configured zone"),
+        DIRECTION,
+        OUTCOME,
+        _c("from_text", "VARCHAR", "Caller as the vendor wrote it"),
+        _c("from_name", "VARCHAR", "Name part of from_text"),
+        _c("from_number", "VARCHAR", "Number part of from_text; NULL when withheld"),
+        _c("from_e164", "VARCHAR", "Caller in E.164, when it is an outside number"),
+        _c("to_text", "VARCHAR", "Called party as the vendor wrote it"),
+        _c("to_name", "VARCHAR", "Name part of to_text"),
+        _c("to_number", "VARCHAR", "Number part of to_text"),
+        _c("to_e164", "VARCHAR", "Called party in E.164, when it is an outside number"),
+        EXTENSION,
+        *REMOTE,
+        _c(
+            "remote_type",
+            "VARCHAR",
+            "Kind of outside number: mobile, fixed, fixed_or_mobile, toll_free, premium, shared_cost, voip, "
+            "personal, pager, uan, voicemail, emergency, short or unknown; NULL for internal calls",
+        ),
+        _c("duration_seconds", "BIGINT", "Seconds, as the vendor reports the leg's length"),
+        _c("rated_seconds", "BIGINT", "Seconds the vendor charged for; NULL if it does not say"),
+        _c("cost", MONEY, "What the vendor charges; NULL = unrated, never 0 for unknown"),
+        CURRENCY,
+        _c("is_provisional", "BOOLEAN", "The vendor says that the record can still change"),
+        _c("mos", "DECIMAL(6,3)", "Mean opinion score, 1 to 5; NULL = no measurement"),
+        _c("has_recording", "BOOLEAN", "The vendor says that a recording exists"),
+        *PROVENANCE,
+    ),
+    key=("cdr_id",),
+    date_column="call_date",
+    in_lake=True,
+    derived=(
+        "call_date",
+        "direction",
+        "from_name",
+        "from_number",
+        "from_e164",
+        "to_name",
+        "to_number",
+        "to_e164",
+        "extension",
+        "remote_e164",
+        "remote_country",
+        "remote_type",
+        "currency",
+    ),
+)
+
+SMS = Table(
+    "core",
+    "sms",
+    "One row per message; its text is never stored",
+    (
+        _c("sms_id", "VARCHAR", "Unique and stable; a hash of connection and uri"),
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("native_id", "VARCHAR", "The vendor's uri of the message"),
+        _c("sent_at", INSTANT, "When the message was created"),
+        _c("sms_date", "DATE", "Business day of sent_at"),
+        _c("direction", "VARCHAR", "inbound, outbound or unknown"),
+        _c("status", "VARCHAR", "pending, sent, failed or unknown; NULL for received messages"),
+        _c("from_text", "VARCHAR", "Sender as the vendor wrote it"),
+        _c("from_e164", "VARCHAR", "Sender in E.164"),
+        _c("to_text", "VARCHAR", "Recipient as the vendor wrote it"),
+        _c("to_e164", "VARCHAR", "Recipient in E.164"),
+        *REMOTE,
+        _c("delivery_status", "INTEGER", "1 delivered, 2 rejected, 4 buffered, 8 accepted, 16 rejected by the carrier"),
+        _c("cost", MONEY, "What the vendor charges; NULL = unrated"),
+        CURRENCY,
+        *PROVENANCE,
+    ),
+    key=("sms_id",),
+    date_column="sms_date",
+    in_lake=True,
+    derived=("sms_date", "from_e164", "to_e164", "remote_e164", "remote_country"),
+)
+
+EXTENSION_TOTAL = Table(
+    "core",
+    "extension_total",
+    "One row per TIM4biz connection, day and extension: TIM4biz's own totals",
+    (
+        VENDOR,
+        CONNECTION,
+        _c("total_date", "DATE", "Business day of the totals"),
+        _c("extension", "VARCHAR", "Extension as TIM4biz names it"),
+        _c("name", "VARCHAR", "Name as TIM4biz gives it"),
+        _c("calls", "BIGINT", "Calls; NULL if the reply has no such field"),
+        _c("incoming", "BIGINT", "Incoming calls; NULL if the reply has no such field"),
+        _c("outgoing", "BIGINT", "Outgoing calls; NULL if the reply has no such field"),
+        _c("duration_seconds", "BIGINT", "Seconds; NULL if the reply has no such field"),
+        _c("cost", MONEY, "Cost as TIM4biz rated it; NULL if the reply has no such field"),
+        CURRENCY,
+        *PROVENANCE,
+    ),
+    key=("connection", "total_date", "extension"),
+    date_column="total_date",
+    in_lake=True,
+)
+
+INVOICE = Table(
+    "core",
+    "invoice",
+    "One row per hosting invoice, as last seen",
+    (
+        VENDOR,
+        CONNECTION,
+        _c("invoice_id", "VARCHAR", "The vendor's id; number and date can change when it is paid"),
+        _c("number", "VARCHAR", "Number printed on the invoice"),
+        _c("status", "VARCHAR", "The vendor's status, in lower case"),
+        _c("issued_on", "DATE", "Date of issue (the original one, where a payment moved it)"),
+        _c("due_on", "DATE", "Date due"),
+        _c("paid_at", INSTANT, "When it was paid; NULL while unpaid"),
+        _c("subtotal", MONEY, "Before tax; negative for a credit note"),
+        _c("tax", MONEY, "All taxes (tax + tax2); negative for a credit note"),
+        _c("tax_rate", "DECIMAL(9,4)", "Percent of the first tax"),
+        _c("credit", MONEY, "Account credit applied to it: a payment, not a smaller expense"),
+        _c("total", MONEY, "What was left to pay after applied credit"),
+        CURRENCY,
+        _c("merged_into", "VARCHAR", "invoice_id of the invoice that this one was merged into; NULL if it was not"),
+        _c(
+            "counts_as_expense",
+            "BOOLEAN",
+            "Whether subtotal + tax is an expense: not for drafts, cancelled or refunded invoices, nor for an "
+            "original whose merged invoice is here",
+        ),
+        *PROVENANCE,
+    ),
+    key=("connection", "invoice_id"),
+    in_lake=True,
+)
+
+INVOICE_LINE = Table(
+    "core",
+    "invoice_line",
+    "One row per line of an invoice",
+    (
+        VENDOR,
+        CONNECTION,
+        _c("invoice_id", "VARCHAR", "The invoice"),
+        _c("line_id", "VARCHAR", "The vendor's id of the line"),
+        _c("type", "VARCHAR", "The vendor's item type, as written: Hosting, Addon, Other, Upgrade, Credit, LateFee, …"),
+        _c("item_id", "VARCHAR", "The service it is for; 0 = none, -2 = a payment fee"),
+        _c("description", "VARCHAR", "Text of the line"),
+        _c("quantity", MONEY, "Quantity"),
+        _c("unit_amount", MONEY, "Price of one"),
+        _c("taxed", "BOOLEAN", "Whether tax was added to it"),
+        _c("line_total", MONEY, "quantity × unit_amount as the vendor states it; negative on a credit note"),
+        CURRENCY,
+        *PROVENANCE,
+    ),
+    key=("connection", "invoice_id", "line_id"),
+    in_lake=True,
+)
+
+BUNDLE = Table(
+    "core",
+    "bundle",
+    "One row per call bundle and period of validity",
+    (
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("bundle_id", "VARCHAR", "The vendor's id of the bundle"),
+        _c("name", "VARCHAR", "Name of the bundle"),
+        _c("valid_from", INSTANT, "Start of the period"),
+        _c("valid_to", INSTANT, "End of the period"),
+        _c("valid_from_date", "DATE", "Business day of valid_from: the day its price is charged to"),
+        _c("inclusive_minutes", "BIGINT", "Minutes included"),
+        _c("used_minutes", "BIGINT", "Minutes used"),
+        _c("available_minutes", "BIGINT", "Minutes left"),
+        _c("price_monthly", MONEY, "Price of the period"),
+        _c("auto_renew", "BOOLEAN", "Whether it renews by itself"),
+        _c("status", "VARCHAR", "active, expired or unknown"),
+        CURRENCY,
+        *PROVENANCE,
+    ),
+    key=("connection", "account_id", "bundle_id", "valid_from"),
+    in_lake=True,
+)
+
+BALANCE = Table(
+    "core",
+    "balance",
+    "One row per connection and account: the balance as last seen",
+    (
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("account_type", "VARCHAR", "prepaid, postpaid or hosting"),
+        _c("balance", MONEY, "Sipcentric: credit left. Time4VPS: total of the unpaid invoices"),
+        _c("credit", MONEY, "Time4VPS: account credit; NULL elsewhere"),
+        CURRENCY,
+        *PROVENANCE,
+    ),
+    key=("connection", "account_id"),
+    in_lake=True,
+)
+
+SERVICE = Table(
+    "core",
+    "service",
+    "One row per hosting service, as last seen",
+    (
+        VENDOR,
+        CONNECTION,
+        _c("service_id", "VARCHAR", "The vendor's id; invoice lines name it in item_id"),
+        _c("name", "VARCHAR", "Product"),
+        _c("domain", "VARCHAR", "Host name"),
+        _c("category", "VARCHAR", "Product category"),
+        _c("status", "VARCHAR", "The vendor's status, in lower case"),
+        _c("billing_cycle", "VARCHAR", "Monthly, Quarterly, …"),
+        _c("next_due_on", "DATE", "Next due date"),
+        _c("recurring_amount", MONEY, "Price per billing cycle"),
+        CURRENCY,
+        *PROVENANCE,
+    ),
+    key=("connection", "service_id"),
+    in_lake=True,
+)
+
+ACCOUNT_TABLE = Table(
+    "core",
+    "account",
+    "One row per account: PBXware tenant, Sipcentric customer, or the one account of the other vendors",
+    (
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("name", "VARCHAR", "Name of the tenant or company"),
+        _c("code", "VARCHAR", "PBXware tenant code, which can stand before its extensions' numbers"),
+        _c("country", "VARCHAR", "ISO 3166 country that national numbers are read in"),
+        CURRENCY,
+        *PROVENANCE,
+    ),
+    key=("connection", "account_id"),
+    in_lake=True,
+)
+
+EXTENSION_TABLE = Table(
+    "core",
+    "extension",
+    "One row per extension or endpoint, as last seen",
+    (
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("extension_id", "VARCHAR", "The vendor's id"),
+        _c("extension", "VARCHAR", "Its number"),
+        _c("name", "VARCHAR", "Its name"),
+        _c("type", "VARCHAR", "phone, virtual, group, queue, ivr, mailbox, did or trunk"),
+        _c("status", "VARCHAR", "enabled, disabled or NULL"),
+        _c("department_id", "VARCHAR", "First department it belongs to; NULL if none"),
+        _c("department", "VARCHAR", "Name of that department"),
+        *PROVENANCE,
+    ),
+    key=("connection", "account_id", "type", "extension_id"),
+    in_lake=True,
+)
+
+DEPARTMENT = Table(
+    "core",
+    "department",
+    "One row per PBX department",
+    (
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("department_id", "VARCHAR", "The vendor's id"),
+        _c("name", "VARCHAR", "Its name"),
+        *PROVENANCE,
+    ),
+    key=("connection", "account_id", "department_id"),
+    in_lake=True,
+)
+
+SERVICE_PLAN_RATE = Table(
+    "core",
+    "service_plan_rate",
+    "One row per rate of a PBXware service plan",
+    (
+        VENDOR,
+        CONNECTION,
+        _c("rate_id", "VARCHAR", "splan:route:dgroup, with the time band after a further colon where there is one"),
+        _c("plan_id", "VARCHAR", "Service plan"),
+        _c("plan_name", "VARCHAR", "Name of the plan"),
+        _c("inbound_price", MONEY, "Price of an inbound minute"),
+        _c("outbound_price", MONEY, "Price of an outbound minute"),
+        _c("min_charge", MONEY, "Minimum charge"),
+        _c("connection_charge", MONEY, "Connection charge"),
+        _c("rating", "VARCHAR", "Rating steps in seconds: first/next"),
+        CURRENCY,
+        *PROVENANCE,
+    ),
+    key=("connection", "rate_id"),
+    in_lake=True,
+)
+
+CALL = Table(
+    "core",
+    "call",
+    "One row per end-to-end call, put together from its legs",
+    (
+        _c("call_id", "VARCHAR", "Unique and stable; the cdr_id of its first leg"),
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("linked_id", "VARCHAR", "What its legs share"),
+        _c("started_at", INSTANT, "Start of the first leg"),
+        _c("call_date", "DATE", "Business day of started_at"),
+        _c("direction", "VARCHAR", "The outside direction where any leg has one, else internal or unknown"),
+        _c("outcome", "VARCHAR", "answered where any leg was, else the most telling outcome of its legs"),
+        EXTENSION,
+        *REMOTE,
+        _c("legs", "INTEGER", "Number of legs"),
+        _c("attempts", "INTEGER", "Legs that were not answered"),
+        _c("linking", "VARCHAR", "How it was put together: single, native_id or linked_id"),
+        _c("talk_seconds", "BIGINT", "Seconds of the longest answered leg; 0 when none was answered"),
+        _c("cost", MONEY, "Sum over all legs; NULL when every leg is unrated"),
+        _c("unrated_legs", "INTEGER", "Legs without a cost"),
+        CURRENCY,
+    ),
+    key=("call_id",),
+    date_column="call_date",
+)
+
+CALL_LEG = Table(
+    "core",
+    "call_leg",
+    "One row per leg: which call it belongs to",
+    (
+        _c("cdr_id", "VARCHAR", "The leg, in core.cdr"),
+        _c("call_id", "VARCHAR", "The call, in core.call"),
+        _c("call_date", "DATE", "Business day of the call (a leg after midnight belongs to the call's day)"),
+        _c("leg_number", "INTEGER", "From 1, by start"),
+    ),
+    key=("cdr_id",),
+    date_column="call_date",
+)
+
+_DIMENSIONS = (VENDOR, CONNECTION, ACCOUNT)
+_COST_MEASURES = (
+    _c("quantity", MONEY, "Calls (each counted once, at its first leg), messages, bundles, or the lines' quantity"),
+    _c("cost", MONEY, "Sum of the vendor's cost in currency; NULL when everything in the row is unrated"),
+    _c("unrated", "BIGINT", "Records in the row without a cost"),
+    _c("reporting_cost", MONEY, "cost in the reporting currency; NULL when there is no rate for the day"),
+    _c("unconverted", "BIGINT", "Rated records in the row whose cost could not be converted"),
+)
+_COST_DIMENSIONS = (
+    _c("cost_centre", "VARCHAR", "From cost_centres.csv, else the PBX department, else unassigned"),
+    _c("charge_kind", "VARCHAR", "call, sms, bundle, hosting, tax, credit or fee"),
+    _c("direction", "VARCHAR", "Direction of calls and messages; NULL for other charges"),
+    _c("destination_country", "VARCHAR", "Country called or written to; NULL unless outbound"),
+    CURRENCY,
+)
+
+MARTS = (
+    Table(
+        "mart",
+        "usage_daily",
+        "One row per day, account, extension and direction: calls, not legs",
+        (
+            _c("call_date", "DATE", "Business day"),
+            *_DIMENSIONS,
+            EXTENSION,
+            DIRECTION,
+            _c("calls", "BIGINT", "Calls"),
+            _c("answered", "BIGINT", "Answered calls"),
+            _c("no_answer", "BIGINT", "Calls nobody took"),
+            _c("busy", "BIGINT", "Busy"),
+            _c("failed", "BIGINT", "Failed"),
+            _c("other", "BIGINT", "Cancelled, voicemail and unknown"),
+            _c("legs", "BIGINT", "Legs of those calls"),
+            _c("talk_seconds", "BIGINT", "Seconds talked"),
+        ),
+        key=("call_date", "connection", "account_id", "extension", "direction"),
+        date_column="call_date",
+    ),
+    Table(
+        "mart",
+        "usage_hourly",
+        "One row per UTC hour, account and direction",
+        (
+            _c("hour", INSTANT, "Start of the hour"),
+            *_DIMENSIONS,
+            DIRECTION,
+            _c("calls", "BIGINT", "Calls started in the hour"),
+            _c("answered", "BIGINT", "Answered calls started in the hour"),
+            _c("erlangs", MONEY, "Traffic carried: seconds talked within the hour / 3600"),
+            _c("peak_concurrent", "BIGINT", "Most answered calls up at one moment of the hour"),
+        ),
+        key=("hour", "connection", "account_id", "direction"),
+        date_column="hour",
+    ),
+    Table(
+        "mart",
+        "cost_daily",
+        "One row per day, account, extension, cost centre, kind of charge, direction, destination and currency",
+        (
+            _c("cost_date", "DATE", "Business day; invoices: date of issue; bundles: first day of validity"),
+            *_DIMENSIONS,
+            EXTENSION,
+            *_COST_DIMENSIONS,
+            *_COST_MEASURES,
+        ),
+        key=(
+            "cost_date",
+            "connection",
+            "account_id",
+            "extension",
+            "cost_centre",
+            "charge_kind",
+            "direction",
+            "destination_country",
+            "currency",
+        ),
+        date_column="cost_date",
+    ),
+    Table(
+        "mart",
+        "cost_monthly",
+        "mart.cost_daily by month, without extension",
+        (
+            _c("month", "DATE", "First day of the month"),
+            *_DIMENSIONS,
+            *_COST_DIMENSIONS,
+            *_COST_MEASURES,
+        ),
+        key=(
+            "month",
+            "connection",
+            "account_id",
+            "cost_centre",
+            "charge_kind",
+            "direction",
+            "destination_country",
+            "currency",
+        ),
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "invoice_aging",
+        "One row per open invoice, aged on the day of the last load",
+        (
+            VENDOR,
+            CONNECTION,
+            _c("invoice_id", "VARCHAR", "The invoice"),
+            _c("number", "VARCHAR", "Its number"),
+            _c("status", "VARCHAR", "Its status"),
+            _c("issued_on", "DATE", "Date of issue"),
+            _c("due_on", "DATE", "Date due"),
+            _c("as_of", "DATE", "Day the age is reckoned on"),
+            _c("days_overdue", "INTEGER", "Days since due_on; 0 or less = not yet due"),
+            _c("bucket", "VARCHAR", "not due, 1-30, 31-60, 61-90 or over 90"),
+            _c("open_amount", MONEY, "Left to pay"),
+            CURRENCY,
+        ),
+        key=("connection", "invoice_id"),
+    ),
+    Table(
+        "mart",
+        "extension_reconciliation",
+        "One row per TIM4biz connection, day and extension: TIM4biz against the PBX's own calls",
+        (
+            _c("call_date", "DATE", "Business day"),
+            _c("connection", "VARCHAR", "The TIM4biz connection"),
+            _c("pbx_connection", "VARCHAR", "The PBX connection compared with; NULL when only TIM4biz has the extension"),
+            _c("extension", "VARCHAR", "Extension"),
+            _c("our_calls", "BIGINT", "Calls on the PBX; NULL = none recorded"),
+            _c("their_calls", "BIGINT", "Calls in TIM4biz"),
+            _c("calls_difference", "BIGINT", "ours − theirs"),
+            _c("our_seconds", "BIGINT", "Seconds on the PBX"),
+            _c("their_seconds", "BIGINT", "Seconds in TIM4biz"),
+            _c("seconds_difference", "BIGINT", "ours − theirs"),
+            _c("our_cost", MONEY, "Cost on the PBX"),
+            _c("their_cost", MONEY, "Cost in TIM4biz"),
+            _c("cost_difference", MONEY, "ours − theirs; NULL where the currencies differ"),
+            CURRENCY,
+            _c("class", "VARCHAR", "exact, within_tolerance, mismatch, only_theirs or only_ours"),
+        ),
+        key=("call_date", "connection", "pbx_connection", "extension"),
+        date_column="call_date",
+    ),
+)
+
+CONTROL_TOTAL = Table(
+    "audit",
+    "control_total",
+    "One row per window, account and check: our figure beside the vendor's own",
+    (
+        _c("window_date", "DATE", "Business day that was checked; invoices: date of issue; other lists: the day they were read"),
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("check_name", "VARCHAR", "What was compared"),
+        _c("subject", "VARCHAR", "What exactly, where a window has several (an invoice, a bundle); else empty"),
+        _c("ours", MONEY, "Our figure"),
+        _c("theirs", MONEY, "The vendor's figure; NULL when unavailable"),
+        _c("difference", MONEY, "ours − theirs"),
+        _c("status", "VARCHAR", "matched, variance or unavailable"),
+        _c("stream", "VARCHAR", "Stream of the lake it belongs to"),
+        _c("fetched_at", INSTANT, "When the vendor's figure was read"),
+    ),
+    key=("window_date", "connection", "account_id", "check_name", "subject"),
+    date_column="window_date",
+    in_lake=True,
+)
+
+QUARANTINE = Table(
+    "audit",
+    "quarantine",
+    "One row per record that could not be understood; it stays in raw",
+    (
+        _c("window_date", "DATE", "Business day of the window"),
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("stream", "VARCHAR", "Stream of the lake"),
+        _c("reason", "VARCHAR", "Why, without the record's contents"),
+        _c("raw_file", "VARCHAR", "Landed file, relative to the data directory"),
+        _c("page", "INTEGER", "Answer within the file, from 1"),
+        _c("raw_row", "BIGINT", "Number of the record within the file, from 1"),
+        _c("fetched_at", INSTANT, "When it was read"),
+    ),
+    key=("raw_file", "raw_row", "reason"),
+    date_column="window_date",
+    in_lake=True,
+)
+
+RESTATEMENT = Table(
+    "audit",
+    "restatement",
+    "One row per record that a later reading changed, added or no longer had",
+    (
+        _c("window_date", "DATE", "Business day of the record; lists: the day of the earlier reading"),
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        _c("stream", "VARCHAR", "Stream of the lake"),
+        _c("record_id", "VARCHAR", "cdr_id, sms_id, invoice_id, …"),
+        _c("kind", "VARCHAR", "changed, new or vanished"),
+        _c("first_seen_at", INSTANT, "When the earlier state was first seen; NULL for a new record"),
+        _c("restated_at", INSTANT, "When the reading that restates it was made"),
+        _c("columns_changed", "VARCHAR", "Names of the columns that differ, comma-separated; NULL unless changed"),
+        _c("before_cost", MONEY, "Cost before; NULL = unrated or not there"),
+        _c("after_cost", MONEY, "Cost after; NULL = unrated or not there"),
+        _c("cost_effect", MONEY, "What it does to the sum of cost"),
+        CURRENCY,
+        _c("before", "VARCHAR", "The changed columns before, as JSON; NULL for a new record"),
+        _c("after", "VARCHAR", "The changed columns after, as JSON; NULL for a vanished record"),
+    ),
+    key=("stream", "connection", "record_id", "kind", "restated_at"),
+    date_column="window_date",
+    in_lake=True,
+)
+
+LOAD = Table(
+    "audit",
+    "load",
+    "One row per load, connection, stream and window",
+    (
+        _c("load_id", "VARCHAR", "The load; sorts by time"),
+        _c("started_at", INSTANT, "When the load of the window began"),
+        _c("finished_at", INSTANT, "When it ended"),
+        VENDOR,
+        CONNECTION,
+        _c("stream", "VARCHAR", "Stream of the lake"),
+        _c("window_from", "DATE", "First business day asked for"),
+        _c("window_to", "DATE", "Last business day asked for"),
+        _c("status", "VARCHAR", "loaded, unchanged or failed"),
+        _c("rows", "BIGINT", "Records read"),
+        _c("pages", "BIGINT", "Answers landed"),
+        _c("requests", "BIGINT", "Requests made, retries included"),
+        _c("bytes", "BIGINT", "Bytes of the landed answers"),
+        _c("out_of_window", "BIGINT", "Records the vendor sent that belong to another day; not counted in rows"),
+        _c("quarantined", "BIGINT", "Records that could not be understood"),
+        _c("error_type", "VARCHAR", "Kind of error; NULL when it did not fail"),
+        _c("error", "VARCHAR", "What went wrong, without secrets, numbers or names"),
+        _c("warnings", "VARCHAR", "What was odd, one sentence a line; NULL when nothing was"),
+    ),
+    key=("load_id", "connection", "stream", "window_from"),
+)
+
+TIE_OUT = Table(
+    "audit",
+    "tie_out",
+    "One row per mart, measure, day and currency: the mart against the fact it was summed from",
+    (
+        _c("mart", "VARCHAR", "The mart"),
+        _c("tie_date", "DATE", "Business day (month for a monthly mart); NULL for one without days"),
+        _c("measure", "VARCHAR", "calls, legs, seconds, cost, …"),
+        _c("currency", "VARCHAR", "Currency of a cost; empty for other measures"),
+        _c("fact", MONEY, "From the fact"),
+        _c("in_mart", MONEY, "From the mart"),
+        _c("difference", MONEY, "in_mart − fact; must be 0"),
+    ),
+    key=("mart", "tie_date", "measure", "currency"),
+    date_column="tie_date",
+)
+
+LAKE_TABLES = (
+    CDR,
+    SMS,
+    EXTENSION_TOTAL,
+    INVOICE,
+    INVOICE_LINE,
+    BUNDLE,
+    BALANCE,
+    SERVICE,
+    ACCOUNT_TABLE,
+    EXTENSION_TABLE,
+    DEPARTMENT,
+    SERVICE_PLAN_RATE,
+    CONTROL_TOTAL,
+    QUARANTINE,
+    RESTATEMENT,
+)
+TABLES = (*LAKE_TABLES, CALL, CALL_LEG, *MARTS, LOAD, TIE_OUT)
+
+
+@cache
+def table(full_name: str) -> Table:
+    """The declaration of ``schema.name``; KeyError when there is none."""
+    return {t.full_name: t for t in TABLES}[full_name]

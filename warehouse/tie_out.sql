@@ -1,0 +1,190 @@
+-- One row per mart, measure, day and currency: the mart against the fact it was summed from.
+--
+-- Facts are read from the tables that the marts were made from, by another way than the marts take.
+WITH call_fact AS (
+    SELECT
+        call_leg.call_date,
+        count(*) AS legs,
+        sum(leg.cost) AS cost,
+        min(leg.currency) AS currency,
+        count(DISTINCT coalesce(leg.currency, '')) = 1 AS one_currency
+    FROM core.call_leg AS call_leg
+    JOIN core.cdr AS leg ON leg.cdr_id = call_leg.cdr_id
+    WHERE in_scope(call_leg.call_date) AND after_scope(leg.call_date)
+    GROUP BY call_leg.call_id, call_leg.call_date
+),
+fact AS (
+    -- Every leg is in a call, once: the legs recorded for a day ...
+    SELECT 'core.call_leg' AS mart, call_date AS tie_date, 'legs' AS measure, '' AS currency, count(*) AS amount
+    FROM core.cdr
+    WHERE in_scope(call_date)
+    GROUP BY call_date
+    UNION ALL
+    -- ... and a call is no more and no less than its legs.
+    SELECT 'core.call', call_date, 'legs', '', sum(legs)
+    FROM call_fact
+    GROUP BY call_date
+    UNION ALL
+    SELECT 'core.call', call_date, 'cost', currency, sum(cost)
+    FROM call_fact
+    WHERE one_currency AND cost IS NOT NULL
+    GROUP BY call_date, currency
+    UNION ALL
+    SELECT 'mart.usage_daily', call_date, unnest(['calls', 'legs', 'seconds']), '',
+        unnest([count(*), sum(legs), sum(talk_seconds)])
+    FROM core.call
+    WHERE in_scope(call_date)
+    GROUP BY call_date
+    UNION ALL
+    -- By day in UTC: an hour may lie in two business days, but in one day of its own zone.
+    SELECT 'mart.usage_hourly', CAST(started_at AT TIME ZONE 'UTC' AS DATE) AS utc_day, unnest(['calls', 'answered']), '',
+        unnest([count(*), count(*) FILTER (WHERE outcome = 'answered')])
+    FROM core.call
+    WHERE near_hours(call_date) AND in_hours(started_at)
+    GROUP BY utc_day
+    UNION ALL
+    SELECT 'mart.cost_daily', call_date, 'calls', '', count(*)
+    FROM core.call
+    WHERE in_cost_scope(call_date)
+    GROUP BY call_date
+    UNION ALL
+    SELECT 'mart.cost_daily', cost_date, 'cost', currency, sum(cost)
+    FROM (
+        SELECT call_date AS cost_date, currency, cost FROM core.cdr WHERE in_cost_scope(call_date)
+        UNION ALL
+        SELECT sms_date, currency, cost FROM core.sms WHERE in_cost_scope(sms_date)
+        UNION ALL
+        SELECT valid_from_date, currency, price_monthly FROM core.bundle WHERE in_cost_scope(valid_from_date)
+        UNION ALL
+        SELECT
+            issued_on,
+            currency,
+            -- An invoice without a subtotal is what its lines say.
+            coalesce(
+                subtotal,
+                (
+                    SELECT sum(line.line_total)
+                    FROM core.invoice_line AS line
+                    WHERE line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
+                ),
+                0
+            ) + coalesce(tax, 0)
+        FROM core.invoice AS invoice
+        WHERE counts_as_expense AND in_cost_scope(issued_on)
+    )
+    WHERE cost IS NOT NULL
+    GROUP BY cost_date, currency
+    UNION ALL
+    SELECT 'mart.cost_daily', cost_date, 'unrated', '', sum(unrated)
+    FROM (
+        SELECT call_date AS cost_date, count(*) AS unrated
+        FROM core.cdr
+        WHERE in_cost_scope(call_date) AND cost IS NULL
+        GROUP BY call_date
+        UNION ALL
+        SELECT sms_date, count(*) FROM core.sms WHERE in_cost_scope(sms_date) AND cost IS NULL GROUP BY sms_date
+        UNION ALL
+        SELECT valid_from_date, count(*)
+        FROM core.bundle
+        WHERE in_cost_scope(valid_from_date) AND price_monthly IS NULL
+        GROUP BY valid_from_date
+        UNION ALL
+        SELECT invoice.issued_on, count(*)
+        FROM core.invoice AS invoice
+        JOIN core.invoice_line AS line ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
+        WHERE invoice.counts_as_expense AND in_cost_scope(invoice.issued_on) AND line.line_total IS NULL
+        GROUP BY invoice.issued_on
+    )
+    GROUP BY cost_date
+    UNION ALL
+    SELECT 'mart.cost_monthly', CAST(date_trunc('month', cost_date) AS DATE) AS month, 'cost', currency, sum(cost)
+    FROM mart.cost_daily
+    WHERE in_months(cost_date) AND cost IS NOT NULL
+    GROUP BY month, currency
+    UNION ALL
+    SELECT 'mart.cost_monthly', CAST(date_trunc('month', cost_date) AS DATE) AS month,
+        unnest(['quantity', 'unrated', 'unconverted']), '', unnest([sum(quantity), sum(unrated), sum(unconverted)])
+    FROM mart.cost_daily
+    WHERE in_months(cost_date)
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.extension_reconciliation', total_date, 'calls in TIM4biz', '', sum(calls)
+    FROM core.extension_total
+    WHERE in_reconciliation_scope(total_date) AND calls IS NOT NULL
+    GROUP BY total_date
+),
+in_mart AS (
+    SELECT 'core.call_leg' AS mart, leg.call_date AS tie_date, 'legs' AS measure, '' AS currency, count(*) AS amount
+    FROM core.cdr AS leg
+    JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id
+    JOIN core.call AS call ON call.call_id = call_leg.call_id
+    WHERE in_scope(leg.call_date) AND before_scope(call_leg.call_date) AND before_scope(call.call_date)
+    GROUP BY leg.call_date
+    UNION ALL
+    SELECT 'core.call', call_date, 'legs', '', sum(legs)
+    FROM core.call
+    WHERE in_scope(call_date)
+    GROUP BY call_date
+    UNION ALL
+    SELECT 'core.call', call_date, 'cost', currency, sum(cost)
+    FROM core.call
+    WHERE in_scope(call_date) AND cost IS NOT NULL
+    GROUP BY call_date, currency
+    UNION ALL
+    SELECT 'mart.usage_daily', call_date, unnest(['calls', 'legs', 'seconds']), '',
+        unnest([sum(calls), sum(legs), sum(talk_seconds)])
+    FROM mart.usage_daily
+    WHERE in_scope(call_date)
+    GROUP BY call_date
+    UNION ALL
+    SELECT 'mart.usage_hourly', CAST(hour AT TIME ZONE 'UTC' AS DATE) AS utc_day, unnest(['calls', 'answered']), '',
+        unnest([sum(calls), sum(answered)])
+    FROM mart.usage_hourly
+    WHERE in_hours(hour)
+    GROUP BY utc_day
+    UNION ALL
+    SELECT 'mart.cost_daily', cost_date, 'calls', '', sum(quantity)
+    FROM mart.cost_daily
+    WHERE in_cost_scope(cost_date) AND charge_kind = 'call'
+    GROUP BY cost_date
+    UNION ALL
+    SELECT 'mart.cost_daily', cost_date, 'cost', currency, sum(cost)
+    FROM mart.cost_daily
+    WHERE in_cost_scope(cost_date) AND cost IS NOT NULL
+    GROUP BY cost_date, currency
+    UNION ALL
+    SELECT 'mart.cost_daily', cost_date, 'unrated', '', sum(unrated)
+    FROM mart.cost_daily
+    WHERE in_cost_scope(cost_date)
+    GROUP BY cost_date
+    UNION ALL
+    SELECT 'mart.cost_monthly', month, 'cost', currency, sum(cost)
+    FROM mart.cost_monthly
+    WHERE in_months(month) AND cost IS NOT NULL
+    GROUP BY month, currency
+    UNION ALL
+    SELECT 'mart.cost_monthly', month, unnest(['quantity', 'unrated', 'unconverted']), '',
+        unnest([sum(quantity), sum(unrated), sum(unconverted)])
+    FROM mart.cost_monthly
+    WHERE in_months(month)
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.extension_reconciliation', call_date, 'calls in TIM4biz', '', sum(their_calls)
+    FROM mart.extension_reconciliation
+    WHERE in_reconciliation_scope(call_date) AND their_calls IS NOT NULL
+    GROUP BY call_date
+)
+SELECT
+    coalesce(fact.mart, in_mart.mart) AS mart,
+    coalesce(fact.tie_date, in_mart.tie_date) AS tie_date,
+    coalesce(fact.measure, in_mart.measure) AS measure,
+    coalesce(fact.currency, in_mart.currency, '') AS currency,
+    CAST(coalesce(fact.amount, 0) AS DECIMAL(18, 6)) AS fact,
+    CAST(coalesce(in_mart.amount, 0) AS DECIMAL(18, 6)) AS in_mart,
+    CAST(coalesce(in_mart.amount, 0) - coalesce(fact.amount, 0) AS DECIMAL(18, 6)) AS difference
+FROM fact
+FULL OUTER JOIN in_mart
+    ON in_mart.mart = fact.mart
+    AND in_mart.tie_date = fact.tie_date
+    AND in_mart.measure = fact.measure
+    AND in_mart.currency IS NOT DISTINCT FROM fact.currency
