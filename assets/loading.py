@@ -247,9 +247,20 @@ def _fold_one(
             rows[table_], restated = fold(con, table_, None if first else rows[table_], normalised.tables[table_], reading)
             if restated is not None and restated.num_rows:
                 rows[RESTATEMENT] = pa.concat_tables([rows[RESTATEMENT], restated]).combine_chunks()
-    rows[CONTROL_TOTAL] = pa.Table.from_pylist(normalised.controls, schema=CONTROL_TOTAL.arrow())
+    rows[CONTROL_TOTAL] = _controls(rows[CONTROL_TOTAL], normalised.controls)
     rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
     return normalised
+
+
+def _controls(standing: pa.Table, fresh: list[dict[str, Any]]) -> pa.Table:
+    """The control totals of the newest reading; one that says what it said before keeps when it was first read."""
+    known = {tuple(row[key] for key in CONTROL_TOTAL.key): row for row in standing.to_pylist()}
+    kept = []
+    for row in fresh:
+        before = known.get(tuple(row[key] for key in CONTROL_TOTAL.key))
+        same = before is not None and all(before[name] == row[name] for name in ("ours", "theirs", "status"))
+        kept.append(before if same else row)
+    return pa.Table.from_pylist(kept, schema=CONTROL_TOTAL.arrow())
 
 
 def session(data_dir: Path) -> duckdb.DuckDBPyConnection:

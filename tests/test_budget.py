@@ -208,8 +208,8 @@ def test_what_others_spent_is_forgotten_after_the_window_at_the_latest(tmp_path:
     mine = budget(tmp_path, clock, requests_per_hour=100)
     mine.learn(mine.acquire(), remaining=0, seconds=1e12)
     assert mine.room() == 0
-    mine.acquire()
-    assert clock.time - START <= HOUR + 30
+    clock.time += HOUR + 30
+    assert mine.room() == 100
 
 
 def test_a_pause_holds_everybody(tmp_path: Path) -> None:
@@ -313,9 +313,9 @@ def test_the_file_is_private_and_cheap(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
-    for limits in ({}, {"requests_per_hour": 0}, {"requests_per_hour": 5, "requests_per_day": -1}):
+    for hour, day in ((None, None), (0, None), (5, -1)):
         with pytest.raises(ConfigError):
-            Budget(tmp_path, "sip", **limits)
+            Budget(tmp_path, "sip", requests_per_hour=hour, requests_per_day=day)
     with pytest.raises(ConfigError):
         Budget(tmp_path, "../sip", requests_per_hour=5)
     (tmp_path / "file").touch()

@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl, quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_budget import SharedClock, Vendor
 
 from assets.sources.budget import Budget, QuotaExhausted
 from assets.sources.client import (
@@ -399,7 +400,7 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks(server: Server, clock: C
     assert clock.time == 20
 
 
-def drip(step: bytes) -> Step:
+def drip(step: bytes) -> Callable[[socket.socket], None]:
     def send(connection: socket.socket) -> None:
         for place in range(len(step)):
             connection.sendall(step[place : place + 1])
@@ -408,7 +409,17 @@ def drip(step: bytes) -> Step:
     return send
 
 
-@pytest.mark.parametrize("step", [drip(OK), drip(b"HTTP/1.1 200 X\r\n\r\n" + b" " * 900), lambda c: time.sleep(3)])
+def endless_blanks(connection: socket.socket) -> None:
+    """What arrived is JSON already; but not all that the server wanted to say."""
+    connection.sendall(b"HTTP/1.1 200 X\r\n\r\n[1]")
+    drip(b" " * 60)(connection)
+
+
+def silence(connection: socket.socket) -> None:
+    time.sleep(2)
+
+
+@pytest.mark.parametrize("step", [drip(OK), endless_blanks, silence])
 def test_a_slow_answer_ends_at_the_deadline(server: Server, step: Step) -> None:
     server.steps = [step]
     started = time.monotonic()
@@ -645,37 +656,29 @@ def test_the_budget_is_kept_and_learns(server: Server, clock: Clock, tmp_path: P
     assert budget.room() > 0, "a wait that was refused is not remembered"
 
 
-def test_24_windows_at_once_make_no_429(server: Server, tmp_path: Path) -> None:
-    """Real threads, an hour of half a second, and a vendor that counts."""
-    started, scale = time.time(), 7200.0
-    budget = Budget(
-        tmp_path,
-        "sip",
-        requests_per_hour=60,
-        slack_seconds=400,
-        now=lambda: started + (time.time() - started) * scale,
-        sleep=lambda seconds: time.sleep(seconds / scale),
-    )
-    taken: list[float] = []
-    lock = threading.Lock()
-    refusals = 0
+def test_24_windows_at_once_make_no_429(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assets.sources.client.STEP_SECONDS", 120.0)
+    clock = SharedClock()
+    vendor = Vendor(100, clock.now)
 
-    def vendor(connection: socket.socket) -> None:
-        nonlocal refusals
-        with lock:
-            moment = time.time()
-            if sum(1 for each in taken if each > moment - 0.5) >= 60:
-                refusals += 1
-                connection.sendall(reply(b"", 429, Retry_After="1"))
-                return
-            taken.append(moment)
-        connection.sendall(reply(Connection="close"))
+    def count(connection: socket.socket) -> None:
+        remaining = vendor.ask()
+        status = 429 if remaining < 0 else 200
+        connection.sendall(reply(status=status, Connection="close", X_Limit="100", X_Remaining=str(max(0, remaining))))
 
-    server.steps = [vendor]
-    mine = client(server, budget=budget, max_in_flight=24, sleep=lambda seconds: time.sleep(min(1.0, seconds) / scale))
-    assert len(list(mine.map(lambda number: ask(mine), range(110)))) == 110
-    assert refusals == 0
-    assert taken[-1] - taken[0] < 3
+    server.steps = [count]
+    answers: list[int] = []
+
+    def window() -> None:
+        budget = Budget(tmp_path, "sip", requests_per_hour=100, now=clock.now)
+        mine = client(server, budget=budget, max_in_flight=24, sleep=clock.sleep, monotonic=clock.now)
+        answers.extend(ask(mine, rate_headers=rate_headers).status for _ in range(8))
+        mine.close()
+
+    clock.run([window] * 24)
+    assert answers == [200] * 24 * 8
+    assert vendor.refused == 0
+    assert vendor.taken[-1] - vendor.taken[0] < 3600 * 1.05
 
 
 # --- several at once ---
@@ -744,6 +747,25 @@ def test_the_first_exception_ends_the_others_waits(server: Server) -> None:
     server.steps = [OK]
     mine._closed_until = 0.0
     assert ask(mine).status == 200, "the client itself is still of use"
+
+
+def test_a_failure_in_a_pool_ends_waits_that_nobody_looks_at(server: Server) -> None:
+    server.steps = [reply(b"", 429, Retry_After="800")]
+    mine = client(server, max_in_flight=4)
+
+    def fail() -> None:
+        raise ContractError("bad", connection="sip")
+
+    with mine.pool() as pool:
+        waiting = pool.submit(ask, mine)
+        time.sleep(0.2)
+        failing = pool.submit(fail)
+        assert waiting.exception(timeout=5) is not None
+        with pytest.raises(ContractError, match="bad"):
+            pool.result(waiting)
+        with pytest.raises(ContractError, match="bad"):
+            pool.result(failing)
+    assert len(server.seen) == 1
 
 
 # --- what must not move credentials ---

@@ -44,6 +44,7 @@ MIB = 1 << 20
 FIRST_PAUSE_SECONDS = 0.5  # doubled with every try, and drawn at random below that
 LONGEST_PAUSE_SECONDS = 30.0
 UNTOLD_WAIT_SECONDS = 30.0  # after a 429 that says nothing; doubled with every one
+STEP_SECONDS = 1.0  # of a long sleep; between two steps it can be ended
 GARBLED_TRIES = 3  # a damaged answer that comes so often is the answer
 
 _log = logging.getLogger(__name__)
@@ -513,8 +514,8 @@ class Client:
             self._check_stopped()
             if seconds <= 0:
                 return
-            self._sleep(min(seconds, 1.0))
-            seconds -= 1.0
+            self._sleep(min(seconds, STEP_SECONDS))
+            seconds -= STEP_SECONDS
 
     def _check_stopped(self) -> None:
         if any(stop.is_set() for stop in getattr(self._stops, "events", ())):
@@ -655,16 +656,16 @@ def _origin(parts: Any) -> tuple[str, str | None, int | None]:
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that ``Retry-After`` asks for, at most a day; None where it says nothing that makes sense."""
+    """Seconds that ``Retry-After`` asks for; None where it says nothing that makes sense."""
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,18}", text):
-        return min(float(text), DAY)
+        return float(text)
     until = _http_date(text)
     if until is None:
         return None
     # By the server's own clock, where it tells: ours can be off.
     wait = (until - (_http_date(headers.get("Date", "")) or now)).total_seconds()
-    return min(wait, DAY) if wait >= 0 else None
+    return wait if wait >= 0 else None
 
 
 def _http_date(text: str) -> datetime | None:

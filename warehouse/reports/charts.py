@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from warehouse.reports.model import Chart, ChartKind, Section, Value, show
 
-WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 58, 8, 12, 34
+WIDTH, HEIGHT = 460, 240
+LEFT, RIGHT, TOP, BOTTOM = 50, 4, 10, 28
 COLOURS = 7
 BARS = 12  # as many bars; the smaller ones are added up in one more
-_BAR_HEIGHT, _LABEL_WIDTH, _VALUE_WIDTH = 26, 150, 110
+_BAR_HEIGHT, _LABEL_WIDTH, _VALUE_WIDTH = 24, 140, 90
 
 
 def svg(chart: Chart) -> Markup:
@@ -52,7 +52,7 @@ def _columns(chart: Chart, rows: Sequence[tuple[Value, ...]]) -> Markup:
             LEFT - 6, _px(y(tick) + 4), f"{tick.normalize():,f}"
         )
         parts += [line, label]
-    every = -(-len(rows) // 16)
+    every = -(-len(rows) // 12)
     for position, row in enumerate(rows):
         left, width = LEFT + slot * (position + Decimal("0.14")), slot * Decimal("0.72")
         above = below = Decimal(0)
@@ -76,7 +76,7 @@ def _columns(chart: Chart, rows: Sequence[tuple[Value, ...]]) -> Markup:
         if position % every == 0:
             parts.append(
                 Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                    _px(left + width / 2), HEIGHT - BOTTOM + 18, _tick(row[chart.category])
+                    _px(left + width / 2), HEIGHT - BOTTOM + 16, _tick(row[chart.category])
                 )
             )
     return _frame(chart, WIDTH, HEIGHT, parts)
@@ -96,16 +96,16 @@ def _bars(chart: Chart, rows: Sequence[tuple[Value, ...]]) -> Markup:
     for position, (label, amount) in enumerate(bars):
         top = position * _BAR_HEIGHT + 4
         width = abs(amount) * room / longest
-        text = label if len(label) <= 22 else f"{label[:21]}…"
+        text = label if len(label) <= 18 else f"{label[:17]}…"
         parts += [
             Markup('<text class="label" x="{}" y="{}" text-anchor="end">{}<title>{}</title></text>').format(
-                _LABEL_WIDTH - 8, top + 14, text, label[:200]
+                _LABEL_WIDTH - 8, top + 12, text, label[:200]
             ),
             Markup('<rect class="s{}" x="{}" y="{}" width="{}" height="{}"/>').format(
                 0 if amount >= 0 else 4, _LABEL_WIDTH, top, _px(width), _BAR_HEIGHT - 8
             ),
             Markup('<text class="label" x="{}" y="{}">{}</text>').format(
-                _px(_LABEL_WIDTH + width + 6), top + 14, show(amount, column)
+                _px(_LABEL_WIDTH + width + 6), top + 12, show(amount, column)
             ),
         ]
     return _frame(chart, WIDTH, len(bars) * _BAR_HEIGHT + 8, parts)

@@ -762,7 +762,8 @@ def _against(now: Value, before: Value, currency: str) -> str:
     if not isinstance(before, Decimal):
         return "nothing to compare with in the month before"
     change = _fraction(now - before, before) if isinstance(now, Decimal) and before > 0 else None
-    return f"{show_money(before, currency)} the month before" + (f", {show_percent(change)}" if change is not None else "")
+    sign = "+" if change is not None and change > 0 else ""
+    return f"{show_money(before, currency)} the month before" + (f", {sign}{show_percent(change)}" if change is not None else "")
 
 
 def _charts(by_day: Section, share: Section, busy: Section, money: str) -> tuple[Chart, ...]:

@@ -202,8 +202,8 @@ def show_money(value: Decimal | None, currency: str) -> str:
 
 
 def show_percent(fraction: Decimal) -> str:
-    """``+12.3 %``."""
-    return f"{(fraction * 100).quantize(Decimal('0.1'), ROUND_HALF_UP):+} %"
+    """``12.3 %``."""
+    return f"{(fraction * 100).quantize(Decimal('0.1'), ROUND_HALF_UP):,} %"
 
 
 def show_duration(seconds: int) -> str:
