@@ -230,7 +230,7 @@ def _fold_one(
 ) -> Normalised:
     """Fold one landing into ``rows`` (changed in place)."""
     first = last_read_at is None
-    settled = not first and (day is None or last_read_at >= bounds(day, source.zone)[1])
+    settled = last_read_at is not None and (day is None or last_read_at >= bounds(day, source.zone)[1])
     reading = Reading(
         stream.name,
         source.vendor,

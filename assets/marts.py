@@ -8,6 +8,7 @@ All of it happens in one transaction of one database, so it is one step: either 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from dagster import (
     AssetKey,
     AssetsDefinition,
     AssetSpec,
+    FreshnessPolicy,
     MaterializeResult,
     MetadataValue,
     multi_asset,
@@ -114,6 +116,9 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinit
                 "opened, and never see half a night.",
                 group_name=GROUP,
                 kinds={"duckdb"},
+                freshness_policy=FreshnessPolicy.time_window(
+                    fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+                ),
             ),
         ],
         check_specs=[
@@ -152,13 +157,13 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinit
             metadata={
                 "path": MetadataValue.path(str(published.path)),
                 "bytes": published.path.stat().st_size,
-                "inputs": MetadataValue.json({f"{p.stream} {p.connection} {p.day or 'all'}": p.digest for p in result.applied}),
+                "inputs": MetadataValue.json(
+                    {f"{p.stream} {p.connection} {p.day or 'all'}": p.digest for p in result.applied}
+                ),
                 "changed": result.changed,
             },
         )
-        yield AssetCheckResult(
-            check_name="ties_out", asset_key=_key(TIE_OUT), passed=True, metadata={"tie_outs": ties}
-        )
+        yield AssetCheckResult(check_name="ties_out", asset_key=_key(TIE_OUT), passed=True, metadata={"tie_outs": ties})
         yield AssetCheckResult(
             check_name="no_day_missing",
             asset_key=PUBLISHED,

@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any, Protocol
 
+import pyarrow.parquet as pq
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -178,7 +180,9 @@ def materialize_stream(
         )
     yield MaterializeResult(asset_key=raw, metadata=_raw_metadata(outcome, lists))
     for table_ in stream.tables:
-        yield MaterializeResult(asset_key=connection.asset(table_.name), metadata=_core_metadata(outcome, table_))
+        yield MaterializeResult(
+            asset_key=connection.asset(table_.name), metadata=_core_metadata(source, outcome, table_)
+        )
     yield from _checks(source, stream, raw, outcome)
 
 
@@ -197,14 +201,32 @@ def _raw_metadata(outcome: Outcome, lists: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _core_metadata(outcome: Outcome, table_: Table) -> dict[str, Any]:
+def _core_metadata(source: Source, outcome: Outcome, table_: Table) -> dict[str, Any]:
     name = table_.full_name
     partitions = outcome.partitions
+    days = sorted(partition.day for partition in partitions if partition.day)
+    cost = {"cost": MetadataValue.json(_costs(source, partitions, table_))} if "cost" in table_.column_names else {}
     return {
         "dagster/row_count": sum(partition.rows.get(name, 0) for partition in partitions),
+        "first_day": str(days[0]) if days else "",
+        "last_day": str(days[-1]) if days else "",
+        **cost,
         "restatements": sum(partition.rows.get(RESTATEMENT.full_name, 0) for partition in partitions),
         "sha256": MetadataValue.json({str(p.day or "all"): p.sha256[name] for p in partitions if name in p.sha256}),
     }
+
+
+def _costs(source: Source, partitions: Sequence[CorePartition], table_: Table) -> dict[str, str]:
+    """The sum of cost by currency."""
+    total: dict[str, Decimal] = {}
+    for partition in partitions:
+        file = partition.files.get(table_.full_name)
+        if file is not None:
+            rows = pq.read_table(source.lake.data_dir / file, columns=["currency", "cost"])
+            for row in rows.group_by("currency").aggregate([("cost", "sum")]).to_pylist():
+                if row["cost_sum"] is not None:
+                    total[row["currency"]] = total.get(row["currency"], Decimal(0)) + row["cost_sum"]
+    return {currency: str(cost) for currency, cost in sorted(total.items())}
 
 
 def _checks(source: Source, stream: Stream, raw: AssetKey, outcome: Outcome) -> Iterator[AssetCheckResult]:
@@ -214,7 +236,9 @@ def _checks(source: Source, stream: Stream, raw: AssetKey, outcome: Outcome) -> 
         for row in _controls(source, partition):
             counts[row["status"]] += 1
             if row["status"] == "variance" and len(variances) < 20:
-                variances.append({name: str(row[name]) for name in ("window_date", "account_id", "check_name", "difference")})
+                variances.append(
+                    {name: str(row[name]) for name in ("window_date", "account_id", "check_name", "difference")}
+                )
     yield AssetCheckResult(
         check_name=f"{stream.name}_control_totals",
         asset_key=raw,
@@ -236,4 +260,5 @@ def _controls(source: Source, partition: CorePartition) -> list[dict[str, Any]]:
     files = source.lake.core_files(partition)
     if CONTROL_TOTAL.full_name not in files:
         return []
-    return read_core(CONTROL_TOTAL, files[CONTROL_TOTAL.full_name]).to_pylist()
+    rows: list[dict[str, Any]] = read_core(CONTROL_TOTAL, files[CONTROL_TOTAL.full_name]).to_pylist()
+    return rows

@@ -61,7 +61,7 @@ def read_number(text: str, region: str) -> Number:
         return UNREADABLE
     country = phonenumbers.region_code_for_number(number)
     if country is None:
-        country = phonenumbers.region_code_for_country_code(number.country_code)
+        country = phonenumbers.region_code_for_country_code(number.country_code or 0)
     return Number(
         phonenumbers.format_number(number, PhoneNumberFormat.E164),
         country if country and country.isalpha() and country != "ZZ" else None,

@@ -210,7 +210,8 @@ def _services(
 
 def _balance(source: Source, said: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
     """The balance, nested under ``details`` or flat."""
-    details = said.get("details") if isinstance(said.get("details"), dict) else said
+    nested = said.get("details")
+    details = nested if isinstance(nested, dict) else said
     return {
         **place,
         "account_id": ACCOUNT,

@@ -1,8 +1,9 @@
 """The command line: ``tollbook …``.
 
 What lives here: the commands, what they print, and their exit codes: 0 all well, 1 something failed or is incomplete
-(said which), 2 wrong usage or configuration. What does not: any of the work; the jobs are Dagster's, run in this process
-and recorded where ``tollbook dev`` shows them. Heavy imports stand inside the commands, so that ``--help`` is quick.
+(said which), 2 wrong usage or configuration. What does not: any of the work; the jobs are Dagster's, run in this
+process and recorded where ``tollbook dev`` shows them. Heavy imports stand inside the commands, so that ``--help`` is
+quick.
 """
 
 import logging
@@ -101,9 +102,9 @@ def check(ctx: click.Context) -> None:
 def load(ctx: click.Context, first: datetime | None, last: datetime | None, names: tuple[str, ...]) -> None:
     """Load business days into the warehouse, prove them, and publish.
 
-    Without days: yesterday and the look-back, and what was missed while nothing ran. Records that the vendor has changed
-    since are restated. Lists (invoices, extensions, bundles, …) are always loaded whole. One connection's failure
-    leaves the others loaded and published; the exit code is then 1.
+    Without days: yesterday and the look-back, and what was missed while nothing ran. Records that the vendor has
+    changed since are restated. Lists (invoices, extensions, bundles, …) are always loaded whole. One connection's
+    failure leaves the others loaded and published; the exit code is then 1.
 
     \b
     tollbook load
@@ -204,7 +205,7 @@ def dev(ctx: click.Context, arguments: tuple[str, ...]) -> NoReturn:
     from pipelines.running import dagster_home
 
     settings = _settings(ctx)
-    home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings))
+    home = str(dagster_home(settings))
     environment = {**os.environ, "DAGSTER_HOME": home, "TOLLBOOK_CONFIG": str(settings.path)}
     command = [sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", *arguments]
     os.execve(sys.executable, command, environment)

@@ -7,6 +7,8 @@ can be loaded with it until ``tollbook demo`` or a real configuration gives it a
 from collections.abc import Callable
 from pathlib import Path
 
+from dagster import AssetKey, AssetsDefinition, Definitions, PartitionsDefinition, ResourceDefinition
+
 from assets.marts import warehouse_assets
 from assets.materialize import RESOURCE, Connection
 from assets.partitions import business_days
@@ -14,7 +16,6 @@ from assets.pbxware import pbxware_assets
 from assets.sipcentric import sipcentric_assets
 from assets.tim4biz import tim4biz_assets
 from assets.time4vps import time4vps_assets
-from dagster import AssetKey, AssetsDefinition, Definitions, PartitionsDefinition, ResourceDefinition
 from pipelines.jobs import load_job, publish_job
 from pipelines.resources import tollbook_resource
 from pipelines.schedules import nightly

@@ -31,8 +31,8 @@ def load_job(assets: Sequence[AssetsDefinition], days: PartitionsDefinition[str]
         selection=AssetSelection.assets(*assets),
         partitions_def=days,
         executor_def=in_process_executor,
-        description="Loads every connection: its lists whole, its records for the asked business days. One connection's "
-        "failure leaves the others loaded; the run then fails and says which.",
+        description="Loads every connection: its lists whole, its records for the asked business days. A failure of one "
+        "leaves the others loaded; the run then fails and says which.",
     )
 
 

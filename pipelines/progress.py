@@ -3,6 +3,7 @@
 What lives here: progress bars for a terminal, plain lines elsewhere, the closing table. What does not: the work.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def lines() -> Iterator[Watch]:
 
 def show_load(ran: "Ran") -> None:
     """The closing table: what each connection gave, what it cost, and whether it was proven."""
-    console = Console(highlight=False, width=None if click.get_text_stream("stdout").isatty() else 140)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(load_table(ran))
     for warning in sorted({line for row in ran.loads for line in (row["warnings"] or "").splitlines()}):
         console.print(f"note: {warning}", markup=False)
@@ -112,7 +113,9 @@ def load_table(ran: "Ran") -> Table:
             str(len(rows)),
             *(f"{sum(row[field] or 0 for row in rows):,}" for field in ("rows", "pages", "requests", "quarantined")),
             "\n".join(costs) or "-",
-            ", ".join(f"{checks[status]} {status}" for status in ("matched", "variance", "unavailable") if status in checks)
+            ", ".join(
+                f"{checks[status]} {status}" for status in ("matched", "variance", "unavailable") if status in checks
+            )
             or "-",
             "FAILED" if "failed" in states else "unchanged" if states == {"unchanged"} else "loaded",
         )

@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
+from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext, ResourceDefinition
+
 from assets.loading import Progress, Source
 from assets.sources.budget import Budget
 from assets.sources.client import Auth, BasicAuth, Client, FormKey, QueryKey
-from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext, ResourceDefinition
 from pipelines.settings import Connection, Settings, load_settings
 from warehouse.database import Database, Tolerance
 from warehouse.lake import Lake
@@ -97,9 +98,7 @@ def tollbook_resource(config: Path | None) -> ResourceDefinition:
 def _client(connection: Connection, data_dir: Path) -> Client:
     budget = None
     if connection.requests_per_hour:
-        budget = Budget(
-            data_dir / "state" / "budget", connection.name, requests_per_hour=connection.requests_per_hour
-        )
+        budget = Budget(data_dir / "state" / "budget", connection.name, requests_per_hour=connection.requests_per_hour)
     return Client(
         connection=connection.name,
         base_url=connection.url,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.loading import Progress
-from pipelines.settings import Settings
+from pipelines.settings import Settings, configured_home
 from tollbook_errors import ConfigError, StorageError, TollbookError
 from warehouse.lake import make_folder, storage
 from warehouse.reading import control_counts, costs, open_public, public_file
@@ -43,14 +43,18 @@ class Rebuilt:
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Dagster's home for this data directory, made if it is not there: runs, schedules and logs."""
+    """Dagster's home: runs, schedules and logs. DAGSTER_HOME's, else the data directory's own, made if need be."""
+    configured = configured_home()
+    if configured is not None:
+        return configured
     home = settings.data_dir / "dagster"
     with storage(home):
         make_folder(home)
         configuration = home / "dagster.yaml"
         if not configuration.exists():
             configuration.write_text(
-                "# Made by Tollbook; yours to change.\ntelemetry:\n  enabled: false\n"
+                "# Made by Tollbook; yours to change.\ntelemetry:\n  enabled: false\nnux:\n  enabled: false\n"
+                "freshness:\n  enabled: true\n"
                 "concurrency:\n  pools:\n    default_limit: 1\n    granularity: op\n"
                 "run_monitoring:\n  enabled: true\n  free_slots_after_run_end_seconds: 60\n"
             )
@@ -61,6 +65,7 @@ def dagster_home(settings: Settings) -> Path:
 def run_load(settings: Settings, first: date, last: date, names: Sequence[str], watch: Watch) -> Ran:
     """Load business days of the named connections (none: all) and publish; failures are in what comes back."""
     from dagster import DagsterInstance, ResourceDefinition
+
     from pipelines.definitions import build
     from pipelines.resources import House, load_name
     from pipelines.schedules import range_tags
@@ -72,7 +77,9 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
     quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
     with _instance(settings, DagsterInstance) as instance:
         job = definitions.resolve_job_def("load")
-        keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in _keys(settings, names)]
+        keys = [
+            key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in _keys(settings, names)
+        ]
         ran = job.execute_in_process(
             run_config=quiet,
             instance=instance,
@@ -175,12 +182,10 @@ def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
 
 @contextmanager
 def _instance(settings: Settings, kind: Any) -> Iterator[Any]:
-    """The Dagster instance: that of DAGSTER_HOME where it is set, else the data directory's own."""
-    import os
-
-    home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings))
+    """The Dagster instance in which runs are recorded."""
+    home = dagster_home(settings)
     try:
-        instance = kind.from_config(home)
+        instance = kind.from_config(str(home))
     except Exception as error:
         raise ConfigError(f"the Dagster instance in {home} cannot be opened ({type(error).__name__})") from error
     with instance:

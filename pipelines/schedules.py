@@ -14,6 +14,7 @@ from dagster import (
     ScheduleEvaluationContext,
     schedule,
 )
+
 from pipelines.nights import night
 from pipelines.settings import Settings
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
+
 
 def range_tags(first: date, last: date) -> dict[str, str]:
     """The run tags by which Dagster loads a range of business days in one run."""

@@ -11,7 +11,6 @@ from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
 import requests
-
 from dagster import (
     DagsterRunStatus,
     DefaultSensorStatus,
@@ -23,6 +22,7 @@ from dagster import (
     run_failure_sensor,
     run_status_sensor,
 )
+
 from pipelines.settings import Alerts, Settings
 from tollbook_errors import TollbookError
 
@@ -34,9 +34,7 @@ _SECONDS = 20
 log = logging.getLogger("tollbook.alerts")
 
 
-def publish_after_load(
-    load: "Job", publish: "Job"
-) -> list[SensorDefinition]:
+def publish_after_load(load: "Job", publish: "Job") -> list[SensorDefinition]:
     """Publish whenever a load has ended, also a failed one: what was loaded is published, what is stale is marked."""
 
     def request(context: RunStatusSensorContext) -> RunRequest | SkipReason:
@@ -75,7 +73,9 @@ def alert_on_failure(settings: Settings) -> SensorDefinition:
             for event in context.get_step_failure_events()
             if event.step_failure_data.user_failure_data
         ]
-        send_alert(settings.alerts, alert_text(context.dagster_run.job_name, context.dagster_run.run_id, steps, reasons))
+        send_alert(
+            settings.alerts, alert_text(context.dagster_run.job_name, context.dagster_run.run_id, steps, reasons)
+        )
 
     return alert
 

@@ -22,9 +22,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from assets.sources.secret import Secret
 from phonenumbers import SUPPORTED_REGIONS
 
+from assets.sources.secret import Secret
 from tollbook_errors import ConfigError
 
 CONFIG_VARIABLE = "TOLLBOOK_CONFIG"
@@ -246,6 +246,12 @@ class Settings:
 def configured_path() -> Path:
     """The configuration file that counts when none is named: ``TOLLBOOK_CONFIG``, else ``./tollbook.toml``."""
     return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE).absolute()
+
+
+def configured_home() -> Path | None:
+    """Dagster's home where ``DAGSTER_HOME`` names one; None where Tollbook keeps its own."""
+    home = os.environ.get("DAGSTER_HOME")
+    return Path(home).absolute() if home else None
 
 
 def load_settings(path: Path | None = None) -> Settings:

@@ -3,12 +3,12 @@
 What lives here: reading that from the published database, and showing it. What does not: how it came to be.
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.table import Table
 
@@ -110,7 +110,7 @@ def read_status(settings: Settings) -> Status:
 
 def show_status(status: Status) -> None:
     """The table, the open variances, and a word on what to do."""
-    console = Console(highlight=False, width=None if click.get_text_stream("stdout").isatty() else 140)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     table = Table(title=f"Tollbook, {status.path}", title_justify="left")
     for name in ("connection", "vendor", "last load (UTC)", "result", "newest day", "missing", "stale", "variances"):
         table.add_column(name)
@@ -134,7 +134,9 @@ def show_status(status: Status) -> None:
         if c.error:
             console.print(f"{c.name}: {c.error}", markup=False)
         if c.missing:
-            console.print(f"{c.name}: {c.missing} business days are missing; load them with --from and --to", markup=False)
+            console.print(
+                f"{c.name}: {c.missing} business days are missing; load them with --from and --to", markup=False
+            )
     for day, connection, account, check, subject, ours, theirs, difference in status.variances:
         place = " ".join(str(part) for part in (day, connection, account, check, subject) if part)
         console.print(f"variance: {place}: ours {ours}, theirs {theirs}, difference {difference}", markup=False)

@@ -57,7 +57,9 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def charge(day: str, who: Mapping[str, Any], kind: str, cost: str | None, reporting: str | None, **more: Any) -> dict[str, Any]:
+def charge(
+    day: str, who: Mapping[str, Any], kind: str, cost: str | None, reporting: str | None, **more: Any
+) -> dict[str, Any]:
     unconverted = int(cost is not None and reporting is None)
     return {
         "cost_date": date.fromisoformat(day),
@@ -76,12 +78,17 @@ def charge(day: str, who: Mapping[str, Any], kind: str, cost: str | None, report
 def monthly(daily: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """``mart.cost_monthly`` of the daily rows, without adding up: the grain does not matter to a sum."""
     return [
-        {**{name: value for name, value in row.items() if name not in ("cost_date", "extension")}, "month": row["cost_date"].replace(day=1)}
+        {
+            **{name: value for name, value in row.items() if name not in ("cost_date", "extension")},
+            "month": row["cost_date"].replace(day=1),
+        }
         for row in daily
     ]
 
 
-def call(call_id: str, started: str, who: Mapping[str, Any], extension: str, cost: str | None, **more: Any) -> dict[str, Any]:
+def call(
+    call_id: str, started: str, who: Mapping[str, Any], extension: str, cost: str | None, **more: Any
+) -> dict[str, Any]:
     moment = at(started)
     return {
         "call_id": call_id,
@@ -103,9 +110,27 @@ def call(call_id: str, started: str, who: Mapping[str, Any], extension: str, cos
 
 def legs_of(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One leg for each call, which is all that the golden month has."""
-    names = ("vendor", "connection", "account_id", "started_at", "call_date", "direction", "outcome", "extension", "remote_e164", "remote_country", "cost", "currency")
+    names = (
+        "vendor",
+        "connection",
+        "account_id",
+        "started_at",
+        "call_date",
+        "direction",
+        "outcome",
+        "extension",
+        "remote_e164",
+        "remote_country",
+        "cost",
+        "currency",
+    )
     return [
-        {"cdr_id": row["call_id"], "is_provisional": False, "duration_seconds": row["talk_seconds"], **{name: row.get(name) for name in names}}
+        {
+            "cdr_id": row["call_id"],
+            "is_provisional": False,
+            "duration_seconds": row["talk_seconds"],
+            **{name: row.get(name) for name in names},
+        }
         for row in calls
     ]
 
@@ -115,7 +140,9 @@ def usage_of(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**{name: row[name] for name in names}, "calls": 1, "answered": 1, "legs": 1} for row in calls]
 
 
-def load(who: Mapping[str, Any], stream: str, first: str | None, last: str | None, status: str = "loaded", load_id: str = "1") -> dict[str, Any]:
+def load(
+    who: Mapping[str, Any], stream: str, first: str | None, last: str | None, status: str = "loaded", load_id: str = "1"
+) -> dict[str, Any]:
     return {
         "load_id": load_id,
         "started_at": at("2026-11-02 02:00"),
@@ -138,7 +165,16 @@ def golden_month() -> Rows:
         call("c1", "2026-10-01 09:00", HQ, "101", "1.200000", remote_country="DE", talk_seconds=7200),
         call("c2", "2026-10-01 10:00", HQ, "101", "0.034567", remote_country="DE"),
         call("c3", "2026-10-02 10:30", HQ, "102", "10.000000", remote_country="FR", talk_seconds=600),
-        call("c4", "2026-10-02 11:00", HQ, "102", None, direction="inbound", remote_e164="+442079460001", remote_country="GB"),
+        call(
+            "c4",
+            "2026-10-02 11:00",
+            HQ,
+            "102",
+            None,
+            direction="inbound",
+            remote_e164="+442079460001",
+            remote_country="GB",
+        ),
         # 23:30 UTC on 31 October is still October in London (winter time since the 25th)
         call("c5", "2026-10-31 23:30", SIP, "201", "0.125000", **mobile),
     ]
@@ -150,10 +186,30 @@ def golden_month() -> Rows:
     daily = [
         charge("2026-09-30", HQ, "call", "20.000000", "17.000000", **sales, destination_country="US"),
         charge("2026-10-01", HQ, "call", "1.234567", "1.049382", **sales, destination_country="DE", quantity=2),
-        charge("2026-10-02", HQ, "call", "10.000000", "8.500000", **support, direction="outbound", destination_country="FR"),
+        charge(
+            "2026-10-02", HQ, "call", "10.000000", "8.500000", **support, direction="outbound", destination_country="FR"
+        ),
         charge("2026-10-02", HQ, "call", None, None, **support, direction="inbound"),
-        charge("2026-10-31", SIP, "call", "0.125000", "0.125000", extension="201", direction="outbound", destination_country="GB"),
-        charge("2026-10-31", SIP, "sms", "0.040000", "0.040000", extension=None, direction="outbound", destination_country="GB"),
+        charge(
+            "2026-10-31",
+            SIP,
+            "call",
+            "0.125000",
+            "0.125000",
+            extension="201",
+            direction="outbound",
+            destination_country="GB",
+        ),
+        charge(
+            "2026-10-31",
+            SIP,
+            "sms",
+            "0.040000",
+            "0.040000",
+            extension=None,
+            direction="outbound",
+            destination_country="GB",
+        ),
         charge("2026-10-31", SIP, "sms", None, None, extension=None, direction="inbound"),
         charge("2026-10-01", SIP, "bundle", "25.000000", "25.000000"),
         charge("2026-10-15", VPS, "hosting", "30.000000", None),
@@ -174,8 +230,22 @@ def golden_month() -> Rows:
         "core.call": calls + elsewhere,
         "core.cdr": legs_of(calls + elsewhere),
         "core.sms": [
-            {**SIP, "sms_id": "m1", "sent_at": at("2026-10-31 12:00"), "sms_date": date(2026, 10, 31), "direction": "outbound", "cost": Decimal("0.04"), **mobile},
-            {**SIP, "sms_id": "m2", "sent_at": at("2026-10-31 13:00"), "sms_date": date(2026, 10, 31), "direction": "inbound"},
+            {
+                **SIP,
+                "sms_id": "m1",
+                "sent_at": at("2026-10-31 12:00"),
+                "sms_date": date(2026, 10, 31),
+                "direction": "outbound",
+                "cost": Decimal("0.04"),
+                **mobile,
+            },
+            {
+                **SIP,
+                "sms_id": "m2",
+                "sent_at": at("2026-10-31 13:00"),
+                "sms_date": date(2026, 10, 31),
+                "direction": "inbound",
+            },
         ],
         "core.bundle": [
             {
@@ -207,7 +277,17 @@ def golden_month() -> Rows:
             }
         ],
         "core.invoice_line": [
-            {**VPS, "invoice_id": "900", "line_id": "1", "type": "Hosting", "item_id": "55", "description": "Linux 8", "quantity": 1, "unit_amount": Decimal("29"), "line_total": Decimal("29")},
+            {
+                **VPS,
+                "invoice_id": "900",
+                "line_id": "1",
+                "type": "Hosting",
+                "item_id": "55",
+                "description": "Linux 8",
+                "quantity": 1,
+                "unit_amount": Decimal("29"),
+                "line_total": Decimal("29"),
+            },
         ],
         "core.service": [{**VPS, "service_id": "55", "name": "Linux 8", "domain": "a.example.com"}],
         "mart.invoice_aging": [
@@ -227,15 +307,63 @@ def golden_month() -> Rows:
         "mart.cost_monthly": monthly(daily),
         "mart.usage_daily": usage_of(calls + elsewhere),
         "mart.usage_hourly": [
-            {"hour": at("2026-10-01 09:00"), "vendor": "pbxware", "connection": "hq", "account_id": "2", "direction": "outbound", "calls": 1, "answered": 1, "erlangs": Decimal("1"), "peak_concurrent": 1},
-            {"hour": at("2026-10-02 10:00"), "vendor": "pbxware", "connection": "hq", "account_id": "2", "direction": "outbound", "calls": 1, "answered": 1, "erlangs": Decimal("0.166667"), "peak_concurrent": 1},
+            {
+                "hour": at("2026-10-01 09:00"),
+                "vendor": "pbxware",
+                "connection": "hq",
+                "account_id": "2",
+                "direction": "outbound",
+                "calls": 1,
+                "answered": 1,
+                "erlangs": Decimal("1"),
+                "peak_concurrent": 1,
+            },
+            {
+                "hour": at("2026-10-02 10:00"),
+                "vendor": "pbxware",
+                "connection": "hq",
+                "account_id": "2",
+                "direction": "outbound",
+                "calls": 1,
+                "answered": 1,
+                "erlangs": Decimal("0.166667"),
+                "peak_concurrent": 1,
+            },
         ],
         "mart.extension_reconciliation": [
-            {"call_date": date(2026, 10, 1), "connection": "tim", "pbx_connection": "hq", "extension": "101", "our_calls": 2, "their_calls": 2, "class": "exact"},
-            {"call_date": date(2026, 10, 2), "connection": "tim", "pbx_connection": "hq", "extension": "102", "our_calls": 2, "their_calls": 3, "calls_difference": -1, "class": "mismatch"},
+            {
+                "call_date": date(2026, 10, 1),
+                "connection": "tim",
+                "pbx_connection": "hq",
+                "extension": "101",
+                "our_calls": 2,
+                "their_calls": 2,
+                "class": "exact",
+            },
+            {
+                "call_date": date(2026, 10, 2),
+                "connection": "tim",
+                "pbx_connection": "hq",
+                "extension": "102",
+                "our_calls": 2,
+                "their_calls": 3,
+                "calls_difference": -1,
+                "class": "mismatch",
+            },
         ],
         "audit.control_total": [
-            {"window_date": date(2026, 10, 1), "vendor": "pbxware", "connection": "hq", "account_id": "2", "check_name": "billamount", "subject": "", "ours": Decimal("1.234567"), "theirs": Decimal("1.234567"), "difference": Decimal("0"), "status": "matched"},
+            {
+                "window_date": date(2026, 10, 1),
+                "vendor": "pbxware",
+                "connection": "hq",
+                "account_id": "2",
+                "check_name": "billamount",
+                "subject": "",
+                "ours": Decimal("1.234567"),
+                "theirs": Decimal("1.234567"),
+                "difference": Decimal("0"),
+                "status": "matched",
+            },
         ],
         "audit.load": [
             load(HQ, "cdr", "2026-09-01", "2026-11-01"),

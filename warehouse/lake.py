@@ -234,7 +234,8 @@ class Lake:
 
     def answers(self, landing: Landing) -> list[dict[str, Any]]:
         """The answers of a landing, once its checksum holds; for landings of lists, which are small."""
-        return pq.read_table(self.verified(landing)).to_pylist()
+        answers: list[dict[str, Any]] = pq.read_table(self.verified(landing)).to_pylist()
+        return answers
 
     # --- core --------------------------------------------------------------------------------------------------
 

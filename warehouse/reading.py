@@ -1,7 +1,7 @@
 """Reading the published database, for the command line and for Dagster's metadata.
 
-What lives here: opening the public file as any analyst would, and the few questions that the software itself asks of it.
-What does not: writing it (``database``), finance's report (``reports``).
+What lives here: opening the public file as any analyst would, and the few questions that the software itself asks of
+it. What does not: writing it (``database``), finance's report (``reports``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ def public_file(data_dir: Path) -> Path:
 
 @contextmanager
 def open_public(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The published database, read-only, in UTC. StorageError when it is not there, IntegrityError when it is damaged."""
+    """The published database, read-only, in UTC. StorageError when there is none, IntegrityError when it is damaged."""
     if not path.exists():
         raise StorageError(f"there is no published database at {path}", hint="run: tollbook load")
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -59,8 +59,8 @@ def costs(con: duckdb.DuckDBPyConnection, days: Sequence[date]) -> list[tuple[st
     if not days:
         return []
     return con.execute(
-        "SELECT connection, currency, sum(cost) FROM mart.cost_daily WHERE cost_date BETWEEN ? AND ? AND cost IS NOT NULL"
-        " GROUP BY ALL ORDER BY ALL",
+        "SELECT connection, currency, sum(cost) FROM mart.cost_daily WHERE cost_date BETWEEN ? AND ?"
+        " AND cost IS NOT NULL GROUP BY ALL ORDER BY ALL",
         [min(days), max(days)],
     ).fetchall()
 
@@ -82,7 +82,8 @@ def missing_days(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, date]]:
         f"""
         WITH covered AS ({_COVERED}),
         span AS (
-            SELECT connection, stream, min(day) AS first, (SELECT max(day) FROM covered) AS last FROM covered GROUP BY ALL
+            SELECT connection, stream, min(day) AS first, (SELECT max(day) FROM covered) AS last
+            FROM covered GROUP BY ALL
         ),
         wanted AS (
             SELECT connection, stream, unnest(generate_series(first, last, INTERVAL 1 DAY))::DATE AS day FROM span

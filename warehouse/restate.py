@@ -132,7 +132,9 @@ def _cost(table_: Table, row: str) -> str:
 
 def _list(entries: list[str], form: str) -> str:
     kept = f"list_filter([{', '.join(entries)}], lambda x: x IS NOT NULL)"
-    return f"array_to_string({kept}, ', ')" if form == "array_to_string" else f"to_json(map_from_entries({kept}))::VARCHAR"
+    return (
+        f"array_to_string({kept}, ', ')" if form == "array_to_string" else f"to_json(map_from_entries({kept}))::VARCHAR"
+    )
 
 
 def _whole(said: list[str], row: str) -> str:

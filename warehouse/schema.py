@@ -574,7 +574,11 @@ MARTS = (
         (
             _c("call_date", "DATE", "Business day"),
             _c("connection", "VARCHAR", "The TIM4biz connection"),
-            _c("pbx_connection", "VARCHAR", "The PBX connection compared with; NULL when only TIM4biz has the extension"),
+            _c(
+                "pbx_connection",
+                "VARCHAR",
+                "The PBX connection compared with; NULL when only TIM4biz has the extension",
+            ),
             _c("extension", "VARCHAR", "Extension"),
             _c("our_calls", "BIGINT", "Calls on the PBX; NULL = none recorded"),
             _c("their_calls", "BIGINT", "Calls in TIM4biz"),
@@ -598,7 +602,11 @@ CONTROL_TOTAL = Table(
     "control_total",
     "One row per window, account and check: our figure beside the vendor's own",
     (
-        _c("window_date", "DATE", "Business day that was checked; invoices: date of issue; other lists: the day they were read"),
+        _c(
+            "window_date",
+            "DATE",
+            "Business day that was checked; invoices: date of issue; other lists: the day they were read",
+        ),
         VENDOR,
         CONNECTION,
         ACCOUNT,

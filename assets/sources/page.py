@@ -1,6 +1,7 @@
 """What a source hands over: one landed-to-be answer of a vendor, with what was asked for.
 
-What lives here: the record passed from the vendor modules to the landing. What does not: HTTP (``client``), vendor knowledge (the vendor modules), files (``warehouse.lake``).
+What lives here: the record passed from the vendor modules to the landing. What does not: HTTP (``client``), vendor
+knowledge (the vendor modules), files (``warehouse.lake``).
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ class Page:
     """One answer of a vendor.
 
     ``kind`` names what was asked (``cdr``, ``billamount``, ``calls``, …), ``request`` holds the arguments without any
-    secret, ``rows`` the number of records in ``body`` (0 for a control total); ``fetched_at`` is UTC; ``data`` is the parsed body.
+    secret, ``rows`` the number of records in ``body`` (0 for a control total); ``fetched_at`` is UTC; ``data`` is the
+    parsed body.
     """
 
     kind: str

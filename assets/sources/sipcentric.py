@@ -4,13 +4,15 @@ Source: Sipcentric API v1. What lives here: what is asked, and when a reading is
 (``client``), the walk over a day (``slices``), what a field means (``assets.sipcentric``).
 
 The stop rules: a slice of calls is complete when the one answer holds ``totalItems`` different calls; a list, when its
-pages hold ``totalItems`` different items and a second reading says the same. The server's links are never followed:
-of ``nextPage`` only the page number and a ``createdBefore`` that freezes the result are taken.
+pages hold ``totalItems`` different items and a second reading has the same ones. The server's links are never followed:
+of ``nextPage`` only a ``createdBefore`` that freezes the result is taken.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from assets.sources.client import Answer, Client, HttpStatusError, Wait, link_query
@@ -21,7 +23,15 @@ from tollbook_errors import ContractError, IntegrityError
 PAGE_SIZE = 200  # the documented maximum
 READINGS = 4  # how often a list that changes while it is read is read before it is refused
 LISTS = ("endpoints", "phonenumbers", "callbundles")
-_BODY = re.compile(r'("body"\s*:\s*)"(?:[^"\\]|\\.)*"')
+CREDIT_STATUS = "creditstatus"
+REPEATS = "the same page comes again and again"
+CHANGES = "the list changed every time it was read"
+# What of a message may be kept: everything documented but its text. Of other fields only what cannot hold a text.
+_MESSAGE_FIELDS = frozenset(
+    {"type", "uri", "id", "created", "direction", "from", "to", "sendStatus", "deliveryStatus", "cost"}
+)
+# What a release answers that has no ``calls/stats``, or takes "stats" for the id of a call, or keeps it from this user.
+_NOT_OFFERED = frozenset({400, 403, 404, 405, 406, 410})
 
 
 class Sipcentric:
@@ -31,16 +41,30 @@ class Sipcentric:
         self.client = client
 
     def lists(self) -> Iterator[Page]:
-        """Yield the customers, and of each the endpoints, phone numbers, call bundles and credit status."""
+        """Yield the customers, and of each the endpoints, phone numbers, call bundles and credit status.
+
+        A customer who has one of these not at all (404) has no page of it; who reads the pages says so.
+        """
         customers: list[str] = []
         for page in self._all("customers", "customers", None, {}, ""):
             customers += self.customers(page.data)
             yield page
         for customer in customers:
-            for name in LISTS:
-                yield from self._all(f"customers/{customer}/{name}", name, customer, {}, "")
-            answer = self._ask(f"customers/{customer}/creditstatus", "creditstatus", {}, "")
-            yield Page("creditstatus", customer, {}, answer.body, answer.fetched_at, 1, answer.data)
+            for name in (*LISTS, CREDIT_STATUS):
+                try:
+                    yield from self._list_of(customer, name)
+                except HttpStatusError as error:
+                    if error.status != 404:
+                        raise
+
+    def _list_of(self, customer: str, name: str) -> list[Page]:
+        path = f"customers/{customer}/{name}"
+        if name != CREDIT_STATUS:
+            return self._all(path, name, customer, {}, "")
+        answer = self._ask(path, name, {}, "")
+        if not isinstance(answer.data, dict) or not {"balance", "creditRemaining", "accountType"} & set(answer.data):
+            raise self._contract(name, "", "the answer is no credit status")
+        return [Page(name, customer, {}, answer.body, answer.fetched_at, 1, answer.data)]
 
     def customers(self, data: Any) -> list[str]:
         """The customer ids in one answer of ``/customers``."""
@@ -63,7 +87,7 @@ class Sipcentric:
         def fetch(part: Slice) -> Reading:
             page = self._calls_page(customer, part, {"page": "1"}, window)
             total = _count(page.data["totalItems"])
-            found = _uris(page)
+            found = _keys(page)
             capacity = max(1, page.rows if page.rows < total else PAGE_SIZE)
             complete = len(set(found)) == page.rows == total
             return Reading(part, [page], page.rows, complete, capacity, total=total)
@@ -78,7 +102,10 @@ class Sipcentric:
             yield from reading.pages
 
     def call_stats(self, customer: str, start: datetime, end: datetime, metric: str, *, window: str) -> Page | None:
-        """The vendor's own total of ``metric`` (cost, count, duration) by day; None where the release has no stats."""
+        """The vendor's own total of ``metric`` (cost, count, duration) by day, over the same bounds as the calls.
+
+        None where the release has no stats, or none that can be read: a proof that is not offered is no failure.
+        """
         arguments = {
             "dimension": "day",
             "metric": metric,
@@ -87,20 +114,21 @@ class Sipcentric:
             "includeLocal": "true",
         }
         try:
-            answer = self._ask(f"customers/{customer}/calls/stats", "calls/stats", arguments, window)
-        except HttpStatusError as error:
-            if error.status == 404:
-                return None
-            raise
-        return Page("calls/stats", customer, arguments, answer.body, answer.fetched_at, 1, answer.data)
+            answer = self._ask(f"customers/{customer}/calls/stats", "calls/stats", arguments, window, _NOT_OFFERED)
+        except ContractError:
+            return None
+        if answer.status != 200:
+            return None
+        return Page("calls/stats", customer, arguments, answer.body, answer.fetched_at, 0, answer.data)
 
     def messages(self, customer: str, since: datetime, *, window: str) -> list[Page]:
-        """Messages of a customer, newest first, at least back to ``since``; their texts are taken out here.
+        """Messages of a customer, at least back to ``since``; their texts are taken out here.
 
-        The resource has no documented filter, so it is paged from the newest until everything is older.
+        The resource has no documented filter or order: where it is seen to be newest first it is paged until everything
+        is older, else to its end.
         """
         pages = self._all(f"customers/{customer}/sms", "sms", customer, {}, window, since=since)
-        return [self._without_text(page, window) for page in pages]
+        return [_without_text(page) for page in pages]
 
     def _calls_page(self, customer: str, part: Slice, extra: Mapping[str, str], window: str) -> Page:
         arguments = {**_calls_filters(part), "pageSize": str(PAGE_SIZE), **extra}
@@ -117,24 +145,25 @@ class Sipcentric:
         since: datetime | None = None,
     ) -> list[Page]:
         """Every page of a list. One page is a state of one moment; several are read until two readings agree."""
-        before: list[str] | None = None
+        before: set[str] | None = None
+        trouble = CHANGES
         for _ in range(READINGS):
-            pages, stable = self._pages(path, kind, customer, filters, window, since)
-            if stable and len(pages) == 1:
+            pages, trouble = self._reading(path, kind, customer, filters, window, since)
+            found = {key for page in pages for key in _keys(page)} if not trouble else None
+            if found is not None and (len(pages) == 1 or found == before):
                 return pages
-            content = sorted(repr(item) for page in pages for item in page.data["items"])
-            if stable and content == before:
-                return pages
-            before = content if stable else None
+            before = found
+        if trouble == REPEATS:
+            raise self._contract(kind, window, REPEATS)
         raise IntegrityError(
-            "the list changed every time it was read",
+            CHANGES,
             connection=self.client.connection,
             endpoint=kind,
             window=window,
             hint="load again when the account is quieter",
         )
 
-    def _pages(
+    def _reading(
         self,
         path: str,
         kind: str,
@@ -142,36 +171,32 @@ class Sipcentric:
         filters: Mapping[str, str],
         window: str,
         since: datetime | None,
-    ) -> tuple[list[Page], bool]:
-        """One reading of a list, and whether it holds what the vendor counts, each item once."""
+    ) -> tuple[list[Page], str]:
+        """One reading of a list, and what shows that it changed meanwhile; "" where it has all that the vendor counts.
+
+        Every page but the last brings something new, or the reading ends: there are no more requests than items.
+        """
         pages: list[Page] = []
-        uris: list[str] = []
-        totals: set[int] = set()
+        seen: set[str] = set()
         frozen: dict[str, str] = {}
-        number = 1
+        order = _Order()
         while True:
-            arguments = {**filters, **frozen, "pageSize": str(PAGE_SIZE), "page": str(number)}
+            arguments = {**filters, **frozen, "pageSize": str(PAGE_SIZE), "page": str(len(pages) + 1)}
             page = self._listed(kind, customer, arguments, self._ask(path, kind, arguments, window), window)
-            found = _uris(page)
-            if page.rows and pages and found == _uris(pages[-1]):
-                raise self._contract(kind, window, "the same page comes again and again")
-            pages.append(page)
-            uris += found
-            totals.add(_count(page.data["totalItems"]))
-            link = page.data.get("nextPage")
-            if since is not None and page.rows and _all_older(page, since):
-                return pages, len(totals) == 1 and len(set(uris)) == len(uris)
-            if not page.rows or (len(uris) >= max(totals) and not link):
-                break
+            total, found, link = _count(page.data["totalItems"]), _keys(page), page.data.get("nextPage")
+            if pages and total != _count(pages[0].data["totalItems"]):
+                return pages, CHANGES
+            if len(seen.union(found)) < len(seen) + len(found):
+                return pages, REPEATS if seen.issuperset(found) else CHANGES
+            seen.update(found)
+            if page.rows or not pages:
+                pages.append(page)
+            if since is not None and order.reaches(page, since):
+                return pages, ""
+            if len(seen) > total or not page.rows or (len(seen) == total and not link):
+                return pages, "" if len(seen) == total else CHANGES
             query = link_query(link)
             frozen |= {name: query[name] for name in ("createdBefore",) if name in query and name not in filters}
-            number += 1
-            if number > max(totals) + 2:
-                raise self._contract(kind, window, "there are more pages than items")
-        if len(pages) > 1 and not pages[-1].rows:
-            pages.pop()
-        complete = len(totals) == 1 and len(set(uris)) == len(uris) == max(totals)
-        return pages, complete
 
     def _listed(
         self, kind: str, customer: str | None, arguments: Mapping[str, str], answer: Answer, window: str
@@ -185,20 +210,48 @@ class Sipcentric:
             raise self._contract(kind, window, "totalItems is not a count")
         return Page(kind, customer, dict(arguments), answer.body, answer.fetched_at, len(data["items"]), data)
 
-    def _without_text(self, page: Page, window: str) -> Page:
-        body = _BODY.sub(r"\1null", page.body)
-        data = self.client.parse(body, endpoint="sms", window=window)
-        if any(item.get("body") is not None for item in data["items"]):
-            raise self._contract("sms", window, "a message's text could not be taken out")
-        return Page(page.kind, page.account_id, page.request, body, page.fetched_at, page.rows, data)
-
-    def _ask(self, path: str, kind: str, arguments: Mapping[str, str], window: str) -> Answer:
+    def _ask(
+        self,
+        path: str,
+        kind: str,
+        arguments: Mapping[str, str],
+        window: str,
+        also: frozenset[int] = frozenset(),
+    ) -> Answer:
         return self.client.request(
-            "GET", path, arguments, endpoint=kind, window=window, rate_headers=rate_wait
+            "GET",
+            path,
+            arguments,
+            endpoint=kind,
+            window=window,
+            rate_headers=rate_wait,
+            allow_status=frozenset({200}) | also,
         )
 
     def _contract(self, endpoint: str, window: str, what: str) -> ContractError:
         return ContractError(what, connection=self.client.connection, endpoint=endpoint, window=window)
+
+
+class _Order:
+    """Whether the items of a reading are seen to come newest first: no documented rule says so."""
+
+    def __init__(self) -> None:
+        self._newest: datetime | None = None
+        self._last: datetime | None = None
+        self._kept = True
+
+    def reaches(self, page: Page, since: datetime) -> bool:
+        """Whether this page, and so all that follow it, hold only what is older than ``since``."""
+        times = [instant(item.get("created")) for item in page.data["items"]]
+        for time in times:
+            if time is None or (self._last is not None and time > self._last):
+                self._kept = False
+                break
+            self._newest = self._newest or time
+            self._last = time
+        if not times or not self._kept or self._newest is None or self._last is None:
+            return False
+        return times[0] is not None and times[0] < since and self._newest > self._last
 
 
 def rate_wait(headers: Mapping[str, str], status: int) -> Wait | None:
@@ -227,6 +280,8 @@ def instant(text: Any) -> datetime | None:
         parsed = datetime.fromisoformat(mended)
     except ValueError:
         return None
+    if not 1 < parsed.year < 9999:  # at the edges no other zone can say the same
+        return None
     return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
@@ -242,8 +297,32 @@ def _stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _uris(page: Page) -> list[str]:
-    return [str(item.get("uri")) for item in page.data["items"]]
+def _keys(page: Page) -> list[str]:
+    """What tells the items of a page apart: the uri, or where there is none all that the item says."""
+    return [str(item.get("uri") or item) for item in page.data["items"]]
+
+
+def _without_text(page: Page) -> Page:
+    """A page of messages with only what may be kept of them, every number as the vendor wrote it."""
+    items = [
+        {
+            name: value
+            for name, value in item.items()
+            if name in _MESSAGE_FIELDS or not isinstance(value, (str, list, dict))
+        }
+        for item in page.data["items"]
+    ]
+    data = {**page.data, "items": items}
+    return Page(page.kind, page.account_id, page.request, _exact_json(data), page.fetched_at, page.rows, data)
+
+
+def _exact_json(value: Any) -> str:
+    """JSON that keeps every digit of a Decimal."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {_exact_json(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_exact_json(inner) for inner in value) + "]"
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
 def _count(value: Any) -> int:
@@ -256,8 +335,3 @@ def _count(value: Any) -> int:
 def _header_count(text: str | None) -> int | None:
     count = _count(text.strip()) if text else -1
     return count if count >= 0 else None
-
-
-def _all_older(page: Page, since: datetime) -> bool:
-    times = [instant(item.get("created")) for item in page.data["items"]]
-    return all(time is not None and time < since for time in times)

@@ -12,7 +12,6 @@ import logging
 import socket
 import ssl
 import threading
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -88,7 +87,6 @@ class Wire:
         body included. Raises Trouble, ContractError (no known form, or beyond the cap) and SecurityError (TLS).
         """
         failure: Exception
-        deadline = time.monotonic() + deadline_seconds
         with _watch(deadline_seconds) as watch:
             try:
                 response = self._adapter.send(
@@ -99,7 +97,7 @@ class Wire:
                     proxies={},
                 )
                 try:
-                    reply = self._read(response, deadline, wanted, where)
+                    reply = self._read(response, wanted, where)
                 finally:
                     response.close()
                 # A connection that was cut for its time looks like one that ended.
@@ -112,9 +110,7 @@ class Wire:
         # Raised only here: those exceptions carry the request's address and body.
         raise failure
 
-    def _read(
-        self, response: requests.Response, deadline: float, wanted: frozenset[int], where: Mapping[str, str]
-    ) -> Reply:
+    def _read(self, response: requests.Response, wanted: frozenset[int], where: Mapping[str, str]) -> Reply:
         status, headers = response.status_code, response.headers
         if status not in wanted:
             return Reply(status, headers, None, 0)
@@ -132,8 +128,6 @@ class Wire:
                     break
             if max(arrived, len(body)) > self._max_body_bytes:
                 raise ContractError(f"the answer is larger than {self._max_body_bytes >> 20} MiB", **where)
-            if time.monotonic() > deadline:
-                raise Trouble("the answer came too slowly")
         # Where a length was declared, the layers below have counted it.
         if not arrived and "Content-Length" not in headers and "Transfer-Encoding" not in headers:
             raise Trouble("the connection ended before the answer", garbled=True)

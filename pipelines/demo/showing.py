@@ -27,19 +27,21 @@ from warehouse.reading import open_public
 QUERIES = (
     (
         "What did last month cost, by kind of charge? (never summed across currencies)",
-        """SELECT charge_kind, currency, sum(quantity)::INTEGER AS quantity, sum(cost) AS cost, sum(reporting_cost) AS gbp
+        """SELECT charge_kind, currency, sum(quantity)::INTEGER AS quantity, sum(cost) AS cost,
+    sum(reporting_cost) AS gbp
 FROM mart.cost_monthly WHERE month = DATE '{month}'
 GROUP BY ALL ORDER BY charge_kind, currency""",
     ),
     (
-        "Which hour was the busiest, and how many calls were up at once?",
+        "Which hours carried the most traffic?",
         """SELECT connection, account_id, timezone('Europe/London', hour) AS hour, sum(calls)::INTEGER AS calls,
     sum(erlangs) AS erlangs
 FROM mart.usage_hourly GROUP BY ALL ORDER BY erlangs DESC, connection, account_id LIMIT 5""",
     ),
     (
         "Does TIM4biz agree with the PBX?",
-        """SELECT class, count(*) AS extension_days, sum(calls_difference)::INTEGER AS calls, sum(cost_difference) AS cost
+        """SELECT class, count(*) AS extension_days, sum(calls_difference)::INTEGER AS calls,
+    sum(cost_difference) AS cost
 FROM mart.extension_reconciliation GROUP BY class ORDER BY class""",
     ),
 )
@@ -107,8 +109,8 @@ def _show_proof(console: Console, database: Path) -> None:
         table.add_column(name, justify="left" if name in ("connection", "check") else "right")
     with open_public(database) as con:
         rows = con.execute(
-            "SELECT connection, check_name, count(*) FILTER (status = 'matched'), count(*) FILTER (status = 'variance'),"
-            " count(*) FILTER (status = 'unavailable') FROM audit.control_total GROUP BY ALL ORDER BY ALL"
+            "SELECT connection, check_name, count(*) FILTER (status = 'matched'),"
+            " count(*) FILTER (status = 'variance'), count(*) FILTER (status = 'unavailable') FROM audit.control_total GROUP BY ALL ORDER BY ALL"
         ).fetchall()
         ties = con.execute("SELECT count(*), count(*) FILTER (difference <> 0) FROM audit.tie_out").fetchall()[0]
     for row in rows:

@@ -505,7 +505,7 @@ def _hosting_by_service(reader: Reader) -> Section:
         CURRENCY,
     )
     answers = reader.all(
-        f"{_HOSTING} SELECT connection, CASE WHEN part = 2 THEN 'Tax' ELSE coalesce(service, 'No service') END AS what, "
+        f"{_HOSTING} SELECT connection, if(part = 2, 'Tax', coalesce(service, 'No service')) AS what, "
         "domain, count(*), sum(amount) AS amount, currency FROM hosting "
         "GROUP BY connection, what, service_id, domain, currency ORDER BY connection, amount DESC, what, service_id, "
         "currency"
@@ -638,9 +638,7 @@ def _top_calls(reader: Reader, slug: str, title: str, order: str, *, per_currenc
 
 
 def _calls(reader: Reader) -> Section:
-    rows = Query(
-        reader, f"{_CALLS} SELECT {_CALL_FIELDS} FROM calls ORDER BY started_at, call_id", _CALL_COLUMNS
-    )
+    rows = Query(reader, f"{_CALLS} SELECT {_CALL_FIELDS} FROM calls ORDER BY started_at, call_id", _CALL_COLUMNS)
     totals = []
     for currency, legs, seconds, cost, unrated in reader.all(
         "SELECT currency, sum(legs)::BIGINT, sum(talk_seconds)::BIGINT, sum(cost), sum(unrated_legs)::BIGINT "
@@ -677,8 +675,8 @@ def _unrated(reader: Reader) -> Section:
         Column("record_id", "Record id"),
     )
     sql = """
-SELECT 'call leg' AS kind, epoch_us(started_at) AS started_us, connection, account_id, direction, extension, remote_e164,
-    remote_country, duration_seconds, cdr_id AS id
+SELECT 'call leg' AS kind, epoch_us(started_at) AS started_us, connection, account_id, direction, extension,
+    remote_e164, remote_country, duration_seconds, cdr_id AS id
 FROM core.cdr WHERE cost IS NULL AND call_date >= $first AND call_date < $next
 UNION ALL
 SELECT 'message', epoch_us(sent_at), connection, account_id, direction, NULL, remote_e164, remote_country, NULL, sms_id
@@ -745,7 +743,9 @@ def _headlines(reader: Reader, by_vendor: Section, money: str) -> tuple[Headline
         currency = row[names.index("currency")]
         if currency:
             label = f"Billed in {currency}"
-            cards.append(Headline(label, _amount(row[now], str(currency)), _against(row[now], row[before], str(currency))))
+            cards.append(
+                Headline(label, _amount(row[now], str(currency)), _against(row[now], row[before], str(currency)))
+            )
     calls, answered, talk = reader.one(
         "SELECT coalesce(sum(calls), 0)::BIGINT, coalesce(sum(answered), 0)::BIGINT, "
         "coalesce(sum(talk_seconds), 0)::BIGINT FROM mart.usage_daily WHERE call_date >= $first AND call_date < $next"
@@ -763,7 +763,9 @@ def _against(now: Value, before: Value, currency: str) -> str:
         return "nothing to compare with in the month before"
     change = _fraction(now - before, before) if isinstance(now, Decimal) and before > 0 else None
     sign = "+" if change is not None and change > 0 else ""
-    return f"{show_money(before, currency)} the month before" + (f", {sign}{show_percent(change)}" if change is not None else "")
+    return f"{show_money(before, currency)} the month before" + (
+        f", {sign}{show_percent(change)}" if change is not None else ""
+    )
 
 
 def _charts(by_day: Section, share: Section, busy: Section, money: str) -> tuple[Chart, ...]:

@@ -30,7 +30,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 def write_csv(report: Report, folder: Path) -> list[Path]:
     """Write the files into the new ``folder`` and return them, sections first. Raises OSError."""
     folder.mkdir()
-    written = [_write(folder / f"{section.slug}.csv", _header(section), _cells(section)) for section in report.all_sections]
+    written = [
+        _write(folder / f"{section.slug}.csv", _header(section), _cells(section)) for section in report.all_sections
+    ]
     status: list[Row] = [
         ("month", report.month.strftime("%Y-%m"), None),
         ("data up to", report.as_of, None),

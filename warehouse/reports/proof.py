@@ -374,7 +374,9 @@ def _amount_flags(reader: Reader, reporting_currency: str) -> list[Flag]:
         "WHERE cost_date >= $first AND cost_date < $next AND unconverted > 0 GROUP BY currency ORDER BY currency"
     )
     if missing:
-        amounts = ", ".join(show_money(cost or Decimal(0), currency or "without currency") for currency, _, cost in missing)
+        amounts = ", ".join(
+            show_money(cost or Decimal(0), currency or "without currency") for currency, _, cost in missing
+        )
         text = f"No exchange rate to {reporting_currency} for {amounts}: not in the {reporting_currency} figures."
         flags.append(Flag(Level.WARNING, "UNCONVERTED", text))
     return flags

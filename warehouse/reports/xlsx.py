@@ -133,7 +133,8 @@ class _Workbook:
         elif style.num_format == _NUMBERS[Kind.DURATION]:
             sheet.write_number(row, column, int(value) / 86_400, style)
         elif fits(value):
-            sheet.write_number(row, column, float(value), style)  # the one place: Excel has nothing but doubles
+            # As Decimal: the library formats what it is given to 16 digits, and so the file says 0.008127, exactly.
+            sheet.write_number(row, column, plain(Decimal(value)), style)  # type: ignore[arg-type]
         else:
             sheet.write_string(row, column, f"{plain(Decimal(value)):f}", style)
 
@@ -182,14 +183,13 @@ class _Workbook:
             sheet.repeat_rows(HEADER_ROW)
             self.places.setdefault(section.slug, _Place(sheet.name, HEADER_ROW + 1, data_end))
 
-    def table(
-        self, sheet: Worksheet, row: int, section: Section, rows: Iterable[Row], totals: Sequence[Row]
-    ) -> int:
+    def table(self, sheet: Worksheet, row: int, section: Section, rows: Iterable[Row], totals: Sequence[Row]) -> int:
         """Header, data and totals from ``row`` on; returns the row after them."""
         header = self.format(bold=True, bottom=1, bg_color="#DCE6EC", text_wrap=True, valign="vcenter")
         sheet.set_row(row, 32)
-        for column, declared in enumerate(section.columns):
-            sheet.write_string(row, column, declared.title, header)
+        right = self.format(bold=True, bottom=1, bg_color="#DCE6EC", text_wrap=True, valign="vcenter", align="right")
+        for position, column in enumerate(section.columns):
+            sheet.write_string(row, position, column.title, header if column.kind is Kind.TEXT else right)
         formats = [self.number_format(column) for column in section.columns]
         row += 1
         for values in rows:
@@ -225,6 +225,7 @@ class _Workbook:
         report = self.report
         self.widths(sheet, [(section, islice(section.rows, WIDTH_ROWS)) for section in report.first_page])
         sheet.hide_gridlines(2)
+        sheet.set_row(0, 28)
         sheet.write_string(0, 0, report.title, self.format(bold=True, font_size=18))
         sheet.write_string(1, 0, report.subtitle, self.format(font_color="#555555"))
         row = 3
@@ -270,7 +271,8 @@ class _Workbook:
             ChartKind.COLUMNS: {"type": "column"},
             ChartKind.BARS: {"type": "bar"},
         }
-        last = min(place.last_row, place.first_row + 11) if chart.kind is ChartKind.BARS else place.last_row
+        bars = chart.kind is ChartKind.BARS
+        last = min(place.last_row, place.first_row + 11) if bars else place.last_row
         drawn = self.book.add_chart(kinds[chart.kind])
         for number, series in enumerate(chart.series):
             drawn.add_series(
@@ -280,6 +282,7 @@ class _Workbook:
                     "values": [place.sheet, place.first_row, series, last, series],
                     "fill": {"color": PALETTE[number % len(PALETTE)]},
                     "gap": 40,
+                    **({"data_labels": {"value": True, "num_format": "#,##0.00"}} if bars else {}),
                 }
             )
         drawn.set_title({"name": f"{chart.title} ({chart.unit})", "name_font": {"size": 11}, "overlay": False})
@@ -287,12 +290,18 @@ class _Workbook:
             drawn.set_legend({"none": True})
         else:
             drawn.set_legend({"position": "bottom"})
+        amounts: dict[str, object] = {
+            "num_format": "#,##0.##",
+            "major_gridlines": {"visible": True, "line": {"color": "#DDDDDD"}},
+        }
+        if bars:  # the axes of a bar chart are named the other way round
+            drawn.set_y_axis({"reverse": True})  # the largest on top
+            drawn.set_x_axis({"visible": False, "major_gridlines": {"visible": False}})
+            return drawn
         dates = chart.section.columns[chart.category].kind is Kind.DATE
         axis: dict[str, object] = {"num_format": "d", "date_axis": True} if dates else {}
-        if chart.kind is ChartKind.BARS:
-            axis["reverse"] = True  # the largest on top
         drawn.set_x_axis(axis)
-        drawn.set_y_axis({"num_format": "#,##0.##", "major_gridlines": {"visible": True, "line": {"color": "#DDDDDD"}}})
+        drawn.set_y_axis(amounts)
         return drawn
 
 

@@ -1,0 +1,645 @@
+"""Finance's files: the golden month of ``report_month`` in all three forms, and what hostile or odd data do to them."""
+
+import csv
+import zipfile
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import duckdb
+import openpyxl
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from report_month import (
+    HOSTILE,
+    HQ,
+    MONTH,
+    SCRIPT,
+    SETTINGS,
+    SIP,
+    Rows,
+    at,
+    call,
+    charge,
+    golden_month,
+    load,
+    monthly,
+    publish,
+)
+
+from tollbook_errors import ContractError, StorageError
+from warehouse.reports import ReportSettings, write_report
+from warehouse.reports.charts import svg
+from warehouse.reports.csv_files import neutral, read_back
+from warehouse.reports.model import Chart, ChartKind, Column, Kind, Section, show_duration, show_money
+from warehouse.reports.reader import month_before, next_month
+from warehouse.reports.xlsx import CELL_LIMIT, cell_text, fits
+
+CENT = Decimal("0.01")
+
+
+class Page(HTMLParser):
+    """What a page holds: its tables' cells by section, its flags, everything visible, and what it would fetch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.footers: dict[str, list[list[str]]] = {}
+        self.flags: list[str] = []
+        self.text = ""
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._rows: list[list[str]] | None = None
+        self._section = ""
+        self._cell: list[str] | None = None
+        self._exact: str | None = None
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if tag == "table":
+            self._section = attributes["data-section"] or ""
+        elif tag == "tbody":
+            self._rows = self.tables.setdefault(self._section, [])
+        elif tag == "tfoot":
+            self._rows = self.footers.setdefault(self._section, [])
+        elif tag == "tr" and self._rows is not None:
+            self._rows.append([])
+        elif tag in ("td", "strong"):
+            self._cell, self._exact = [], attributes.get("title")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "td" and self._cell is not None and self._rows is not None:
+            self._rows[-1].append(self._exact or "".join(self._cell).strip())
+            self._cell = None
+        elif tag == "strong" and self._cell is not None:
+            self.flags.append("".join(self._cell))
+            self._cell = None
+        elif tag in ("tbody", "tfoot"):
+            self._rows = None
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self._cell is not None:
+            self._cell.append(data)
+
+
+class Files:
+    """The three forms of one report, read back."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self.workbook = openpyxl.load_workbook(paths[0])
+        self.page = Page(paths[1])
+        self.folder = paths[2].parent
+
+    def csv(self, slug: str) -> list[dict[str, str]]:
+        with (self.folder / f"{slug}.csv").open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    def totals(self, slug: str) -> dict[tuple[str, str], Decimal]:
+        rows = self.csv("totals")
+        return {(row["total"], row["column"]): Decimal(row["value"]) for row in rows if row["section"] == slug}
+
+    def sheet(self, name: str) -> list[tuple[Any, ...]]:
+        """Data and total rows of a sheet after the first."""
+        return list(self.workbook[name].iter_rows(min_row=4, values_only=True))
+
+    def flags(self) -> list[str]:
+        return [row["name"] for row in self.csv("status") if row["kind"] == "flag"]
+
+
+def report(tmp_path: Path, rows: Rows | None = None, settings: ReportSettings = SETTINGS, month: date = MONTH) -> Files:
+    database = publish(tmp_path / "tollbook.duckdb", golden_month() if rows is None else rows)
+    return Files(write_report(database, month, tmp_path / "reports", settings=settings))
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return report(tmp_path_factory.mktemp("golden"))
+
+
+# --- the golden month -------------------------------------------------------------------------------------------------
+
+
+def test_the_month_is_what_was_worked_out_by_hand(golden: Files) -> None:
+    totals = golden.totals("cost_by_vendor")
+    assert totals["Total EUR", "cost"] == Decimal("11.234567")
+    assert totals["Total GBP", "cost"] == Decimal("25.165")
+    assert totals["Total USD", "cost"] == Decimal("36.30")
+    assert totals["All, in GBP", "reporting_cost"] == Decimal("34.714382")
+    assert totals["All, in GBP", "reporting_before"] == Decimal("17")
+    assert totals["All, in GBP", "unrated"] == 2
+    assert totals["All, in GBP", "unconverted"] == 2
+
+
+def test_the_month_before_is_compared_with(golden: Files) -> None:
+    vendors = {row["vendor"]: row for row in golden.csv("cost_by_vendor")}
+    assert vendors["pbxware"]["cost_before"] == "20.00"
+    assert vendors["pbxware"]["cost_change"] == "-8.765433"
+    assert vendors["time4vps"]["cost_before"] == "0.00", "nothing was charged in a month that was loaded"
+
+
+def test_no_sum_crosses_currencies(golden: Files) -> None:
+    for slug in ("cost_by_vendor", "cost_centres", "departments", "extensions", "connections"):
+        assert ("All, in GBP", "cost") not in golden.totals(slug)
+        assert {row["currency"] for row in golden.csv(slug)} == {"EUR", "GBP", "USD"}
+
+
+@pytest.mark.parametrize(
+    "slug",
+    [
+        "cost_by_vendor",
+        "cost_by_cost_centre",
+        "cost_by_charge",
+        "cost_centres",
+        "departments",
+        "extensions",
+        "connections",
+    ],
+)
+def test_every_section_of_all_charges_adds_up_to_the_month(golden: Files, slug: str) -> None:
+    expected = {"EUR": Decimal("11.234567"), "GBP": Decimal("25.165"), "USD": Decimal("36.30")}
+    for currency, amount in expected.items():
+        rows = [Decimal(row["cost"]) for row in golden.csv(slug) if row["currency"] == currency and row["cost"]]
+        assert sum(rows) == amount == golden.totals(slug)[f"Total {currency}", "cost"]
+    reporting = [Decimal(row["reporting_cost"]) for row in golden.csv(slug) if row["reporting_cost"]]
+    assert sum(reporting) == Decimal("34.714382")
+
+
+def test_usage_stands_once_a_key_and_adds_up(golden: Files) -> None:
+    rows = {row["extension"]: row for row in golden.csv("extensions") if row["calls"]}
+    assert {name: (row["calls"], row["talk_seconds"]) for name, row in rows.items()} == {
+        "101": ("2", "7260"),
+        "102": ("2", "660"),
+        "201": ("1", "60"),
+    }
+    assert golden.totals("extensions")["All, in GBP", "talk_seconds"] == 7980
+
+
+def test_destinations_are_named_and_outbound_only(golden: Files) -> None:
+    rows = {(row["destination_country"], row["charge_kind"]): row for row in golden.csv("destinations")}
+    assert rows["Germany (DE)", "call"]["calls"] == "2"
+    assert rows["Germany (DE)", "call"]["cost"] == "1.234567"
+    assert rows["United Kingdom (GB)", "sms"]["cost"] == "0.04"
+    assert rows["United States (US)", "call"]["cost"] == "0.00", "called last month, not this one"
+
+
+def test_hosting_adds_up_to_its_charges_with_tax_and_what_the_lines_leave(golden: Files) -> None:
+    lines = golden.csv("hosting_by_invoice")
+    assert [(row["type"], row["amount"]) for row in lines] == [("Hosting", "29.00"), ("Rest", "1.00"), ("Tax", "6.30")]
+    assert golden.totals("hosting_by_invoice")["Total USD", "amount"] == Decimal("36.30")
+    assert golden.totals("hosting_by_service")["Total USD", "amount"] == Decimal("36.30")
+    assert [row["service"] for row in golden.csv("hosting_by_service")] == ["Linux 8", "Tax", "No service"]
+
+
+def test_invoices_with_due_dates_and_age(golden: Files) -> None:
+    (invoice,) = golden.csv("invoices")
+    assert (invoice["due_on"], invoice["days_overdue"], invoice["bucket"]) == ("2026-10-22", "10", "1-30")
+    (aged,) = golden.csv("invoice_aging")
+    assert (aged["bucket"], aged["open_amount"], aged["currency"]) == ("1-30", "36.30", "USD")
+
+
+def test_lists_of_calls(golden: Files) -> None:
+    assert [row["call_id"] for row in golden.csv("calls")] == ["c1", "c2", "c3", "c4", "c5"]
+    assert [row["call_id"] for row in golden.csv("top_calls_by_cost")] == ["c3", "c1", "c2", "c5"], "by currency"
+    assert [row["call_id"] for row in golden.csv("top_calls_by_duration")][:2] == ["c1", "c3"]
+    assert [(row["kind"], row["record_id"]) for row in golden.csv("unrated")] == [("call leg", "c4"), ("message", "m2")]
+    assert [row["class"] for row in golden.csv("reconciliation")] == ["mismatch"]
+
+
+def test_sms_and_bundles(golden: Files) -> None:
+    assert {(row["direction"], row["quantity"], row["cost"]) for row in golden.csv("sms")} == {
+        ("outbound", "1", "0.04"),
+        ("inbound", "1", ""),
+    }
+    (bundle,) = golden.csv("bundles")
+    assert (bundle["used_share"], bundle["charged"]) == ("0.25", "25.00")
+
+
+def test_times_are_in_the_business_zone(golden: Files) -> None:
+    calls = {row["call_id"]: row["started_at"] for row in golden.csv("calls")}
+    assert calls["c1"] == "2026-10-01T10:00:00+01:00"
+    assert calls["c5"] == "2026-10-31T23:30:00+00:00"
+    sheet = {row[-1]: row[0] for row in golden.sheet("Calls")}
+    assert sheet["c1"] == datetime(2026, 10, 1, 10)
+    (bundle,) = golden.csv("bundles")
+    assert bundle["valid_from"] == "2026-10-01T00:00:00+01:00"
+
+
+def test_busy_hours_are_local_and_the_mean_of_the_days(golden: Files) -> None:
+    hours = {row["hour"]: row for row in golden.csv("busy_hours")}
+    assert len(hours) == 24
+    assert (hours["10:00"]["calls"], hours["10:00"]["erlangs"]) == ("1", "0.5"), "9 UTC is 10 in London; two days"
+
+
+# --- the three forms agree --------------------------------------------------------------------------------------------
+
+
+def test_workbook_page_csv_and_mart_agree_to_the_cent(golden: Files) -> None:
+    database = golden.folder.parents[1] / "tollbook.duckdb"
+    with duckdb.connect(str(database), read_only=True) as connection:
+        mart = dict(
+            connection.execute(
+                "SELECT currency, sum(cost) FROM mart.cost_monthly WHERE month = DATE '2026-10-01' GROUP BY currency"
+            ).fetchall()
+        )
+    workbook = {row[0]: row for row in golden.sheet("Departments")}
+    page = {row[0]: row for row in golden.page.footers["departments"]}
+    headers = [cell.value for cell in golden.workbook["Departments"][3]]
+    for currency, amount in mart.items():
+        label = f"Total {currency}"
+        in_workbook = Decimal(repr(workbook[label][headers.index("Cost")])).quantize(CENT)
+        in_page = Decimal(page[label][headers.index("Cost")].replace(",", "")).quantize(CENT)
+        in_csv = golden.totals("departments")[label, "cost"].quantize(CENT)
+        assert in_workbook == in_page == in_csv == amount.quantize(CENT)
+
+
+def test_every_row_of_every_section_is_in_all_three(golden: Files) -> None:
+    for name in golden.workbook.sheetnames[1:]:
+        sheet = golden.workbook[name]
+        slug = name.lower().replace(" ", "_").replace("control_", "").replace("not_understood", "quarantine")
+        rows = golden.csv(slug)
+        page = golden.page.tables.get(slug, [])
+        assert len(rows) == len(page)
+        assert sheet.auto_filter.ref
+        if rows:
+            assert sheet.auto_filter.ref.endswith(str(3 + len(rows)))
+        for in_csv, in_page, in_sheet in zip(rows, page, sheet.iter_rows(min_row=4, values_only=True), strict=False):
+            for text, shown, value in zip(in_csv.values(), in_page, in_sheet, strict=True):
+                if (
+                    isinstance(value, (int, float))
+                    and not isinstance(value, bool)
+                    and shown
+                    and "%" not in shown
+                    and ":" not in shown
+                ):
+                    assert Decimal(text) == Decimal(repr(value)) == Decimal(shown.replace(",", ""))
+                elif isinstance(value, str):
+                    assert read_back(text) == value == shown
+
+
+def test_cells_have_real_types(golden: Files) -> None:
+    by_day = golden.sheet("Cost by day")
+    assert by_day[0][0] == datetime(2026, 10, 1)
+    assert isinstance(by_day[0][-1], float)
+    top = golden.sheet("Top calls by duration")
+    assert timedelta(hours=2) in top[0], "7200 seconds are a duration"
+    sheet = golden.workbook["Calls"]
+    assert sheet.freeze_panes == "B4"
+    assert sheet.print_title_rows == "$3:$3"
+    assert sheet.page_setup.orientation == "landscape"
+    assert sheet.page_setup.fitToHeight == 0
+    assert sheet.oddFooter.right.text == "Page &P of &N"
+
+
+def test_the_workbook_has_charts_over_the_data(golden: Files) -> None:
+    with zipfile.ZipFile(golden.paths[0]) as archive:
+        charts = [archive.read(name).decode() for name in archive.namelist() if "charts/chart" in name]
+    assert len(charts) == 3
+    assert any("'Cost by day'!$B$4:$B$34" in chart for chart in charts)
+    assert any("'Busy hours'!$D$4:$D$27" in chart for chart in charts)
+    assert any("Summary!$B$" in chart for chart in charts)
+
+
+def test_same_input_same_bytes(tmp_path: Path) -> None:
+    database = publish(tmp_path / "tollbook.duckdb", golden_month())
+    first = write_report(database, MONTH, tmp_path / "a", settings=SETTINGS)
+    second = write_report(database, date(2026, 10, 31), tmp_path / "b", settings=SETTINGS)
+    assert [path.name for path in first] == [path.name for path in second]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_new_report_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -> None:
+    database = publish(tmp_path / "tollbook.duckdb", golden_month())
+    out = tmp_path / "reports"
+    write_report(database, MONTH, out, settings=SETTINGS)
+    (out / "tollbook-2026-10" / "stale.csv").write_text("old")
+    written = write_report(database, MONTH, out, settings=SETTINGS)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "tollbook-2026-10",
+        "tollbook-2026-10.html",
+        "tollbook-2026-10.xlsx",
+    ]
+    assert sorted((out / "tollbook-2026-10").iterdir()) == sorted(written[2:])
+
+
+# --- the state of the proof -------------------------------------------------------------------------------------------
+
+
+def test_a_proven_month_says_so(golden: Files) -> None:
+    assert golden.flags() == ["COMPLETE", "RECONCILED", "UNRATED", "UNCONVERTED"]
+    assert golden.page.flags == golden.flags()
+    summary = [row[0] for row in golden.workbook["Summary"].iter_rows(min_row=4, max_row=7, values_only=True)]
+    assert summary == golden.flags()
+
+
+def test_a_missing_day_is_incomplete(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["audit.load"] = [
+        load(HQ, "cdr", "2026-10-01", "2026-10-09"),
+        load(HQ, "cdr", "2026-10-12", "2026-11-01"),
+        load(SIP, "cdr", "2026-10-01", "2026-11-01"),
+    ]
+    files = report(tmp_path, rows)
+    assert files.flags()[0] == "INCOMPLETE"
+    gap = next(row for row in files.csv("proof_complete") if row["connection"] == "hq")
+    assert (gap["days_due"], gap["days_loaded"], gap["days_missing"]) == ("31", "29", "2")
+    assert (gap["first_gap"], gap["last_gap"], gap["state"]) == ("2026-10-10", "2026-10-11", "INCOMPLETE")
+
+
+def test_the_latest_reading_of_a_day_decides(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["audit.load"].append(load(HQ, "cdr", "2026-10-20", "2026-10-21", "failed", load_id="2"))
+    assert report(tmp_path, rows).flags()[0] == "INCOMPLETE"
+    rows["audit.load"].append(load(HQ, "cdr", "2026-10-20", "2026-10-21", "unchanged", load_id="3"))
+    (tmp_path / "later").mkdir()
+    assert report(tmp_path / "later", rows).flags()[0] == "COMPLETE"
+
+
+@pytest.mark.parametrize(("status", "finished"), [("failed", "2026-11-02 02:05"), ("loaded", "2026-10-20 02:05")])
+def test_a_stale_or_failed_list_is_incomplete(tmp_path: Path, status: str, finished: str) -> None:
+    rows = golden_month()
+    rows["audit.load"][-1] |= {"status": status, "finished_at": at(finished)}
+    files = report(tmp_path, rows)
+    assert files.flags()[0] == "INCOMPLETE"
+    assert next(row for row in files.csv("proof_complete") if row["connection"] == "vps")["state"] != "complete"
+
+
+def test_a_configured_connection_that_was_never_loaded_is_incomplete(tmp_path: Path) -> None:
+    settings = ReportSettings("Europe/London", "GBP", connections=("hq", "sip", "vps", "new"))
+    files = report(tmp_path, settings=settings)
+    assert files.flags()[0] == "INCOMPLETE"
+    assert files.csv("proof_complete")[-1] | {"state": ""} == dict.fromkeys(files.csv("proof_complete")[0], "") | {
+        "connection": "new"
+    }
+
+
+def test_an_open_month_is_provisional_and_days_to_come_are_not_missing(tmp_path: Path) -> None:
+    rows = golden_month()
+    for row in rows["audit.load"]:
+        if row["window_to"]:
+            row["window_to"] = date(2026, 10, 20)
+    files = report(tmp_path, rows)
+    assert files.flags()[:2] == ["COMPLETE", "PROVISIONAL"]
+    assert files.csv("proof_complete")[0]["days_due"] == "20"
+
+
+def test_provisional_records_make_a_month_provisional(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["core.cdr"][0]["is_provisional"] = True
+    assert "PROVISIONAL" in report(tmp_path, rows).flags()
+
+
+def test_variances_and_restatements_are_listed_with_their_effect(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["audit.control_total"] += [
+        {**rows["audit.control_total"][0], "subject": f"s{n}", "status": "variance", "difference": Decimal(n)}
+        for n in range(1, 13)
+    ]
+    restated = {"window_date": date(2026, 10, 2), "stream": "cdr", "kind": "changed", **HQ}
+    rows["audit.restatement"] = [
+        {**restated, "record_id": "r1", "restated_at": at("2026-10-05 02:00"), "cost_effect": Decimal("0.25")},
+        {**restated, "record_id": "r2", "restated_at": at("2026-11-01 00:30"), "cost_effect": Decimal("-1.50")},
+    ]
+    files = report(tmp_path, rows)
+    assert {"NOT RECONCILED", "RESTATED"} <= set(files.flags())
+    assert len(files.csv("variances")) == 12
+    assert [row["subject"] for row in files.csv("proof_variances")][:2] == ["s12", "s11"]
+    assert len(files.csv("proof_variances")) == 10
+    assert files.csv("proof_restated") == [
+        {"kind": "changed", "currency": "EUR", "records": "2", "after_month_end": "1", "cost_effect": "-1.25"}
+    ]
+    assert [row["record_id"] for row in files.csv("proof_restatements")] == ["r2", "r1"]
+    assert "-1.25 EUR" in files.page.text
+
+
+def test_a_broken_tie_out_and_a_quarantine_are_shouted(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["audit.tie_out"] = [{"mart": "cost_daily", "tie_date": date(2026, 10, 3), "difference": Decimal("0.01")}]
+    rows["audit.quarantine"] = [{**load(HQ, "cdr", None, None), "window_date": date(2026, 10, 3), "reason": "no time"}]
+    rows["audit.quarantine"] = [
+        {
+            "window_date": date(2026, 10, 3),
+            "vendor": "pbxware",
+            "connection": "hq",
+            "stream": "cdr",
+            "reason": "no time",
+        }
+    ]
+    assert {"NOT TIED OUT", "LEFT OUT"} <= set(report(tmp_path, rows).flags())
+
+
+@pytest.mark.parametrize("rows", [{}, None])
+def test_a_month_without_data_says_so_and_is_written(tmp_path: Path, rows: Rows | None) -> None:
+    files = report(tmp_path, rows, month=date(2025, 2, 1))
+    assert files.paths[0].name == "tollbook-2025-02.xlsx"
+    assert files.flags()[0] == "NO DATA"
+    assert "INCOMPLETE" in files.flags()
+    assert "NO DATA" in files.page.flags
+    assert files.csv("calls") == []
+    assert files.workbook["Calls"]["A4"].value == "No rows this month."
+
+
+# --- hostile and odd data ---------------------------------------------------------------------------------------------
+
+
+def test_a_formula_in_a_name_stays_text(golden: Files) -> None:
+    cells = [cell for row in golden.workbook["Extensions"].iter_rows() for cell in row if cell.value == HOSTILE]
+    assert [cell.data_type for cell in cells] == ["s"]
+    assert not any(cell.data_type == "f" for sheet in golden.workbook for row in sheet.iter_rows() for cell in row)
+    assert not any(cell.hyperlink for sheet in golden.workbook for row in sheet.iter_rows() for cell in row)
+    (extension,) = [row for row in golden.csv("extensions") if row["extension"] == "102"]
+    assert extension["extension_name"] == f"'{HOSTILE}"
+    assert read_back(extension["extension_name"]) == HOSTILE
+
+
+def test_a_script_in_a_name_stays_text(golden: Files) -> None:
+    assert SCRIPT in golden.page.text
+    assert "script" not in {tag for tag, _ in golden.page.tags}
+    assert any(row[0] == SCRIPT for row in golden.page.tables["departments"])
+
+
+def test_a_page_refers_to_nothing_outside_itself(golden: Files) -> None:
+    addresses = [
+        value for _, attrs in golden.page.tags for name, value in attrs.items() if name in ("src", "href", "action")
+    ]
+    assert addresses
+    assert all(address and address.startswith(("#", "data:")) for address in addresses)
+
+
+def test_telephone_numbers_survive(golden: Files) -> None:
+    assert "+447700900123" in {row["remote_e164"] for row in golden.csv("calls")}
+    assert "+447700900123" in {row[7] for row in golden.sheet("Calls")}
+
+
+@given(st.text(max_size=12) | st.from_regex(r"[=+@\t\r' -][0-9a-z=+']{0,17}", fullmatch=True))
+@example("+447700900123")
+@example("+44 20 7946 0000")
+@example("'=1")
+@example("")
+def test_neutral_text_is_read_back_and_never_a_formula(text: str) -> None:
+    written = neutral(text)
+    assert read_back(written) == text
+    if not written.lstrip().startswith(("=", "+", "-", "@")):
+        return
+    assert written[0] == "+"
+    assert written[1:].isascii()
+    assert written[1:].isdigit()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\x00\x07bell\x1b",
+        "N" * 40_000,
+        "😀" * 40_000,
+        "lone \ud800".encode("utf-8", "replace").decode(),
+        "a\r\nb",
+        "_x0041_",
+    ],
+)
+def test_odd_names_do_not_stop_the_report(tmp_path: Path, name: str) -> None:
+    rows = golden_month()
+    rows["core.extension"][0]["name"] = name
+    files = report(tmp_path, rows)
+    (cell,) = [row[1] for row in files.sheet("Extensions") if row[0] == "101"]
+    assert len(cell.encode("utf-16-le")) // 2 <= CELL_LIMIT
+    with zipfile.ZipFile(files.paths[0]) as archive:
+        for part in archive.namelist():
+            if part.endswith(".xml"):
+                ElementTree.fromstring(archive.read(part))
+    (row,) = [row for row in files.csv("extensions") if row["extension"] == "101"]
+    if len(name) >= 40_000:
+        assert cell.endswith("CSV file]")
+        assert row["extension_name"] == name
+    elif name.startswith("\x00"):
+        assert cell == row["extension_name"] == "bell"
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=0, max_size=50), st.integers(32_700, 32_800))
+def test_cell_text_never_passes_excels_limit(tail: str, length: int) -> None:
+    text = "x" * length + tail
+    cut = cell_text(text)
+    assert len(cut.encode("utf-16-le")) // 2 <= CELL_LIMIT
+    if len(text.replace("\r", "").encode("utf-16-le")) // 2 <= CELL_LIMIT:
+        assert cut == text.replace("\r", "")
+
+
+def test_lists_are_split_over_sheets_and_never_cut(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["core.call"] = [call(f"k{n:03}", f"2026-10-{1 + n % 28:02} 09:00", HQ, "101", "0.01") for n in range(25)]
+    files = report(tmp_path, rows, ReportSettings("Europe/London", "GBP", sheet_rows=10, html_rows=7))
+    sheets = ["Calls", "Calls 2", "Calls 3"]
+    assert [name for name in files.workbook.sheetnames if name.startswith("Calls")] == sheets
+    ids = [row[-1] for name in sheets for row in files.sheet(name) if row[-1]]
+    assert sorted(ids) == [f"k{n:03}" for n in range(25)]
+    assert ids == [row["call_id"] for row in files.csv("calls")]
+    assert [files.workbook[name].max_row for name in sheets] == [13, 13, 9], "header to row 3, the total on the last"
+    assert files.sheet("Calls 3")[-1][0] == "Total EUR"
+    assert len(files.page.tables["calls"]) == 7
+    assert "The first 7 of 25 rows" in files.page.text
+
+
+def test_an_amount_with_more_digits_than_excel_holds_is_not_altered(tmp_path: Path) -> None:
+    rows = golden_month()
+    amount = "123456789012.123456"
+    rows["mart.cost_daily"] = [charge("2026-10-01", HQ, "call", amount, amount)]
+    rows["mart.cost_monthly"] = monthly(rows["mart.cost_daily"])
+    files = report(tmp_path, rows)
+    (row,) = [row for row in files.sheet("Cost centres") if row[0] == "unassigned"]
+    assert amount in row
+    assert files.csv("cost_centres")[0]["cost"] == amount
+    assert amount in files.page.tables["cost_centres"][0]
+
+
+@given(st.decimals(min_value=-(10**11), max_value=10**11, places=6))
+def test_what_fits_excel_comes_back_exactly(amount: Decimal) -> None:
+    assert fits(amount) == (len(amount.normalize().as_tuple().digits) <= 15)
+    if fits(amount):
+        assert Decimal(f"{float(amount):.15G}") == amount, "what Excel shows of the double it makes"
+
+
+def test_amounts_are_written_to_the_workbook_as_decimals(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["mart.cost_daily"] = [charge("2026-10-01", HQ, "call", "0.008127", "0.008127")]
+    rows["mart.cost_monthly"] = monthly(rows["mart.cost_daily"])
+    with zipfile.ZipFile(report(tmp_path, rows).paths[0]) as archive:
+        sheets = [archive.read(name).decode() for name in archive.namelist() if name.startswith("xl/worksheets/sheet")]
+    assert any("<v>0.008127</v>" in sheet for sheet in sheets), "a double printed to 16 digits is 0.008127000000000001"
+
+
+# --- edges ------------------------------------------------------------------------------------------------------------
+
+
+def test_charges_of_the_neighbouring_months_stay_there(tmp_path: Path) -> None:
+    files = report(tmp_path, month=date(2026, 11, 15))
+    assert files.totals("cost_by_vendor")["Total EUR", "cost"] == 99
+    assert files.totals("cost_by_vendor")["Total EUR", "cost_before"] == Decimal("11.234567")
+    assert [row["call_id"] for row in files.csv("calls")] == ["c6"]
+
+
+def test_without_a_month_before_nothing_is_compared(tmp_path: Path) -> None:
+    files = report(tmp_path, month=date(2026, 9, 1))
+    (row,) = files.csv("cost_by_vendor")
+    assert (row["cost"], row["cost_before"], row["cost_change"]) == ("20.00", "", "")
+
+
+@given(st.dates(min_value=date(1970, 2, 1), max_value=date(2200, 1, 1)))
+def test_months_follow_one_another(day: date) -> None:
+    first = day.replace(day=1)
+    assert month_before(first) == (first - timedelta(days=1)).replace(day=1)
+    assert next_month(first) == (first + timedelta(days=31)).replace(day=1)
+
+
+def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContractError):
+        write_report(tmp_path / "none.duckdb", MONTH, tmp_path / "out", settings=SETTINGS)
+    duckdb.connect(str(tmp_path / "other.duckdb")).close()
+    with pytest.raises(ContractError):
+        write_report(tmp_path / "other.duckdb", MONTH, tmp_path / "out", settings=SETTINGS)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    database = publish(tmp_path / "tollbook.duckdb", {})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError):
+        write_report(database, MONTH, tmp_path / "file", settings=SETTINGS)
+
+
+def test_how_values_read() -> None:
+    assert show_money(Decimal("1234.5"), "EUR") == "1,234.50 EUR"
+    assert show_money(Decimal("-0.004"), "EUR") == "0.00 EUR"
+    assert show_money(Decimal("0.125"), "EUR") == "0.13 EUR"
+    assert show_money(Decimal("99999999999999999999999999999999.125"), "EUR").endswith("999.13 EUR")
+    assert show_money(None, "EUR") == "not rated"
+    assert show_duration(-3661) == "-1:01:01"
+
+
+def chart_of(kind: ChartKind, *amounts: str) -> Chart:
+    columns = (Column("label", "Label"), Column("amount", "Amount", Kind.MONEY))
+    rows = [(f"<{n}>", Decimal(amount)) for n, amount in enumerate(amounts)]
+    return Chart("Chart", kind, Section("s", "S", columns, rows, len(rows)), 0, (1,), "EUR")
+
+
+@pytest.mark.parametrize("kind", [ChartKind.STACKED, ChartKind.COLUMNS])
+@pytest.mark.parametrize("amounts", [("1", "2", "3"), ("-1", "2"), ("-5",), ("0.000001",), ("1e11", "0")])
+def test_columns_stay_inside_their_picture(kind: ChartKind, amounts: tuple[str, ...]) -> None:
+    drawing = ElementTree.fromstring(str(svg(chart_of(kind, *amounts))))
+    bars = drawing.findall("rect")
+    assert len(bars) == sum(Decimal(amount) != 0 for amount in amounts)
+    for bar in bars:
+        assert float(bar.get("y", "")) >= 0
+        assert float(bar.get("y", "")) + float(bar.get("height", "")) <= 240
+
+
+def test_more_bars_than_fit_are_added_up() -> None:
+    drawing = ElementTree.fromstring(str(svg(chart_of(ChartKind.BARS, *["2"] * 20))))
+    assert len(drawing.findall("rect")) == 13
+    assert "8 others" in "".join(drawing.itertext())
+    assert svg(chart_of(ChartKind.BARS, "0")) == ""
