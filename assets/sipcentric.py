@@ -31,7 +31,8 @@ from assets.materialize import (
 from assets.phone import UNREADABLE, is_withheld, read_number
 from assets.sources import strict_json
 from assets.sources.page import Page
-from assets.sources.sipcentric import Sipcentric, identifier, instant
+from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant
+from assets.sources.sipcentric import LISTS as CUSTOMER_LISTS
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import money
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS
@@ -98,10 +99,12 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     """Accounts, endpoints and numbers, balances, and bundles: those of past periods stay when the list drops them."""
     rows: dict[Any, list[dict[str, Any]]] = {ACCOUNT_TABLE: [], EXTENSION_TABLE: [], BUNDLE: [], BALANCE: []}
     quarantine: list[dict[str, Any]] = []
+    answered: set[tuple[str | None, str]] = set()
     today = landing.started_at.astimezone(source.zone).date()
     for answer in source.lake.answers(landing):
         data = strict_json.loads(answer["body"])
-        items = [data] if answer["kind"] == "creditstatus" else data["items"]
+        items = [data] if answer["kind"] == CREDIT_STATUS else data["items"]
+        answered.add((answer["account_id"], answer["kind"]))
         for number, item in enumerate(items):
             place = {
                 "vendor": source.vendor,
@@ -133,18 +136,30 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
         {"read_at": landing.started_at},
     )
     names = {table_: f"fresh_{table_.name}" for table_ in rows} | {BUNDLE: "all_bundles"}
-    return Normalised(names, _bundle_controls(source, rows[BUNDLE], today), quarantine)
+    warnings = []
+    for kind in (*CUSTOMER_LISTS, CREDIT_STATUS):
+        missing = sum((account["account_id"], kind) not in answered for account in rows[ACCOUNT_TABLE])
+        if missing:
+            warnings.append(f"{missing} customers have no {kind}: the vendor answered 404")
+    return Normalised(names, _bundle_controls(source, rows[BUNDLE], today), quarantine, warnings=warnings)
 
 
 def _list_row(source: Source, kind: str, item: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
     """The table and row that an entry of a list makes; None when it cannot be understood."""
     uri = item.get("uri")
+    row: dict[str, Any]
     if kind == "customers":
         account = identifier(uri, "customers")
-        row = {"account_id": account, "name": item.get("company"), "country": source.region, "currency": CURRENCY}
+        row = {
+            "account_id": account,
+            "name": _text(item.get("company")),
+            "country": source.region,
+            "currency": CURRENCY,
+        }
         return (ACCOUNT_TABLE, row) if account else None
     if kind == "creditstatus":
-        balance = money(item.get("balance", item.get("creditRemaining")))
+        left = item.get("balance")
+        balance = money(left if left is not None else item.get("creditRemaining"))
         account_type = str(item.get("accountType") or "").lower() or None
         return BALANCE, {"account_type": account_type, "balance": balance, "currency": CURRENCY}
     found = identifier(uri, kind)
@@ -154,7 +169,7 @@ def _list_row(source: Source, kind: str, item: dict[str, Any]) -> tuple[Any, dic
         start = instant(item.get("validFrom"))
         row = {
             "bundle_id": found,
-            "name": item.get("name"),
+            "name": _text(item.get("name")),
             "valid_from": start,
             "valid_to": instant(item.get("validTo")),
             "valid_from_date": start.astimezone(source.zone).date() if start else None,
@@ -170,8 +185,8 @@ def _list_row(source: Source, kind: str, item: dict[str, Any]) -> tuple[Any, dic
     number = item.get("shortNumber") if kind == "endpoints" else item.get("number")
     return EXTENSION_TABLE, {
         "extension_id": found,
-        "extension": str(number) if number is not None else None,
-        "name": item.get("name") if kind == "endpoints" else item.get("identifier"),
+        "extension": _text(number),
+        "name": _text(item.get("name") if kind == "endpoints" else item.get("identifier")),
         "type": str(item.get("type") or ("did" if kind == "phonenumbers" else "phone")).lower(),
     }
 
@@ -221,6 +236,10 @@ def _whole(value: Any) -> int | None:
     return int(amount) if amount is not None and amount == int(amount) else None
 
 
+def _text(value: Any) -> str | None:
+    return str(value) if value is not None else None
+
+
 # --- normalise: calls ------------------------------------------------------------------------------------------------
 
 _FIELDS = (
@@ -244,12 +263,12 @@ _FIELDS = (
 # DuckDB hands a number on as a double: costs are made text first, so that every digit arrives.
 _EXACT = """regexp_replace(body, '("cost"[ \\t\\r\\n]*:[ \\t\\r\\n]*)(-?[0-9][0-9.eE+-]*)', '\\1"\\2"', 'g')"""
 
-# Both timestamp styles are UTC; 24 characters with a zone of
-# +0000, or a Z: what stands before is the instant.
-_INSTANT = (
-    "try_cast(regexp_replace(regexp_replace({text}, '(Z|[+]00:?00)$', ''), '([.][0-9]{{1,6}})[0-9]*$', '\\1') || '+00'"
-    " AS TIMESTAMPTZ)"
-)
+# Both timestamp styles say their offset; a time without one is UTC, as the session is.
+_INSTANT = "CASE WHEN {text} LIKE '____-__-__T%' THEN try_cast({text} AS TIMESTAMPTZ) END"
+
+# An amount as JSON or text has it, rounded to what money holds; NULL for what is no amount or too large for it.
+_AMOUNT = """CASE WHEN regexp_full_match(cost, '[-+]?[0-9]{1,18}([.][0-9]+)?([eE][-+]?[0-9]{1,2})?')
+    THEN try_cast(try_cast(cost AS DECIMAL(38, 20)) AS DECIMAL(18, 6)) END"""
 
 _TYPED_CALLS = f"""
 CREATE OR REPLACE TEMP TABLE typed AS
@@ -263,12 +282,13 @@ WITH entry AS (
         {", ".join(f'cells[{number}] AS "{name}"' for number, name in enumerate(_FIELDS, 1))}
     FROM entry
 )
-SELECT *, {_INSTANT.format(text='"callStarted"')} AS started, CASE
+SELECT *, {_INSTANT.format(text='"callStarted"')} AS started, {_AMOUNT} AS amount,
+    CASE WHEN regexp_full_match(duration, '[0-9]{{1,8}}([.]0+)?') THEN duration::DECIMAL(18, 6)::BIGINT END AS seconds,
+CASE
     WHEN coalesce(uri, '') = '' THEN 'there is no uri'
     WHEN started IS NULL THEN 'callStarted is not a time'
-    WHEN NOT regexp_full_match(coalesce(duration, ''), '[0-9]{{0,8}}') THEN 'the duration is not a number of seconds'
-    WHEN NOT regexp_full_match(coalesce(cost, ''), '([-+]?[0-9]{{1,11}}([.][0-9]+)?([eE][-+]?[0-9]{{1,2}})?)?')
-        THEN 'the cost is not an amount'
+    WHEN duration <> '' AND seconds IS NULL THEN 'the duration is not a number of seconds'
+    WHEN cost <> '' AND amount IS NULL THEN 'the cost is not an amount'
     END AS problem,
     problem IS NULL AND NOT (started >= $start AND started < $end) AS outside
 FROM split
@@ -295,8 +315,10 @@ WITH call AS (
     FROM call c
     LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(c."from", '')
     LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(c."to", '')
-    LEFT JOIN endpoint src ON src.account_id = c.account_id AND src.uri_id = regexp_extract(c."srcEndpoint", '/endpoints/([^/?#]+)', 1)
-    LEFT JOIN endpoint dst ON dst.account_id = c.account_id AND dst.uri_id = regexp_extract(c."dstEndpoint", '/endpoints/([^/?#]+)', 1)
+    LEFT JOIN endpoint src ON src.account_id = c.account_id
+        AND src.uri_id = regexp_extract(c."srcEndpoint", '/endpoints/([^/?#]+)', 1)
+    LEFT JOIN endpoint dst ON dst.account_id = c.account_id
+        AND dst.uri_id = regexp_extract(c."dstEndpoint", '/endpoints/([^/?#]+)', 1)
 )
 SELECT
     md5(concat_ws(chr(31), $connection, account_id, uri)) AS cdr_id, 'sipcentric' AS vendor, $connection AS connection,
@@ -313,8 +335,7 @@ SELECT
     CASE direction_found WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
     CASE direction_found WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
     CASE direction_found WHEN 'outbound' THEN to_type WHEN 'inbound' THEN from_type END AS remote_type,
-    nullif(duration, '')::BIGINT AS duration_seconds, NULL::BIGINT AS rated_seconds,
-    nullif(cost, '')::DECIMAL(38, 20)::DECIMAL(18, 6) AS cost,
+    seconds AS duration_seconds, NULL::BIGINT AS rated_seconds, amount AS cost,
     'GBP' AS currency, coalesce(lower(final) = 'false', false) AS is_provisional, NULL::DECIMAL(6, 3) AS mos,
     NULL::BOOLEAN AS has_recording, $file AS raw_file, raw_row, fetched_at
 FROM placed
@@ -337,10 +358,13 @@ def normalise_calls(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
             warnings.append(f"{unknown} calls have a value of {column} that is not known")
     outside = con.execute("SELECT count(*) FROM typed WHERE outside").fetchall()[0][0]
     quarantine = _quarantine(source, con, landing, day, CALLS)
-    return Normalised({CDR: "fresh_cdr"}, _call_controls(source, con, raw, day), quarantine, outside, warnings)
+    controls = _call_controls(source, con, raw, day, start, end)
+    return Normalised({CDR: "fresh_cdr"}, controls, quarantine, outside, warnings)
 
 
-def _call_controls(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day: date) -> list[dict[str, Any]]:
+def _call_controls(
+    source: Source, con: duckdb.DuckDBPyConnection, raw: str, day: date, start: datetime, end: datetime
+) -> list[dict[str, Any]]:
     """``totalItems`` of what was asked against the different calls read; ``calls/stats`` where the release has it."""
     rows = []
     read = con.execute(
@@ -359,15 +383,10 @@ def _call_controls(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day
             part = f"{arguments['startedAfter']}/{arguments['startedBefore']}"
             asked.setdefault(account, {})[part] = int(data["totalItems"])
         else:
-            stats.setdefault(account, {})[arguments["metric"]] = _stat(data)
-    ours = {
-        account: {"count": Decimal(count), "cost": cost, "duration": Decimal(seconds)}
-        for account, count, cost, seconds in con.execute(
-            "SELECT account_id, count(*), coalesce(sum(cost), 0), coalesce(sum(duration_seconds), 0)"
-            " FROM fresh_cdr GROUP BY ALL"
-        ).fetchall()
-    }
-    nothing = {"count": Decimal(0), "cost": Decimal(0), "duration": Decimal(0)}
+            stats.setdefault(account, {})[arguments["metric"]] = _stat(data, arguments["metric"])
+    # The bounds that were asked reach a second beyond the day, and whether they count in themselves is not documented.
+    wide = (start - timedelta(seconds=1), end + timedelta(microseconds=1))
+    within = [_sums(con, *stretch) for stretch in ((start, end), wide)]
     for account in sorted(at):
         place = {"account_id": account, "fetched_at": at[account]}
         theirs = Decimal(sum(asked.get(account, {}).values()))
@@ -376,9 +395,25 @@ def _call_controls(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day
         rows.append(_control(source, day, place, "total_items", "", mine, theirs, CALLS))
         for metric in METRICS:
             said = stats.get(account, {}).get(metric)
-            mine = ours.get(account, nothing)[metric]
+            sums = [of_account.get(account, {}).get(metric, Decimal(0)) for of_account in within]
+            mine = said if said in sums else sums[0]
             rows.append(_control(source, day, place, f"calls_stats_{metric}", "", mine, said, CALLS))
     return rows
+
+
+def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime) -> dict[str, dict[str, Decimal]]:
+    """Of each account the different calls that started in [start, end): number, cost in GBP, seconds."""
+    found = con.execute(
+        "SELECT account_id, count(*), sum(amount), sum(seconds) FROM (SELECT * FROM typed"
+        " WHERE problem IS NULL AND started >= $start AND started < $end"
+        " QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1)"
+        " GROUP BY account_id",
+        {"start": start, "end": end},
+    ).fetchall()
+    return {
+        account: {"count": Decimal(count), "cost": cost or Decimal(0), "duration": Decimal(seconds or 0)}
+        for account, count, cost, seconds in found
+    }
 
 
 def _twice(con: duckdb.DuckDBPyConnection, account: str) -> Decimal:
@@ -390,13 +425,13 @@ def _twice(con: duckdb.DuckDBPyConnection, account: str) -> Decimal:
     return Decimal(found[0][0])
 
 
-def _stat(data: Any) -> Decimal | None:
-    """The total of a ``calls/stats`` answer: its ``totals``, else the sum of its rows' last column."""
+def _stat(data: Any, metric: str) -> Decimal | None:
+    """A ``calls/stats`` answer's total: its ``totals``, else the sum of its rows' last column; None if unreadable."""
     if not isinstance(data, dict):
         return None
     totals = data.get("totals")
     if isinstance(totals, dict):
-        amounts = [money(value) for value in totals.values()]
+        amounts = [money(value) for value in ([totals[metric]] if metric in totals else totals.values())]
         known = [amount for amount in amounts if amount is not None]
         if len(known) == 1:
             return known[0]
@@ -429,7 +464,8 @@ def _register_endpoints(source: Source, con: duckdb.DuckDBPyConnection, lists: L
 def _register_parties(source: Source, con: duckdb.DuckDBPyConnection, relation: str, *columns: str) -> None:
     """The dimension of parties: one row per account and distinct text."""
     texts = " UNION ".join(
-        f"SELECT account_id, coalesce(\"{column}\", '') AS text FROM {relation} WHERE problem IS NULL" for column in columns
+        f"SELECT account_id, coalesce(\"{column}\", '') AS text FROM {relation} WHERE problem IS NULL"
+        for column in columns
     )
     own: dict[str, set[str]] = {}
     for account, extension in con.execute("SELECT account_id, extension FROM endpoint").fetchall():
@@ -504,11 +540,10 @@ WITH entry AS (
         {", ".join(f'cells[{number}] AS "{name}"' for number, name in enumerate(_SMS_FIELDS, 1))}
     FROM entry
 )
-SELECT *, {_INSTANT.format(text="created")} AS sent, CASE
+SELECT *, {_INSTANT.format(text="created")} AS sent, {_AMOUNT} AS amount, CASE
     WHEN coalesce(uri, '') = '' THEN 'there is no uri'
     WHEN sent IS NULL THEN 'created is not a time'
-    WHEN NOT regexp_full_match(coalesce(cost, ''), '([-+]?[0-9]{{1,11}}([.][0-9]+)?([eE][-+]?[0-9]{{1,2}})?)?')
-        THEN 'the cost is not an amount'
+    WHEN cost <> '' AND amount IS NULL THEN 'the cost is not an amount'
     END AS problem
 FROM split
 """
@@ -520,7 +555,8 @@ WITH message AS (
     QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1
 ), placed AS (
     SELECT m.*, f.e164 AS from_e164, t.e164 AS to_e164, f.country AS from_country, t.country AS to_country,
-        CASE {_LETTERS.format(text="direction")} WHEN 'IN' THEN 'inbound' WHEN 'OUT' THEN 'outbound' ELSE 'unknown' END
+        CASE WHEN {_LETTERS.format(text="direction")} IN ('IN', 'INBOUND') THEN 'inbound'
+            WHEN {_LETTERS.format(text="direction")} IN ('OUT', 'OUTBOUND') THEN 'outbound' ELSE 'unknown' END
             AS direction_found
     FROM message m
     LEFT JOIN party f ON f.account_id = m.account_id AND f.text = coalesce(m."from", '')
@@ -535,16 +571,18 @@ SELECT
     CASE direction_found WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
     CASE direction_found WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
     try_cast("deliveryStatus" AS INTEGER) AS delivery_status,
-    nullif(cost, '')::DECIMAL(38, 20)::DECIMAL(18, 6) AS cost,
-    'GBP' AS currency, $file AS raw_file, raw_row, fetched_at
+    amount AS cost, 'GBP' AS currency, $file AS raw_file, raw_row, fetched_at
 FROM placed
 """
 
 
-def normalise_messages(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
+def normalise_messages(
+    source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None
+) -> Normalised:
     """The messages of a day out of a landing that holds several days.
 
-    A message whose day cannot be read is quarantined on the first day of the landing.
+    A message whose day cannot be read is quarantined on the first day of the landing; one that lies before or after
+    them all is counted there as out of window.
     """
     assert day is not None
     start, end = bounds(day, source.zone)
@@ -553,8 +591,15 @@ def normalise_messages(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     _register_parties(source, con, "typed", "from", "to")
     parameters = {"connection": source.name, "day": day, "file": landing.file, "start": start, "end": end}
     con.execute(_SMS, parameters)
-    quarantine = _quarantine(source, con, landing, day, MESSAGES) if day == landing.window_from else []
-    return Normalised({SMS: "fresh_sms"}, quarantine=quarantine)
+    if day != landing.window_from:
+        return Normalised({SMS: "fresh_sms"})
+    assert landing.window_to is not None
+    _, end = bounds(landing.window_to, source.zone)
+    outside = con.execute(
+        "SELECT count(*) FROM typed WHERE problem IS NULL AND NOT (sent >= $start AND sent < $end)",
+        {"start": start, "end": end},
+    ).fetchall()[0][0]
+    return Normalised({SMS: "fresh_sms"}, [], _quarantine(source, con, landing, day, MESSAGES), outside)
 
 
 # --- core ------------------------------------------------------------------------------------------------------------

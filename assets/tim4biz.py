@@ -104,6 +104,7 @@ def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: La
                     **row,
                 }
             else:
+                known["name"] = known["name"] or row["name"]
                 for field in (*_COUNTS, "cost"):
                     parts = [part for part in (known[field], row[field]) if part is not None]
                     known[field] = sum(parts[1:], parts[0]) if parts else None
@@ -178,9 +179,7 @@ def _plain(name: str) -> str:
 
 def totals_stream(source: Source) -> Stream:
     """Extension totals by business day."""
-    return Stream(
-        TOTALS, (EXTENSION_TOTAL,), lambda con, landing, day: normalise_totals(source, con, landing, day)
-    )
+    return Stream(TOTALS, (EXTENSION_TOTAL,), lambda con, landing, day: normalise_totals(source, con, landing, day))
 
 
 # --- assets ----------------------------------------------------------------------------------------------------------

@@ -6,13 +6,13 @@ vendor's own sums as control totals. What does not: what is asked (``sources.tim
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
+from dagster import AssetExecutionContext, AssetsDefinition, PartitionsDefinition, multi_asset
 
 from assets.loading import Fetch, Normalised, Source, Stream, Window
 from assets.materialize import (
@@ -26,9 +26,10 @@ from assets.materialize import (
 )
 from assets.sources import strict_json
 from assets.sources.page import Page
-from assets.sources.time4vps import Time4VPS
+from assets.sources.time4vps import Time4VPS, balance_details, entries
+from tollbook_errors import IntegrityError
 from warehouse.lake import Landing, RawWriter, read_core
-from warehouse.money import money
+from warehouse.money import currency_code, money
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, INVOICE, INVOICE_LINE, SERVICE
 
 INVOICES = "invoices"
@@ -37,6 +38,7 @@ SETTLED = frozenset({"paid", "cancelled", "refunded", "credited", "creditnote", 
 OPEN = frozenset({"unpaid", "collections", "receiptunpaid"})
 NOT_AN_EXPENSE = frozenset({"cancelled", "draft", "recurring", "refunded", "creditnotedraft", "chargeback"})
 CREDIT_NOTES = frozenset({"creditnote", "creditnotedraft"})
+KNOWN = SETTLED | OPEN | NOT_AN_EXPENSE | CREDIT_NOTES
 CENT = Decimal("0.01")
 
 # --- raw -------------------------------------------------------------------------------------------------------------
@@ -50,7 +52,7 @@ def fetch_invoices(source: Source) -> Fetch:
         listed = vps.invoices()
         yield listed
         standing = _standing(source)
-        for entry in listed.data["invoices"]:
+        for entry in entries(listed.data["invoices"]) or []:
             if _needs_detail(source, entry, standing.get(str(entry["id"]))):
                 yield vps.invoice(str(entry["id"]))
         yield vps.services()
@@ -73,9 +75,9 @@ def _needs_detail(source: Source, entry: dict[str, Any], standing: dict[str, Any
     if standing is None or standing["status"] not in SETTLED:
         return True
     listed = _listed(source, entry)
-    return any(listed[name] != standing[name] for name in ("status", "number", "paid_at", "issued_on", "merged_into")) or (
-        listed["total"] is not None and abs(listed["total"]) != abs(standing["total"] or Decimal(0))
-    )
+    return any(
+        listed[name] != standing[name] for name in ("status", "number", "paid_at", "issued_on", "merged_into")
+    ) or (listed["total"] is not None and abs(listed["total"]) != abs(standing["total"] or Decimal(0)))
 
 
 # --- normalise -------------------------------------------------------------------------------------------------------
@@ -93,7 +95,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
             "fetched_at": answer["fetched_at"],
         }
         answers.setdefault(answer["kind"], []).append((strict_json.loads(answer["body"]), place))
-    listed = answers["invoices"][0][0]["invoices"]
+    listed = entries(answers["invoices"][0][0]["invoices"]) or []
     details = {str(data["invoice"]["id"]): (data["invoice"], place) for data, place in answers.get("invoice", [])}
     stood = {row["invoice_id"]: row for row in con.table("standing_invoice").to_arrow_table().to_pylist()}
     stood_lines = con.table("standing_invoice_line").to_arrow_table().to_pylist()
@@ -105,16 +107,26 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         row = _listed(source, entry)
         if invoice_id in details:
             detail, place = details[invoice_id]
-            row |= place | _detail(source, detail, row)
-            lines += _lines(detail, row, place)
+            sign = _sign(detail, row["status"])
+            row |= place | _detail(detail, row, sign)
+            lines += _lines(detail, row, place, sign)
             controls += _invoice_controls(source, entry, detail, row, landing)
         else:
-            earlier = stood[invoice_id]
+            earlier = stood.get(invoice_id)
+            if earlier is None:
+                raise IntegrityError(
+                    "an invoice's details are neither in this landing nor in an earlier one",
+                    connection=source.name,
+                    endpoint=INVOICES,
+                    hint="restore the landings before it from a backup",
+                )
             row = {**earlier, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}}
             lines += [line for line in stood_lines if line["invoice_id"] == invoice_id]
             controls += [control for control in stood_controls if control["subject"] == invoice_id]
         row["counts_as_expense"] = row["status"] not in NOT_AN_EXPENSE and row["merged_into"] not in ids
         invoices.append(row)
+    unknown = sum(invoice["status"] not in KNOWN for invoice in invoices)
+    warnings = [f"{unknown} invoices have a status that is not known"] if unknown else []
     balance, place = answers["balance"][0]
     balances = [_balance(source, balance, place)]
     controls.append(_unpaid_control(source, listed, balances[0], landing))
@@ -125,100 +137,108 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         SERVICE: [
             row
             for data, place in answers["services"]
-            for row in _services(source, data["services"], place, balances[0]["currency"])
+            for row in _services(entries(data["services"]) or [], place, balances[0]["currency"])
         ],
         BALANCE: balances,
         ACCOUNT_TABLE: [{**account, **place, "currency": balances[0]["currency"]}],
     }
-    for table_, entries in rows.items():
-        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(entries, schema=table_.arrow()))
-    return Normalised({table_: f"fresh_{table_.name}" for table_ in rows}, controls)
+    for table_, made in rows.items():
+        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(made, schema=table_.arrow()))
+    return Normalised({table_: f"fresh_{table_.name}" for table_ in rows}, controls, warnings=warnings)
 
 
 def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
     """What the list says of an invoice; ``dateorig`` and ``merge_id`` stand only there."""
     status = str(entry.get("status") or "").strip().lower()
-    merged = str(entry.get("merge_id") or "").strip()
+    total = money(entry.get("total"))
     return {
         "vendor": source.vendor,
         "connection": source.name,
         "invoice_id": str(entry["id"]),
-        "number": entry.get("number"),
+        "number": _text(entry.get("number")),
         "status": status,
         "issued_on": _day(entry.get("dateorig")) or _day(entry.get("date")),
         "due_on": _day(entry.get("duedate")),
         "paid_at": _moment(source, entry.get("datepaid")),
-        "total": _signed(money(entry.get("total")), status),
-        "currency": str(entry.get("currency") or source.currency or "XXX").upper(),
-        "merged_into": merged if merged not in ("", "0") else None,
+        "total": -abs(total) if total is not None and status in CREDIT_NOTES else total,
+        "currency": _currency(source, entry),
+        "merged_into": _merged_into(entry),
     }
 
 
-def _detail(source: Source, detail: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
-    status = row["status"]
+def _merged_into(entry: dict[str, Any]) -> str | None:
+    merged = str(entry.get("merge_id") or "").strip()
+    return merged if merged not in ("", "0", str(entry["id"])) else None
+
+
+def _currency(source: Source, said: dict[str, Any]) -> str:
+    return currency_code(said.get("currency")) or source.currency or "XXX"
+
+
+def _sign(detail: dict[str, Any], status: str) -> int:
+    """−1 where a credit note is written with positive amounts: ours are negative, whatever sign the vendor writes."""
+    whole = money(detail.get("subtotal")) or money(detail.get("total")) or Decimal(0)
+    return -1 if status in CREDIT_NOTES and whole > 0 else 1
+
+
+def _detail(detail: dict[str, Any], row: dict[str, Any], sign: int) -> dict[str, Any]:
     taxes = [money(detail.get(name)) for name in ("tax", "tax2")]
     known = [tax for tax in taxes if tax is not None]
     return {
-        "subtotal": _signed(money(detail.get("subtotal")), status),
-        "tax": _signed(sum(known, Decimal(0)) if known else None, status),
-        "tax_rate": money(detail.get("taxrate")),
+        "subtotal": _times(money(detail.get("subtotal")), sign),
+        "tax": _times(sum(known, Decimal(0)) if known else None, sign),
+        "tax_rate": _percent(detail.get("taxrate")),
         "credit": money(detail.get("credit")),
-        "total": _signed(money(detail.get("total")), status),
-        "currency": str(detail.get("currency") or row["currency"]).upper(),
+        "total": _times(money(detail.get("total")), sign),
+        "currency": currency_code(detail.get("currency")) or row["currency"],
     }
 
 
-def _lines(detail: dict[str, Any], row: dict[str, Any], place: dict[str, Any]) -> list[dict[str, Any]]:
+def _lines(detail: dict[str, Any], row: dict[str, Any], place: dict[str, Any], sign: int) -> list[dict[str, Any]]:
     return [
         {
             **place,
             "invoice_id": row["invoice_id"],
             "line_id": str(item.get("id") or number),
-            "type": item.get("type"),
-            "item_id": str(item.get("item_id")) if item.get("item_id") is not None else None,
-            "description": item.get("description"),
+            "type": _text(item.get("type")),
+            "item_id": _text(item.get("item_id")),
+            "description": _text(item.get("description")),
             "quantity": money(item.get("qty")),
             "unit_amount": money(item.get("amount")),
             "taxed": _truth(item.get("taxed")),
-            "line_total": _signed(money(item.get("linetotal")), row["status"]),
+            "line_total": _times(money(item.get("linetotal")), sign),
             "currency": row["currency"],
         }
-        for number, item in enumerate(detail["items"], 1)
-        if isinstance(item, dict)
+        for number, item in enumerate(entries(detail["items"]) or [], 1)
     ]
 
 
-def _services(
-    source: Source, services: list[Any], place: dict[str, Any], currency: str | None
-) -> Iterator[dict[str, Any]]:
+def _services(services: list[dict[str, Any]], place: dict[str, Any], currency: str | None) -> Iterator[dict[str, Any]]:
     for number, entry in enumerate(services):
-        if isinstance(entry, dict) and entry.get("id"):
-            yield {
-                **place,
-                "raw_row": place["raw_row"] + number,
-                "service_id": str(entry["id"]),
-                "name": entry.get("name"),
-                "domain": entry.get("domain"),
-                "category": entry.get("category"),
-                "status": str(entry.get("status") or "").lower() or None,
-                "billing_cycle": entry.get("billingcycle"),
-                "next_due_on": _day(entry.get("next_due")),
-                "recurring_amount": money(entry.get("total")),
-                "currency": currency,
-            }
+        yield {
+            **place,
+            "raw_row": place["raw_row"] + number,
+            "service_id": str(entry["id"]),
+            "name": _text(entry.get("name")),
+            "domain": _text(entry.get("domain")),
+            "category": _text(entry.get("category")),
+            "status": str(entry.get("status") or "").lower() or None,
+            "billing_cycle": _text(entry.get("billingcycle")),
+            "next_due_on": _day(entry.get("next_due")),
+            "recurring_amount": money(entry.get("total")),
+            "currency": currency,
+        }
 
 
 def _balance(source: Source, said: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
-    """The balance, nested under ``details`` or flat."""
-    nested = said.get("details")
-    details = nested if isinstance(nested, dict) else said
+    details = balance_details(said) or {}
     return {
         **place,
         "account_id": ACCOUNT,
         "account_type": "hosting",
         "balance": money(details.get("acc_balance")),
         "credit": money(details.get("acc_credit")),
-        "currency": str(details.get("currency") or source.currency or "XXX").upper(),
+        "currency": _currency(source, details),
     }
 
 
@@ -229,7 +249,7 @@ def _invoice_controls(
     source: Source, entry: dict[str, Any], detail: dict[str, Any], row: dict[str, Any], landing: Landing
 ) -> list[dict[str, Any]]:
     """What an invoice's own figures must add up to."""
-    items = [item for item in detail["items"] if isinstance(item, dict)]
+    items = entries(detail["items"]) or []
     subtotal, total = money(detail.get("subtotal")), money(detail.get("total"))
     tax, tax2 = money(detail.get("tax")) or Decimal(0), money(detail.get("tax2")) or Decimal(0)
     credit = money(detail.get("credit")) or Decimal(0)
@@ -263,14 +283,17 @@ def _expected_tax(detail: dict[str, Any], items: list[dict[str, Any]]) -> list[D
 def _unpaid_control(
     source: Source, listed: list[dict[str, Any]], balance: dict[str, Any], landing: Landing
 ) -> dict[str, Any]:
-    """What is unpaid makes the balance."""
-    unpaid = [
-        money(entry.get("total")) or Decimal(0)
+    """What is unpaid in the account's own currency makes the balance; an original counts in its merged invoice."""
+    ids = {str(entry["id"]) for entry in listed}
+    unpaid = _sum(
+        money(entry.get("total"))
         for entry in listed
-        if str(entry.get("status") or "").lower() in OPEN and str(entry.get("merge_id") or "0").strip() in ("0", "")
-    ]
+        if str(entry.get("status") or "").strip().lower() in OPEN
+        and _merged_into(entry) not in ids
+        and _currency(source, entry) == balance["currency"]
+    )
     today = landing.started_at.astimezone(source.zone).date()
-    return _control(source, today, "unpaid_balance", "", sum(unpaid, Decimal(0)), balance["balance"], landing)
+    return _control(source, today, "unpaid_balance", "", unpaid, balance["balance"], landing)
 
 
 def _control(
@@ -302,9 +325,18 @@ def _control(
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-def _signed(amount: Decimal | None, status: str) -> Decimal | None:
-    """A credit note's amounts are negative, whatever sign the vendor writes."""
-    return -abs(amount) if amount is not None and status in CREDIT_NOTES else amount
+def _times(amount: Decimal | None, sign: int) -> Decimal | None:
+    return amount * sign if amount is not None else None
+
+
+def _percent(value: Any) -> Decimal | None:
+    """A rate with four places, as its column holds it; None for what can be no rate."""
+    rate = money(value)
+    return rate.quantize(Decimal("0.0001")) if rate is not None and abs(rate) < 10_000 else None
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if value is not None else None
 
 
 def _day(value: Any) -> date | None:
@@ -316,10 +348,11 @@ def _day(value: Any) -> date | None:
 
 
 def _moment(source: Source, value: Any) -> datetime | None:
-    """A naive time in the account's zone; None for a zero date."""
+    """A naive time in the account's zone, as UTC; None for a zero date."""
     try:
-        return datetime.fromisoformat(str(value)).replace(tzinfo=source.account_zone)
-    except ValueError:
+        moment = datetime.fromisoformat(str(value))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=source.account_zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 

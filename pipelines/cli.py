@@ -172,6 +172,21 @@ def status(ctx: click.Context) -> None:
 
 
 @main.command()
+@click.argument("record_id")
+@click.pass_context
+def trace(ctx: click.Context, record_id: str) -> None:
+    """Show where a figure comes from: RECORD_ID in the marts, in core, and as the vendor sent it.
+
+    RECORD_ID is a cdr_id, call_id, sms_id or invoice_id of the database, or a vendor's own id. Telephone numbers and
+    names are shown on a terminal only, not in a file or a pipe.
+    """
+    from pipelines.trace import show_trace
+    from pipelines.trace import trace as follow
+
+    show_trace(follow(_settings(ctx), record_id))
+
+
+@main.command()
 @click.option("--seed", default=7, show_default=True, help="Another seed makes another company.")
 @click.option(
     "--data-dir",

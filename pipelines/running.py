@@ -134,7 +134,11 @@ def run_report(settings: Settings, month: date, out: Path | None) -> list[Path]:
     public = public_file(settings.data_dir)
     if not public.exists():
         raise StorageError(f"there is no published database at {public}", hint="run: tollbook load")
-    report = ReportSettings(timezone=settings.timezone, reporting_currency=settings.reporting_currency)
+    report = ReportSettings(
+        timezone=settings.timezone,
+        reporting_currency=settings.reporting_currency,
+        connections=tuple(connection.name for connection in settings.connections),
+    )
     return write_report(public, month.replace(day=1), out or settings.data_dir / "reports", settings=report)
 
 

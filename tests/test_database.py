@@ -38,7 +38,7 @@ from core_rows import (
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse import database as module
 from warehouse.database import Database, Partition
-from warehouse.schema import TABLES
+from warehouse.schema import TABLES, table
 
 D1, D2, D3 = date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)
 
@@ -66,7 +66,7 @@ def history(folder: Path, rng: random.Random) -> list[Partition]:
     """Some days of two PBXs and a SIP account: ids used again, chains over midnights, calls of several days, lists."""
     first = date(2026, 3, 27)  # over the end of a month
     legs: list[Row] = []
-    for n in range(rng.randint(20, 60)):
+    for n in range(rng.randint(50, 80)):
         connection, vendor = rng.choice(
             [("hq", "pbxware"), ("hq", "pbxware"), ("branch", "pbxware"), ("sip", "sipcentric")]
         )
@@ -81,7 +81,7 @@ def history(folder: Path, rng: random.Random) -> list[Partition]:
                 connection=connection,
                 vendor=vendor,
                 account_id=rng.choice(["2", "7", None]) if connection == "hq" else "1",
-                linked_id=rng.choice(["i", "i", "j", "k", None, f"own{n}"]),
+                linked_id=rng.choice(["i", "j", "k", None, f"own{n}"]),
                 direction=rng.choice(["inbound", "outbound", "internal"]),
                 outcome=rng.choice(["answered", "answered", "no_answer", "failed"]),
                 extension=rng.choice(["101", "102", None]),
@@ -148,7 +148,7 @@ def history(folder: Path, rng: random.Random) -> list[Partition]:
     return [*cdr_days(folder, legs), *tim, lists, hosting]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(3))
 def test_any_order_any_number_of_times_equals_a_rebuild(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     final = history(tmp_path / "core", rng)
@@ -165,7 +165,7 @@ def test_any_order_any_number_of_times_equals_a_rebuild(tmp_path: Path, seed: in
     for contents in (earlier, [*final, *emptied]):
         rest = rng.sample(contents, len(contents))
         while rest:
-            size = rng.randint(1, 6)
+            size = rng.randint(1, 12)
             incremental.update(rest[:size], loads[: rng.randint(0, 2)])
             rest = rest[size:]
         rates.write_text(f"date,currency,rate\n2026-03-29,EUR,{rng.choice(['0.85', '0.86'])}\n")
@@ -347,7 +347,7 @@ def public_calls(path: Path) -> int:
 
 def test_a_load_told_again_replaces_what_was_told(tmp_path: Path) -> None:
     database = warehouse(tmp_path / "data")
-    rows = pa.Table.from_pylist([load("1", D3, rows=1), load("1", None, rows=1)], module.LOAD.arrow())
+    rows = pa.Table.from_pylist([load("1", D3, rows=1), load("1", None, rows=1)], table("audit.load").arrow())
     database.update([], rows)
     database.update([], [load("1", None, rows=2)])
     assert query(database, "SELECT window_from, rows FROM audit.load ORDER BY ALL") == [(D3, 1), (None, 2)]
@@ -521,7 +521,7 @@ def garbage(private: Path) -> bytes:
 
 def foreign(private: Path) -> bytes:
     """The log of another database, as it is left when a database is replaced beneath it."""
-    return log_of(private.with_name("other.duckdb"), lambda db: db.execute("CREATE TABLE t AS SELECT 1 AS i"))
+    return log_of(private.parents[2] / "other.duckdb", lambda db: db.execute("CREATE TABLE t AS SELECT 1 AS i"))
 
 
 def log_of(path: Path, change: Callable[[duckdb.DuckDBPyConnection], object]) -> bytes:
@@ -539,8 +539,9 @@ def test_a_leftover_log_does_not_keep_the_database_from_opening(tmp_path: Path, 
     wal = database.private.with_name("warehouse.duckdb.wal")
     wal.write_bytes(stale(database.private))
     assert database.digests() == digests
-    assert not wal.exists()
     assert database.update(cdr_days(tmp_path / "core", [leg("new", "2026-03-02 12:00:00", 5)])).changed
+    assert list(wal.parent.glob("*.wal*")) == []
+    assert query(database, "SELECT count(*) FROM core.call WHERE call_id = 'new'") == [(1,)]
 
 
 def test_a_log_of_its_own_is_replayed(tmp_path: Path) -> None:
@@ -624,7 +625,7 @@ def test_readers_go_on_while_it_is_published(tmp_path: Path) -> None:
 
     reader = threading.Thread(target=read)
     reader.start()
-    for n in range(1, 5):
+    for n in range(1, 4):
         database.update(cdr_days(tmp_path / "core", [leg(str(i), "2026-03-02 09:00:00", 1) for i in range(n + 1)]))
         database.publish()
     stop.set()
@@ -634,7 +635,7 @@ def test_readers_go_on_while_it_is_published(tmp_path: Path) -> None:
     assert all(calls == counted for calls, counted in seen)
     assert kept.execute("SELECT count(*) FROM core.call").fetchall() == [(1,)]
     kept.close()
-    assert public_calls(database.public) == 5
+    assert public_calls(database.public) == 4
 
 
 def test_a_log_that_somebody_left_beside_the_public_file_does_no_harm(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_eighteen_digits_survive_to_the_month_and_the_tie_out(tmp_path: Path) ->
 
 
 def test_a_ring_group_is_one_call_taken_by_who_talked(tmp_path: Path) -> None:
-    inbound = {"linked_id": "7.1", "direction": "inbound", "remote_e164": "+442079460123", "remote_country": "GB"}
+    inbound: Row = {"linked_id": "7.1", "direction": "inbound", "remote_e164": "+442079460123", "remote_country": "GB"}
     database = built(
         tmp_path,
         [
@@ -86,7 +86,7 @@ def test_a_ring_group_is_one_call_taken_by_who_talked(tmp_path: Path) -> None:
 
 
 def test_failed_trunks_before_the_one_that_carries_are_attempts(tmp_path: Path) -> None:
-    same = {"linked_id": "8.1", "extension": "101", "remote_e164": "+15550100", "remote_country": "US"}
+    same: Row = {"linked_id": "8.1", "extension": "101", "remote_e164": "+15550100", "remote_country": "US"}
     database = built(
         tmp_path,
         [
@@ -104,7 +104,7 @@ def test_failed_trunks_before_the_one_that_carries_are_attempts(tmp_path: Path) 
 
 
 def test_nobody_answers_and_voicemail_takes_the_message(tmp_path: Path) -> None:
-    inbound = {"linked_id": "9.1", "direction": "inbound"}
+    inbound: Row = {"linked_id": "9.1", "direction": "inbound"}
     database = built(
         tmp_path,
         [
@@ -185,7 +185,7 @@ def test_one_id_in_two_accounts_and_connections_is_as_many_calls(tmp_path: Path)
 
 
 def test_legs_without_a_link_are_calls_of_their_own(tmp_path: Path) -> None:
-    sip = {"vendor": "sipcentric", "connection": "sip", "linked_id": None}
+    sip: Row = {"vendor": "sipcentric", "connection": "sip", "linked_id": None}
     database = built(
         tmp_path,
         [
@@ -335,7 +335,7 @@ def test_invoices_by_kind_of_charge_always_add_up_to_subtotal_and_tax(tmp_path: 
 
 def test_messages_and_bundles_are_charges_of_their_day(tmp_path: Path) -> None:
     database = warehouse(tmp_path / "data")
-    sip = {"vendor": "sipcentric", "connection": "sip", "account_id": "9", "currency": "GBP"}
+    sip: Row = {"vendor": "sipcentric", "connection": "sip", "account_id": "9", "currency": "GBP"}
     message = {**sip, "sms_date": D2, "sent_at": at("2026-03-02 10:00:00"), "remote_country": "IE"}
     bundle = {**sip, "bundle_id": "b", "valid_from": at("2026-03-02 00:00:00"), "valid_from_date": D2}
     database.update(
@@ -525,7 +525,7 @@ def test_finances_files_may_be_absent_have_a_mark_and_more_columns(tmp_path: Pat
 
 def test_open_invoices_are_aged_on_the_last_day_loaded(tmp_path: Path) -> None:
     database = warehouse(tmp_path / "data")
-    unpaid = {"status": "unpaid", "tax": Decimal(0)}
+    unpaid: Row = {"status": "unpaid", "tax": Decimal(0)}
     due = [date(2026, 3, 25), date(2026, 3, 24), date(2026, 2, 22), date(2026, 1, 23), date(2025, 12, 24)]
     invoices = [invoice(str(n), D2, "10", due_on=day, **unpaid) for n, day in enumerate(due)]
     invoices += [

@@ -26,6 +26,7 @@ class Served:
     """The page on loopback, and every path that was asked for."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.asked: list[str] = []
         asked = self.asked
 
@@ -86,9 +87,7 @@ def test_a_picture_of_the_page_is_taken(served: Served, tmp_path: Path, name: st
 
 def test_the_page_is_no_wider_than_a_telephone(served: Served, tmp_path: Path) -> None:
     probe = tmp_path / "probe.html"
-    source = (Path(served.server.RequestHandlerClass.keywords["directory"]) / "tollbook-2026-10.html").read_text(
-        "utf-8"
-    )
+    source = (served.folder / "tollbook-2026-10.html").read_text(encoding="utf-8")
     measured = source.replace(
         "default-src 'none'; style-src", "default-src 'none'; script-src 'unsafe-inline'; style-src"
     )

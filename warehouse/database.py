@@ -302,12 +302,11 @@ class Database:
                 ) from None
             # A log that does not belong to the file keeps it from opening. It can only be of an update that never
             # returned (see _update), so without it the database is whole, as of the update before.
-            if not _set_logs_aside(path):
-                raise IntegrityError(f"{path} cannot be opened", hint=REBUILD) from error
             try:
-                db = duckdb.connect(path, config=config)
-            except duckdb.Error as again:
-                raise IntegrityError(f"{path} cannot be opened", hint=REBUILD) from again
+                with _logs_aside(path):
+                    db = duckdb.connect(path, config=config)
+            except duckdb.Error:
+                raise IntegrityError(f"{path} cannot be opened", hint=REBUILD) from error
         db.execute("SET TimeZone = 'UTC'")
         return db
 
@@ -900,12 +899,18 @@ def _remove_logs(path: Path) -> None:
         log.unlink(missing_ok=True)
 
 
-def _set_logs_aside(path: Path) -> bool:
-    """Rename the logs beside a database; whether there was one."""
-    logs = _logs(path)
-    for log in logs:
-        log.replace(log.with_name(f"{log.name}.stale"))
-    return bool(logs)
+@contextmanager
+def _logs_aside(path: Path) -> Iterator[None]:
+    """Without the logs beside a database; they are gone for good unless the block fails."""
+    moved = [(log, log.replace(log.with_name(f"{log.name}.stale"))) for log in _logs(path)]
+    try:
+        yield
+    except BaseException:
+        for log, stale in moved:
+            stale.replace(log)
+        raise
+    for _, stale in moved:
+        stale.unlink()
 
 
 def _remove(path: Path) -> None:

@@ -1,7 +1,7 @@
 """The data dictionary: every table and column of the public database as one Markdown page.
 
-What lives here: turning the declarations of ``schema`` into ``docs/data-dictionary.md``. What does not: any meaning of
-its own; whoever finds a description wrong corrects it in ``schema``, and then both the page and the database's comments.
+What lives here: turning the declarations of ``schema`` into ``docs/data-dictionary.md``. What does not: any meaning
+of its own: a description is corrected in ``schema``, and with it this page and the database's comments.
 
     python -m warehouse.dictionary > docs/data-dictionary.md
 """

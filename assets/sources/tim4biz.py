@@ -25,23 +25,28 @@ class Tim4biz:
 
     def probe(self) -> None:
         """One cheap authenticated request: an hour's totals."""
-        start = datetime.now(self.zone).replace(minute=0, second=0, microsecond=0) - SHORTEST
-        self._ask(start, start + SHORTEST, "")
+        end = datetime.now(self.zone).replace(minute=0, second=0, microsecond=0, tzinfo=None)
+        self._ask(end - SHORTEST, end, "")
 
     def totals(self, start: datetime, end: datetime, *, window: str) -> Iterator[Page]:
-        """Yield the extension totals of [start, end), in as few parts as the vendor accepts; the parts add up."""
+        """Yield the extension totals of [start, end), in as few parts as the vendor accepts; the parts add up.
+
+        The parts meet at the same naive times, so that they tile however the vendor reads an hour that comes twice.
+        """
+        yield from self._parts(self._naive(start), self._naive(end), window)
+
+    def _parts(self, start: datetime, end: datetime, window: str) -> Iterator[Page]:
         try:
             yield self._ask(start, end, window)
         except HttpStatusError as error:
             if error.status != 400 or end - start < 2 * SHORTEST:
                 raise
-            middle = start + (end - start) // 2
-            middle = middle.replace(minute=0, second=0, microsecond=0)
-            yield from self.totals(start, middle, window=window)
-            yield from self.totals(middle, end, window=window)
+            middle = (start + (end - start) / 2).replace(minute=0, second=0, microsecond=0)
+            yield from self._parts(start, middle, window)
+            yield from self._parts(middle, end, window)
 
     def _ask(self, start: datetime, end: datetime, window: str) -> Page:
-        arguments = {"from": self._naive(start), "to": self._naive(end)}
+        arguments = {"from": f"{start:%Y-%m-%dT%H:%M:%S}", "to": f"{end:%Y-%m-%dT%H:%M:%S}"}
         answer = self.client.request(
             "GET", "ExtensionTotal", arguments, endpoint="ExtensionTotal", window=window, rate_headers=rate_wait
         )
@@ -55,18 +60,19 @@ class Tim4biz:
             )
         return Page("ExtensionTotal", None, arguments, answer.body, answer.fetched_at, len(rows), answer.data)
 
-    def _naive(self, moment: datetime) -> str:
-        return f"{moment.astimezone(self.zone):%Y-%m-%dT%H:%M:%S}"
+    def _naive(self, moment: datetime) -> datetime:
+        return moment.astimezone(self.zone).replace(tzinfo=None)
 
 
 def listed(data: Any) -> list[dict[str, Any]] | None:
-    """The one list of objects in a reply, bare or wrapped in an object; None where there is no such list.
+    """The one list of objects in a reply, bare or wrapped in objects; None where there is no such list.
 
     An empty object is not an empty list: a reply that says nothing must not pass for a day without calls.
     """
-    if isinstance(data, dict):
-        lists = [value for value in data.values() if isinstance(value, list)]
-        data = lists[0] if len(lists) == 1 else None
+    while isinstance(data, dict):
+        inner: list[Any] = [value for value in data.values() if isinstance(value, list)]
+        inner = inner or [value for value in data.values() if isinstance(value, dict)]
+        data = inner[0] if len(inner) == 1 else None
     if isinstance(data, list) and all(isinstance(item, dict) for item in data):
         return data
     return None

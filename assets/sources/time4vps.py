@@ -10,6 +10,7 @@ from assets.sources.client import Answer, Client
 from assets.sources.page import Page
 from tollbook_errors import AuthError, ContractError
 
+_LISTS = ("invoices", "services")
 _REFUSED = ("wronglogin", "login", "unauthorized", "auth", "denied", "permission")
 
 
@@ -25,13 +26,16 @@ class Time4VPS:
 
     def balance(self) -> Page:
         """The account's balance (what is unpaid) and credit."""
-        return self._page("balance", "balance", {})
+        page = self._page("balance", "balance", {})
+        if balance_details(page.data) is None:
+            raise self._contract("balance", "the answer has no acc_balance")
+        return page
 
     def invoices(self) -> Page:
         """Every invoice of the account in one answer: no paging is documented."""
         page = self._page("invoice", "invoices", {})
-        listed = page.data.get("invoices")
-        if not isinstance(listed, list) or not all(isinstance(i, dict) and i.get("id") for i in listed):
+        listed = entries(page.data.get("invoices"))
+        if listed is None or not all(invoice.get("id") for invoice in listed):
             raise self._contract("invoice", "the answer has no list of invoices with ids")
         return page
 
@@ -41,7 +45,7 @@ class Time4VPS:
             raise self._contract("invoice/@id", "an invoice id is not a plain number")
         page = self._page(f"invoice/{invoice_id}", "invoice", {"id": invoice_id})
         detail = page.data.get("invoice")
-        if not isinstance(detail, dict) or not isinstance(detail.get("items"), list):
+        if not isinstance(detail, dict) or entries(detail.get("items")) is None:
             raise self._contract("invoice/@id", "the answer has no invoice with items")
         if str(detail.get("id")) != invoice_id:
             raise self._contract("invoice/@id", "the answer is another invoice than was asked for")
@@ -50,17 +54,16 @@ class Time4VPS:
     def services(self) -> Page:
         """Every service of the account."""
         page = self._page("service", "services", {})
-        if not isinstance(page.data.get("services"), list):
-            raise self._contract("service", "the answer has no list of services")
+        listed = entries(page.data.get("services"))
+        if listed is None or not all(service.get("id") for service in listed):
+            raise self._contract("service", "the answer has no list of services with ids")
         return page
 
     def _page(self, path: str, kind: str, request: dict[str, str]) -> Page:
         answer = self.client.request("GET", path, {}, endpoint=kind)
         self._refuse_error(answer, kind)
-        rows = answer.data.get(kind) if isinstance(answer.data, dict) else None
-        return Page(
-            kind, None, request, answer.body, answer.fetched_at, len(rows) if isinstance(rows, list) else 1, answer.data
-        )
+        rows = entries(answer.data.get(kind)) if kind in _LISTS else [answer.data]
+        return Page(kind, None, request, answer.body, answer.fetched_at, len(rows or []), answer.data)
 
     def _refuse_error(self, answer: Answer, kind: str) -> None:
         """Errors come as ``{"error": ["wronglogin"]}``, also with HTTP 200."""
@@ -82,3 +85,16 @@ class Time4VPS:
 
     def _contract(self, endpoint: str, what: str) -> ContractError:
         return ContractError(what, connection=self.client.connection, endpoint=endpoint)
+
+
+def entries(value: Any) -> list[dict[str, Any]] | None:
+    """The objects of a list, also where it came as an object keyed by id; None for anything else."""
+    listed = list(value.values()) if isinstance(value, dict) else value
+    return listed if isinstance(listed, list) and all(isinstance(entry, dict) for entry in listed) else None
+
+
+def balance_details(data: dict[str, Any]) -> dict[str, Any] | None:
+    """The object that says ``acc_balance``: under ``details``, or the answer itself; None where neither does."""
+    nested = data.get("details")
+    said = nested if isinstance(nested, dict) else data
+    return said if "acc_balance" in said else None

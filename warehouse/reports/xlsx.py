@@ -134,7 +134,7 @@ class _Workbook:
             sheet.write_number(row, column, int(value) / 86_400, style)
         elif fits(value):
             # As Decimal: the library formats what it is given to 16 digits, and so the file says 0.008127, exactly.
-            sheet.write_number(row, column, plain(Decimal(value)), style)  # type: ignore[arg-type]
+            sheet.write_number(row, column, plain(Decimal(value)), style)
         else:
             sheet.write_string(row, column, f"{plain(Decimal(value)):f}", style)
 
