@@ -41,7 +41,7 @@ def build(settings: Settings, resource: ResourceDefinition | None = None) -> Def
         for asset in VENDOR_ASSETS[connection.vendor](Connection(connection.name, connection.vendor), days)
     ]
     warehouse = warehouse_assets(_core_keys(vendors))
-    load, publish = load_job(vendors, days), publish_job(warehouse)
+    load, publish = load_job(vendors), publish_job(warehouse)
     return Definitions(
         assets=[*vendors, *warehouse],
         jobs=[load, publish],

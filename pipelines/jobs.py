@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from dagster import (
     AssetsDefinition,
     AssetSelection,
-    PartitionsDefinition,
     define_asset_job,
     in_process_executor,
 )
@@ -24,12 +23,11 @@ LOAD = "load"
 PUBLISH = "publish"
 
 
-def load_job(assets: Sequence[AssetsDefinition], days: PartitionsDefinition[str]) -> "Job":
+def load_job(assets: Sequence[AssetsDefinition]) -> "Job":
     """Every connection's lists, and the records of one business day or a range of them in one run."""
     return define_asset_job(
         LOAD,
         selection=AssetSelection.assets(*assets),
-        partitions_def=days,
         executor_def=in_process_executor,
         description="Loads every connection: its lists whole, its records for the asked business days. A failure of one "
         "leaves the others loaded; the run then fails and says which.",

@@ -74,7 +74,7 @@ class House:
             currency=connection.currency,
             tenants=connection.tenants,
             fields=dict(connection.fields),
-            load_id=load_name(context.instance, context.run_id) if context else load_id,
+            load_id=load_name(context.instance, context.run.run_id) if context else load_id,
             watch=self.watch,
         )
 

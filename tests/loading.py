@@ -24,8 +24,10 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 from click.testing import CliRunner, Result
+
+from assets.loading import Progress
 from pipelines.cli import main
-from pipelines.demo.company import CUSTOMERS, PBX, SIP, SIP_CURRENCY, TENANTS, VPS
+from pipelines.demo.company import CUSTOMERS, SIP, SIP_CURRENCY, TENANTS, VPS
 from pipelines.demo.hosting import Hosting
 from pipelines.demo.pbx_traffic import PbxTraffic
 from pipelines.demo.server import Vendors
@@ -34,8 +36,6 @@ from pipelines.demo.truth import Truth
 from pipelines.resources import Client, House
 from pipelines.running import Ran, run_load
 from pipelines.settings import Settings, load_settings
-
-from assets.loading import Progress
 
 SEED = 7
 SCALE = 0.3
@@ -124,7 +124,9 @@ def world(folder: Path, first: date, last: date, *, scale: float = SCALE, **over
 
 def untouched_truth(first: date, last: date, scale: float = SCALE) -> Truth:
     """What happened, in a world of its own that nobody has changed."""
-    return Truth(PbxTraffic(SEED, first, last, scale), SipTraffic(SEED, first, last, scale), Hosting(first, last, "USD"))
+    return Truth(
+        PbxTraffic(SEED, first, last, scale), SipTraffic(SEED, first, last, scale), Hosting(first, last, "USD")
+    )
 
 
 def query(database: Path, sql: str) -> list[Row]:
@@ -173,14 +175,20 @@ class Expected:
     def leg_sums(self) -> dict[Row, Row]:
         """Legs, seconds, cost and rated legs by connection, account, day, direction and outcome."""
         return summed(
-            ((leg.connection, leg.account_id, leg.call_date, leg.direction, leg.outcome), (leg.duration_seconds, leg.cost))
+            (
+                (leg.connection, leg.account_id, leg.call_date, leg.direction, leg.outcome),
+                (leg.duration_seconds, leg.cost),
+            )
             for leg in self._legs()
         )
 
     def call_sums(self) -> dict[Row, Row]:
         """Calls, talk seconds, cost and rated calls by connection, account, day, direction and outcome."""
         return summed(
-            ((call.connection, call.account_id, call.call_date, call.direction, call.outcome), (call.talk_seconds, call.cost))
+            (
+                (call.connection, call.account_id, call.call_date, call.direction, call.outcome),
+                (call.talk_seconds, call.cost),
+            )
             for call in self._calls()
         )
 
@@ -198,7 +206,12 @@ class Expected:
 
     def calls_by_hour(self) -> Counter[Row]:
         return Counter(
-            (call.started_at.replace(minute=0, second=0, microsecond=0), call.connection, call.account_id, call.direction)
+            (
+                call.started_at.replace(minute=0, second=0, microsecond=0),
+                call.connection,
+                call.account_id,
+                call.direction,
+            )
             for call in self._calls()
         )
 
@@ -257,10 +270,15 @@ class Expected:
                 continue
             for line in invoice.lines:
                 amount = _sign(invoice) * line.total
-                kind = "credit" if amount < 0 else "fee" if line.type == "LateFee" or line.item_id == "-2" else "hosting"
+                kind = (
+                    "credit" if amount < 0 else "fee" if line.type == "LateFee" or line.item_id == "-2" else "hosting"
+                )
                 yield (invoice.issued_on, VPS, None, kind, invoice.currency), (line.quantity, amount)
             if invoice.tax:
-                yield (invoice.issued_on, VPS, None, "tax", invoice.currency), (Decimal(1), _sign(invoice) * invoice.tax)
+                yield (
+                    (invoice.issued_on, VPS, None, "tax", invoice.currency),
+                    (Decimal(1), _sign(invoice) * invoice.tax),
+                )
 
     @property
     def truth_last(self) -> date:
@@ -310,20 +328,27 @@ def forms_of_secrets(secrets: Mapping[str, str]) -> set[bytes]:
         if name.endswith("USERNAME"):
             login = f"{value}:{secrets[name.replace('USERNAME', 'PASSWORD')]}"
             found.add(base64.b64encode(login.encode()).decode())
-            continue
-        plain = {value, quote(value, safe=""), quote(value), quote_plus(value), html.escape(value), json.dumps(value)[1:-1]}
+        plain = {
+            value,
+            quote(value, safe=""),
+            quote(value),
+            quote_plus(value),
+            html.escape(value),
+            json.dumps(value)[1:-1],
+        }
         found |= plain | {value.replace("/", "\\/"), base64.b64encode(value.encode()).decode().rstrip("=")}
     return {text.encode() for text in found}
 
 
 def forms_of_people() -> set[bytes]:
     """Names of the demo's people and their telephone numbers, as they stand in the vendors' answers and in JSON."""
-    names = {person for tenant in TENANTS for name in tenant.names.values() if (person := name) and " " in name}
+    names = {name for tenant in TENANTS for name in tenant.names.values() if " " in name}
     names |= {endpoint.name for customer in CUSTOMERS for endpoint in customer.phones if " " in endpoint.name}
     names |= {" ".join(customer.contact) for customer in CUSTOMERS}
-    truth = untouched_truth(date(2026, 10, 24), date(2026, 10, 25))
-    numbers = {leg.remote for vendor in ("pbxware", "sipcentric") for leg in truth.legs(vendor, *_SOME_DAYS) if leg.remote}
-    numbers |= {did.number for tenant in TENANTS for did in tenant.dids}
+    truth = untouched_truth(*_SOME_DAYS)
+    legs = [leg for vendor in ("pbxware", "sipcentric") for leg in truth.legs(vendor, *_SOME_DAYS)]
+    numbers = {leg.remote for leg in legs if leg.remote}
+    numbers |= {did.e164 for tenant in TENANTS for did in tenant.dids}
     numbers |= {number for customer in CUSTOMERS for number in customer.numbers}
     significant = {number.removeprefix("+44").removeprefix("+") for number in numbers}
     texts = names | {json.dumps(name)[1:-1] for name in names} | {number for number in significant if len(number) > 7}

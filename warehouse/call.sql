@@ -48,7 +48,7 @@ whole AS (
         sum(cost) AS cost,
         CAST(count(*) FILTER (WHERE cost IS NULL) AS INTEGER) AS unrated_legs,
         min(currency) AS currency,
-        count(DISTINCT coalesce(currency, '')) = 1 AS one_currency
+        min(coalesce(currency, '')) = max(coalesce(currency, '')) AS one_currency
     FROM part
     GROUP BY call_id
 )

@@ -558,10 +558,8 @@ class _Update:
         return call_days, leg_days, hours
 
     def _insert_calls(self) -> None:
-        self.db.execute(
-            "INSERT INTO core.call_leg BY NAME SELECT * FROM linked ORDER BY call_date, call_id, leg_number"
-        )
-        self.db.execute(f"INSERT INTO core.call BY NAME SELECT * FROM ({_select('call')}) ORDER BY call_date, call_id")
+        self.db.execute("INSERT INTO core.call_leg BY NAME SELECT * FROM linked ORDER BY call_date")
+        self.db.execute(f"INSERT INTO core.call BY NAME SELECT * FROM ({_select('call')}) ORDER BY call_date")
 
     def _find_legs(self, replaced: set[date]) -> None:
         """Make ``leg``: the legs of the replaced partitions, and all that can be of one call with them, now or before.

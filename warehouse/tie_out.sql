@@ -7,7 +7,7 @@ WITH call_fact AS (
         count(*) AS legs,
         sum(leg.cost) AS cost,
         min(leg.currency) AS currency,
-        count(DISTINCT coalesce(leg.currency, '')) = 1 AS one_currency
+        min(coalesce(leg.currency, '')) = max(coalesce(leg.currency, '')) AS one_currency
     FROM core.call_leg AS call_leg
     JOIN core.cdr AS leg ON leg.cdr_id = call_leg.cdr_id
     WHERE in_scope(call_leg.call_date) AND after_scope(leg.call_date)

@@ -1,0 +1,238 @@
+"""The documentation against the code: what is written there runs, exists, or is generated.
+
+What lives here: checks of README.md, docs/ and the data dictionary. What does not: tests of the code itself.
+"""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import duckdb
+import pytest
+
+import tollbook_errors
+from pipelines import settings
+from pipelines.cli import main
+from pipelines.demo import Vendors
+from pipelines.running import run_load
+from pipelines.settings import load_settings
+from warehouse.dictionary import dictionary
+from warehouse.reading import public_file
+from warehouse.schema import TABLES
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("adr/*.md")])
+FIRST, LAST = date(2026, 10, 1), date(2026, 10, 4)
+
+
+class Question(NamedTuple):
+    """A query of docs/querying.md: the heading it stands under, and the columns of the answer shown below it."""
+
+    heading: str
+    sql: str
+    columns: list[str]
+
+
+def _questions() -> list[Question]:
+    found, heading = [], ""
+    pattern = re.compile(r"^## (.+?)$|^```sql\n(.+?)^```\n\n(\|[^\n]*)", re.DOTALL | re.MULTILINE)
+    for match in pattern.finditer((DOCS / "querying.md").read_text()):
+        if match[1]:
+            heading = match[1]
+        else:
+            found.append(Question(heading, match[2], _cells(match[3])))
+    return found
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def _python(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.+?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def _section(page: Path, heading: str) -> str:
+    """The text under a heading, up to the next one of its level."""
+    mark = heading.split()[0]
+    match = re.search(rf"^{re.escape(heading)}\n(.*?)(?=^{mark} |\Z)", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert match, f"{page.name} has no {heading}"
+    return match[1]
+
+
+def _first_column(text: str) -> set[str]:
+    """What stands in backticks in the first cells of the tables in ``text``."""
+    rows = re.findall(r"^\| *(`[^|]*`) *\|", text, re.MULTILINE)
+    return {word for cell in rows for word in re.findall(r"`([^`]+)`", cell)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with ``data/tollbook.duckdb`` of a few demo days, some of whose records were restated."""
+    root = tmp_path_factory.mktemp("docs")
+    with pytest.MonkeyPatch.context() as patch, Vendors(7, FIRST, LAST) as vendors:
+        patch.delenv("DAGSTER_HOME", raising=False)
+        for name, value in vendors.secrets.items():
+            patch.setenv(name, value)
+        configured = load_settings(vendors.write_config(root / "tollbook.toml"))
+        assert run_load(configured, FIRST, LAST, (), lambda progress: None).failures == []
+        vendors.settle_provisional()
+        vendors.add_late_rows(LAST, 2)
+        assert run_load(configured, LAST, LAST, (), lambda progress: None).failures == []
+    yield root
+
+
+@pytest.fixture
+def database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(public_file(folder / "data"), read_only=True) as con:
+        yield con
+
+
+# --- queries -----------------------------------------------------------------------------------------------------------
+
+
+def test_all_queries_are_found() -> None:
+    text = (DOCS / "querying.md").read_text()
+    assert len(_questions()) == text.count("```sql")
+    assert len(_questions()) >= 9
+
+
+@pytest.mark.parametrize("question", _questions(), ids=lambda question: question.heading)
+def test_query_runs_and_gives_what_is_shown(database: duckdb.DuckDBPyConnection, question: Question) -> None:
+    result = database.execute(question.sql)
+    columns = {name: str(type_) for name, type_, *_ in result.description}
+    assert result.fetchall()
+    assert list(columns) == question.columns
+    money = {name: type_ for name, type_ in columns.items() if "cost" in name and name != "cost_centre" or name == "gbp"}
+    assert all(type_.startswith("DECIMAL") for type_ in money.values()), money
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "querying.md"], ids=lambda page: page.name)
+def test_python_runs(folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    blocks = _python(page)
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), names)
+    assert blocks
+    names["con"].close()
+
+
+def test_pandas_keeps_decimals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    for block in _python(DOCS / "querying.md"):
+        exec(block, names)
+    assert str(names["frame"]["cost"].dtype) == "decimal128(18, 6)[pyarrow]"
+    names["con"].close()
+
+
+# --- data dictionary ---------------------------------------------------------------------------------------------------
+
+
+def test_data_dictionary_is_the_schema() -> None:
+    assert (DOCS / "data-dictionary.md").read_text() == dictionary(), "run: python -m warehouse.dictionary"
+
+
+def test_database_is_the_schema_with_its_comments(database: duckdb.DuckDBPyConnection) -> None:
+    tables = database.execute("SELECT schema_name || '.' || table_name, comment FROM duckdb_tables()").fetchall()
+    columns = database.execute(
+        "SELECT schema_name || '.' || table_name, column_name, data_type, comment FROM duckdb_columns()"
+        " WHERE NOT internal ORDER BY schema_name, table_name, column_index"
+    ).fetchall()
+    assert dict(tables) == {table.full_name: table.grain for table in TABLES}
+    for table in TABLES:
+        assert [tuple(row[1:]) for row in columns if row[0] == table.full_name] == [
+            (c.name, c.type.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"), c.comment) for c in table.columns
+        ]
+
+
+# --- README and the rest -----------------------------------------------------------------------------------------------
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    assert isinstance(main, click.Group)
+    assert _first_column(_section(ROOT / "README.md", "## Commands")) == {f"tollbook {name}" for name in main.commands}
+
+
+def test_every_option_of_load_and_report_stands_in_the_readme() -> None:
+    text = _section(ROOT / "README.md", "## Commands")
+    assert isinstance(main, click.Group)
+    for command in ("load", "report"):
+        for option in main.commands[command].params:
+            assert f"`{option.opts[0]}" in text, f"{command} {option.opts[0]}"
+
+
+def test_every_setting_stands_in_the_readme() -> None:
+    section = _section(ROOT / "README.md", "## Configuration")
+    own = [key for vendor in settings.VENDORS.values() for key in (*vendor.secrets, *vendor.own_keys)]
+    keys = {*settings.TOLLBOOK_KEYS, *settings.CONNECTION_KEYS, *own, *settings.ALERT_KEYS}
+    assert _first_column(section) == keys
+    assert all(f"`{field}`" in section for field in settings.TOTAL_FIELDS)
+    assert all(f"`{vendor}`" in section for vendor in settings.VENDORS)
+    assert f"`{settings.CONFIG_VARIABLE}`" in section
+
+
+def test_documented_defaults_are_the_defaults() -> None:
+    """Of the keys whose default is one plain value."""
+    section = _section(ROOT / "README.md", "## Configuration")
+    shown = {name: re.findall(r"`([^`]*)`", cell) for name, cell in re.findall(r"^\| `(\w+)` \| ([^|]*) \|", section, re.M)}
+    fields = {**settings.Settings.__dataclass_fields__, **settings.Alerts.__dataclass_fields__}
+    for name in ("timezone", "reporting_currency", "lookback_days", "first_date", "nightly", "smtp_port"):
+        documented = re.search(rf"^\| `{name}` \| `([^`]*)` \|", section, re.MULTILINE)
+        assert documented, name
+        assert documented[1] == str(fields[name].default)
+    for name in ("timeout_seconds", "max_in_flight", "tolerance_seconds", "tolerance_percent"):
+        assert shown[name] == [str(settings.Connection.__dataclass_fields__[name].default)]
+    assert shown["requests_per_hour"] == [str(settings.VENDORS["sipcentric"].requests_per_hour)]
+
+
+def test_every_make_target_stands_in_the_readme() -> None:
+    targets = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"help", "demo"}
+    shown = _first_column(_section(ROOT / "README.md", "## Development"))
+    assert {f"make {target}" for target in targets} == shown
+    assert "make demo" in (ROOT / "README.md").read_text()
+
+
+def test_every_kind_of_error_stands_in_operations() -> None:
+    kinds = {kind.__name__ for kind in tollbook_errors.TollbookError.__subclasses__() if kind.__module__ == "tollbook_errors"}
+    shown = re.findall(r"^\| (\w+Error) \|", (DOCS / "operations.md").read_text(), re.MULTILINE)
+    assert set(shown) == kinds
+
+
+def test_files_named_in_the_architecture_exist() -> None:
+    words = re.findall(r"`((?:pipelines|assets|warehouse)/[^`<]*)`", (DOCS / "architecture.md").read_text())
+    assert words
+    assert [word for word in words if not list(ROOT.glob(word))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name) if name else page
+        assert file.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in _anchors(file), f"{page.name}: {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """The headings of a page as their links are spelled."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_picture_is_well_formed_and_says_what_it_shows() -> None:
+    picture = ET.parse(DOCS / "architecture.svg").getroot()
+    spoken = {element.tag.rpartition("}")[2]: element.text for element in picture}
+    assert spoken["title"]
+    assert spoken["desc"]
+    for word in ("raw", "core", "warehouse", "published"):
+        assert word in {(element.text or "") for element in picture.iter()}

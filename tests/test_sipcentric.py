@@ -1,0 +1,1001 @@
+"""Sipcentric: reading lists, calls and messages whole under all that can happen meanwhile, and typing them exactly."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from stand_in import (
+    LONDON,
+    Literal,
+    StandIn,
+    Status,
+    controls,
+    everything_written,
+    rows,
+    run,
+    sample,
+    source,
+    statuses,
+)
+
+from assets import sipcentric
+from assets.loading import Source, bounds
+from assets.sources.client import BasicAuth, Client
+from assets.sources.secret import Secret
+from assets.sources.sipcentric import PAGE_SIZE, READINGS, Sipcentric, identifier, instant
+from pipelines.demo import Fault, Vendors
+from tollbook_errors import AuthError, ContractError, IntegrityError
+
+URI = "https://pbx.sipcentric.com/api/v1/customers"
+DAY = date(2026, 10, 21)
+CLOCKS_BACK, CLOCKS_FORWARD = date(2026, 10, 25), date(2026, 3, 29)
+START, END = bounds(DAY, LONDON)
+NUMBERS = count(1)
+
+Item = dict[str, Any]
+
+
+def page(items: list[Item], query: dict[str, str], cap: int = PAGE_SIZE, **fields: Any) -> dict[str, Any]:
+    """One page of a list as documented; ``cap`` is the page size that the vendor allows at most."""
+    size, number = min(cap, int(query.get("pageSize", 20))), int(query.get("page", 1))
+    answer: dict[str, Any] = {
+        "totalItems": len(items),
+        "pageSize": size,
+        "page": number,
+        "items": items[(number - 1) * size : number * size],
+    }
+    if number * size < len(items):
+        answer["nextPage"] = f"{URI}/25/list?pageSize={size}&page={number + 1}"
+    return answer | fields
+
+
+def call(started: datetime | str, number: int | None = None, customer: str = "25", **fields: Any) -> Item:
+    """An older call object; fields that are None are null."""
+    moment = (
+        started if isinstance(started, str) else f"{started:%Y-%m-%dT%H:%M:%S}.{started.microsecond // 1000:03}+0000"
+    )
+    identity = number or next(NUMBERS)
+    return {
+        "type": "call",
+        "uri": f"{URI}/{customer}/calls/{identity}",
+        "created": moment,
+        "scope": "EXTERNAL",
+        "direction": "OUT",
+        "from": "Mary - Clients <103>",
+        "to": "02079460123",
+        "callStarted": moment,
+        "outcome": "ANSWERED",
+        "duration": 60,
+        "cost": 0.09,
+        "callId": f"ast01-{identity}.1",
+        "linkedId": f"ast01-{identity}.1",
+    } | fields
+
+
+def message(created: datetime | str, number: int | None = None, **fields: Any) -> Item:
+    moment = created if isinstance(created, str) else f"{created:%Y-%m-%dT%H:%M:%S.000+0000}"
+    return {
+        "type": "smsmessage",
+        "uri": f"{URI}/25/sms/{number or next(NUMBERS)}",
+        "created": moment,
+        "direction": "OUT",
+        "from": "02079460123",
+        "to": "07700900200",
+        "body": "Not to be kept",
+        "sendStatus": "SENT",
+        "deliveryStatus": 1,
+        "cost": 0.1,
+    } | fields
+
+
+def endpoint(number: int, short: Any = 103, **fields: Any) -> Item:
+    uri = f"{URI}/25/endpoints/{number}"
+    return {"type": "phone", "uri": uri, "shortNumber": short, "name": "Desk"} | fields
+
+
+class Account:
+    """One customer, 25, as documented. ``inclusive``: whether startedAfter and startedBefore hold the moment itself."""
+
+    def __init__(self, calls: list[Item] | None = None, **lists: Any) -> None:
+        self.calls = calls or []
+        self.lists: dict[str, Any] = {
+            "endpoints": [endpoint(1)],
+            "phonenumbers": [],
+            "callbundles": [],
+            "sms": [],
+        } | lists
+        self.credit: Any = {"type": "creditstatus", "accountType": "PREPAID", "balance": 19.571}
+        self.customers = [{"type": "customer", "uri": f"{URI}/25", "company": "Bloggs co"}]
+        self.inclusive = False
+        self.cap = PAGE_SIZE
+        self.stats = True
+        self.change: Callable[[dict[str, Any], str], Any] = lambda answer, kind: answer
+        self.stand_in = StandIn(self.answer)
+
+    def answer(self, path: str, query: dict[str, str]) -> Any:
+        kind = path.removeprefix("customers").removeprefix("/25").strip("/") or "customers"
+        return self.change(self._plain(kind, query), kind)
+
+    def _plain(self, kind: str, query: dict[str, str]) -> Any:
+        if kind == "customers":
+            return page(self.customers, query, self.cap)
+        if kind == "calls":
+            return page(self._selected(query), query, self.cap)
+        if kind == "calls/stats":
+            return self._stats(query) if self.stats else Status(404)
+        if kind == "creditstatus":
+            return self.credit
+        return page(self.lists[kind], query, self.cap) if kind in self.lists else Status(404)
+
+    def _selected(self, query: dict[str, str]) -> list[Item]:
+        after, before = (datetime.fromisoformat(query[name]) for name in ("startedAfter", "startedBefore"))
+        edge = timedelta(0) if self.inclusive else timedelta(microseconds=1)
+
+        def within(item: Item) -> bool:
+            started = instant(item["callStarted"])
+            return started is None or after + edge <= started <= before - edge
+
+        assert query["includeLocal"] == "true", "local calls would be left out"
+        return [item for item in self.calls if within(item)]
+
+    def _stats(self, query: dict[str, str]) -> Any:
+        found = self._selected(query)
+        amounts: dict[str, Any] = {
+            "count": len(found),
+            "cost": float(sum((Decimal(str(item["cost"] or 0)) for item in found), Decimal(0))),
+            "duration": sum(int(item["duration"] or 0) for item in found),
+        }
+        amount = amounts[query["metric"]]
+        headers = [{"name": "day"}, {"name": query["metric"]}]
+        return {"type": "datatable", "columnHeaders": headers, "rows": [["x", amount]], "totals": {"x": amount}}
+
+    def source(self, folder: Path) -> Source:
+        return source(self.stand_in, folder, "sipcentric")
+
+    def load_lists(self, folder: Path) -> Source:
+        from_ = self.source(folder)
+        run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
+        return from_
+
+    def load_calls(self, folder: Path, *days: date) -> Source:
+        from_ = self.load_lists(folder)
+        lists = from_.lake.newest_list(from_.name, "lists")
+        run(
+            from_,
+            sipcentric.calls_stream(from_),
+            lambda window: sipcentric.fetch_calls(from_, lists, window),
+            days or (DAY,),
+            depends_on={"lists": lists.content_generation},
+        )
+        return from_
+
+    def load_messages(self, folder: Path, *days: date) -> Source:
+        from_ = self.load_lists(folder)
+        lists = from_.lake.newest_list(from_.name, "lists")
+        run(
+            from_,
+            sipcentric.messages_stream(from_),
+            lambda window: sipcentric.fetch_messages(from_, lists, window),
+            days or (DAY,),
+            at_once=True,
+            depends_on={"lists": lists.content_generation},
+        )
+        return from_
+
+
+# --- the documented samples ---
+
+
+def test_the_documented_samples_are_read(tmp_path: Path) -> None:
+    day = date(2014, 3, 10)
+    one, listed = sample("sipcentric_call"), sample("sipcentric_calls")["items"]
+    account = Account(
+        [one, *listed],
+        endpoints=sample("sipcentric_endpoints")["items"],
+        phonenumbers=sample("sipcentric_phonenumbers")["items"],
+        callbundles=sample("sipcentric_callbundles")["items"],
+        sms=sample("sipcentric_sms")["items"],
+    )
+    account.customers = sample("sipcentric_customers")["items"]
+    account.credit = sample("sipcentric_creditstatus")[0]
+    account.load_calls(tmp_path, day)
+    from_ = account.load_messages(tmp_path, day)
+
+    calls = {row["native_id"].rpartition("/")[2]: row for row in rows(from_, "cdr")}
+    assert set(calls) == {"7592317", "7592432", "7592134"}
+    out = calls["7592134"]
+    assert (out["direction"], out["outcome"], out["duration_seconds"], out["cost"]) == (
+        "outbound",
+        "answered",
+        60,
+        Decimal("0.09"),
+    )
+    assert out["started_at"] == datetime(2014, 3, 10, 13, 35, 51, tzinfo=UTC)
+    assert (out["from_name"], out["from_number"], out["extension"], out["to_e164"]) == (
+        "Greg Sanderson",
+        "103",
+        "103",
+        "+447700900100",
+    )
+    into = calls["7592432"]
+    assert (into["direction"], into["outcome"], into["cost"], into["extension"]) == ("inbound", "no_answer", 0, "500")
+
+    bundle = rows(from_, "bundle")[0]
+    assert (bundle["bundle_id"], bundle["inclusive_minutes"], bundle["used_minutes"], bundle["price_monthly"]) == (
+        "1040",
+        1000,
+        57,
+        Decimal(5),
+    )
+    assert bundle["valid_from"] == datetime(2014, 3, 1, tzinfo=UTC)
+    assert bundle["valid_to"] == datetime(2014, 3, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+    assert controls(from_, "bundle_minutes") == {("25", "1040/2014-03-01"): (1000, 1000, "matched")}
+    assert [row["balance"] for row in rows(from_, "balance")] == [Decimal("19.571")]
+    numbers = {(row["type"], row["extension"]) for row in rows(from_, "extension")}
+    assert ("did", sample("sipcentric_phonenumbers")["items"][0]["number"]) in numbers
+    sent = {row["direction"]: row for row in rows(from_, "sms")}
+    assert (sent["outbound"]["status"], sent["outbound"]["delivery_status"], sent["outbound"]["cost"]) == (
+        "sent",
+        1,
+        Decimal("0.1"),
+    )
+    assert (sent["inbound"]["status"], sent["inbound"]["delivery_status"]) == (None, None)
+
+
+# --- what another stand-in may answer ---
+
+
+@pytest.mark.parametrize("credit", sample("sipcentric_creditstatus") + [{"balance": None, "creditRemaining": "19.571"}])
+def test_credit_is_read_in_both_documented_forms(tmp_path: Path, credit: Item) -> None:
+    account = Account()
+    account.credit = credit
+    assert [row["balance"] for row in rows(account.load_lists(tmp_path), "balance")] == [Decimal("19.571")]
+
+
+@pytest.mark.parametrize("credit", [{}, [], None, {"error": "x"}, "19.571"])
+def test_an_answer_that_is_no_credit_status_is_refused(tmp_path: Path, credit: Any) -> None:
+    account = Account()
+    account.credit = credit
+    with pytest.raises(ContractError, match="credit status"):
+        account.load_lists(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["phonenumbers", "callbundles", "endpoints"])
+def test_a_list_that_the_vendor_does_not_offer_is_a_warning_and_the_rest_loads(tmp_path: Path, missing: str) -> None:
+    account = Account([call(START)])
+    del account.lists[missing]
+    from_ = account.source(tmp_path)
+    outcome = run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
+    assert outcome.warnings == [f"1 customers have no {missing}: the vendor answered 404"]
+    assert len(rows(account.load_calls(tmp_path), "cdr")) == 1
+
+
+def test_another_error_of_a_list_is_an_error(tmp_path: Path) -> None:
+    account = Account()
+    account.change = lambda answer, kind: Status(400) if kind == "endpoints" else answer
+    with pytest.raises(ContractError, match="400"):
+        account.load_lists(tmp_path)
+
+
+def test_customers_are_paged_and_may_have_nothing(tmp_path: Path) -> None:
+    account = Account([], endpoints=[])
+    account.customers = [{"uri": f"{URI}/{n}", "company": 7 if n == 25 else f"Co {n}"} for n in range(20, 70)]
+    account.cap = 20
+
+    def other_customers_have_nothing(path: str, query: dict[str, str]) -> Any:
+        if path == "customers" or path.startswith("customers/25"):
+            return account.answer(path, query)
+        return account.credit if path.endswith("creditstatus") else page([], query)
+
+    account.stand_in.answering = other_customers_have_nothing
+    from_ = account.load_calls(tmp_path)
+    assert {row["account_id"] for row in rows(from_, "account")} == {str(n) for n in range(20, 70)}
+    asked = {path.split("/")[1] for path in account.stand_in.paths() if path.endswith("/calls")}
+    assert asked == {str(n) for n in range(20, 70)}
+    assert rows(from_, "cdr") == []
+    assert statuses(from_)["total_items"] == {"matched"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"linkedId": None, "callId": None}, {"linked_id": None}),
+        ({"linkedId": None, "callId": "a.1"}, {"linked_id": "a.1"}),
+        ({"linkedId": "a.1", "callId": "a.2"}, {"linked_id": "a.1"}),
+        ({"scope": "external", "direction": "out", "outcome": "no-answer"}, {"outcome": "no_answer"}),
+        ({"outcome": "NO ANSWER", "direction": "Outbound"}, {"outcome": "no_answer", "direction": "outbound"}),
+        ({"scope": "Local"}, {"direction": "internal", "remote_e164": None, "extension": "103"}),
+        ({"scope": "DOMAIN", "direction": "in"}, {"direction": "inbound"}),
+        ({"from": None}, {"from_text": None, "from_number": None, "extension": None}),
+        (
+            {"from": "anonymous", "direction": "IN"},
+            {"from_text": "anonymous", "from_number": None, "remote_e164": None},
+        ),
+        ({"from": "Mary <Anne> - <x> <103>"}, {"from_name": "Mary <Anne> - <x>", "extension": "103"}),
+        ({"cost": None}, {"cost": None}),
+        ({"cost": ""}, {"cost": None}),
+        ({"cost": "0.09"}, {"cost": Decimal("0.09")}),
+        ({"cost": 0}, {"cost": Decimal(0)}),
+        ({"duration": "60"}, {"duration_seconds": 60}),
+        ({"duration": 60.0}, {"duration_seconds": 60}),
+        ({"duration": None}, {"duration_seconds": None}),
+        ({"final": False}, {"is_provisional": True}),
+        ({"final": True}, {"is_provisional": False}),
+        ({"srcEndpoint": f"{URI}/25/endpoints/1", "from": "02079460999"}, {"extension": "103"}),
+        ({"callStarted": "2026-10-21T11:00:00Z"}, {"started_at": datetime(2026, 10, 21, 11, tzinfo=UTC)}),
+        ({"callStarted": "2026-10-21T12:00:00+0100"}, {"started_at": datetime(2026, 10, 21, 11, tzinfo=UTC)}),
+        ({"callStarted": "2026-10-21T11:00:00.0000000+00:00"}, {"started_at": datetime(2026, 10, 21, 11, tzinfo=UTC)}),
+        ({"callStarted": "2026-10-21T11:00:00"}, {"started_at": datetime(2026, 10, 21, 11, tzinfo=UTC)}),
+        ({"new": {"a": ['"cost": 7', 1e300]}, "links": None}, {"cost": Decimal("0.09")}),
+        ({"to": 'x "cost": 5 <0>'}, {"cost": Decimal("0.09"), "to_name": 'x "cost": 5'}),
+    ],
+)
+def test_variations_of_a_call_are_understood(tmp_path: Path, changes: Item, expected: Item) -> None:
+    item = call(START + timedelta(hours=11), **changes)
+    from_ = Account([{name: value for name, value in item.items() if value is not None or name in ("from", "cost")}])
+    found = rows(loaded := from_.load_calls(tmp_path), "cdr")
+    assert len(found) == 1
+    assert {name: found[0][name] for name in expected} == expected
+    assert rows(loaded, "quarantine") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"duration": -1}, "duration"),
+        ({"duration": 10**12}, "duration"),
+        ({"duration": True}, "duration"),
+        ({"duration": 1.5}, "duration"),
+        ({"duration": "one"}, "duration"),
+        ({"cost": True}, "cost"),
+        ({"cost": "£0.09"}, "cost"),
+        ({"cost": 1e30}, "cost"),
+        ({"cost": 1e12}, "cost"),
+        ({"cost": "nan"}, "cost"),
+        ({"callStarted": "infinity"}, "callStarted"),
+        ({"callStarted": "0000-00-00T00:00:00Z"}, "callStarted"),
+        ({"callStarted": 1413979200}, "callStarted"),
+        ({"callStarted": None}, "callStarted"),
+        ({"uri": None}, "uri"),
+        ({"uri": ""}, "uri"),
+    ],
+)
+def test_what_cannot_be_understood_is_quarantined_and_the_rest_loads(
+    tmp_path: Path, changes: Item, reason: str
+) -> None:
+    account = Account([call(START, 1), call(START + timedelta(hours=1), 2, **changes)])
+    account.calls.append(call(START + timedelta(hours=1), 3, **changes))
+    from_ = account.load_calls(tmp_path)
+    assert [row["native_id"] for row in rows(from_, "cdr")] == [f"{URI}/25/calls/1"]
+    refused = rows(from_, "quarantine")
+    assert len({(row["raw_file"], row["raw_row"]) for row in refused}) == 2
+    assert all(reason in row["reason"] and row["account_id"] == "25" for row in refused)
+
+
+def test_an_unknown_outcome_or_direction_is_unknown_with_a_warning(tmp_path: Path) -> None:
+    account = Account([call(START, outcome="TELEPORTED", direction="SIDEWAYS")])
+    from_ = account.load_lists(tmp_path)
+    lists = from_.lake.newest_list("site", "lists")
+    outcome = run(
+        from_,
+        sipcentric.calls_stream(from_),
+        lambda window: sipcentric.fetch_calls(from_, lists, window),
+        [DAY],
+        depends_on={"lists": lists.content_generation},
+    )
+    assert [(row["outcome"], row["direction"]) for row in rows(from_, "cdr")] == [("unknown", "unknown")]
+    assert len(outcome.warnings) == 2
+
+
+@pytest.mark.parametrize("broken", [{}, [], None, {"items": []}, {"totalItems": 0}, {"totalItems": 0, "items": None}])
+@pytest.mark.parametrize("kind", ["customers", "endpoints", "calls"])
+def test_an_answer_without_a_list_is_never_no_rows(tmp_path: Path, kind: str, broken: Any) -> None:
+    account = Account([call(START)])
+    account.change = lambda answer, asked: broken if asked == kind else answer
+    with pytest.raises(ContractError):
+        account.load_calls(tmp_path)
+
+
+@pytest.mark.parametrize("total", [-1, "many", True, None, 1.5])
+def test_a_total_that_is_no_count_is_refused(tmp_path: Path, total: Any) -> None:
+    account = Account([call(START)])
+    account.change = lambda answer, kind: {**answer, "totalItems": total} if kind == "calls" else answer
+    with pytest.raises(ContractError, match="totalItems"):
+        account.load_calls(tmp_path)
+
+
+def test_totals_as_text_are_read(tmp_path: Path) -> None:
+    account = Account([call(START + timedelta(minutes=n)) for n in range(30)])
+    account.cap = 20
+    account.change = lambda answer, kind: (
+        {**answer, "totalItems": str(answer["totalItems"])} if "totalItems" in answer else answer
+    )
+    from_ = account.load_calls(tmp_path)
+    assert len(rows(from_, "cdr")) == 30
+    assert controls(from_, "total_items")["25", ""][2] == "matched"
+
+
+# --- calls: windows, slices, control totals ---
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+@pytest.mark.parametrize("cap", [7, 20, 200])
+@pytest.mark.parametrize("day", [DAY, CLOCKS_BACK, CLOCKS_FORWARD])
+def test_every_call_is_loaded_on_the_day_it_started(tmp_path: Path, day: date, cap: int, inclusive: bool) -> None:
+    """Also those on the edges of days and of slices, with fractions of seconds, whatever the vendor's bounds hold."""
+    days = [day - timedelta(days=1), day, day + timedelta(days=1)]
+    edges = [bounds(each, LONDON)[0] for each in days] + [bounds(days[-1], LONDON)[1]]
+    near = [edge + timedelta(milliseconds=ms) for edge in edges for ms in (-1000, -999, -500, -1, 0, 1, 999, 1000)]
+    picked = random.Random(7)
+    spread = [edges[0] + timedelta(seconds=picked.randrange(72 * 3600)) for _ in range(120)]
+    crowd = [edges[1] + timedelta(hours=10)] * 9  # more in one second than the smallest page holds
+    account = Account([call(moment) for moment in [*near, *spread, *crowd]])
+    account.calls[-1]["created"] = "2026-12-24T00:00:00Z"  # when it was created plays no part
+    account.cap, account.inclusive = cap, inclusive
+    from_ = account.load_calls(tmp_path, *days)
+
+    found: dict[str, date] = {}
+    for row in rows(from_, "cdr"):
+        assert row["native_id"] not in found, "a call is on two days"
+        found[row["native_id"]] = row["call_date"]
+    expected = {item["uri"]: instant(item["callStarted"]) for item in account.calls}
+    assert found == {
+        uri: started.astimezone(LONDON).date()
+        for uri, started in expected.items()
+        if started is not None and edges[0] <= started < edges[-1]
+    }
+    assert all(found == {"matched"} for found in statuses(from_).values()), "a false alarm"
+
+
+def test_a_call_over_midnight_belongs_to_the_day_it_started_once(tmp_path: Path) -> None:
+    late = END - timedelta(seconds=5)
+    item = call(late, created=f"{END + timedelta(hours=30):%Y-%m-%dT%H:%M:%SZ}", duration=30 * 3600)
+    from_ = Account([item]).load_calls(tmp_path, DAY, DAY + timedelta(days=1))
+    assert [(row["call_date"], row["duration_seconds"]) for row in rows(from_, "cdr")] == [(DAY, 108_000)]
+
+
+def test_rows_outside_the_window_are_left_out_and_counted(tmp_path: Path) -> None:
+    account = Account([call(START)])
+    stray = call("2020-02-29T12:00:00Z")
+    account.change = lambda answer, kind: (
+        {**answer, "items": [*answer["items"], stray], "totalItems": 2} if kind == "calls" else answer
+    )
+    from_ = account.load_calls(tmp_path)
+    assert len(rows(from_, "cdr")) == 1
+    (load,) = (row for row in from_.lake.loads() if row["stream"] == "cdr")
+    assert (load["rows"], load["out_of_window"]) == (1, 1)
+    assert statuses(from_)["calls_stats_count"] == {"matched"}
+
+
+def test_control_totals_show_a_cent_and_a_call(tmp_path: Path) -> None:
+    account = Account([call(START), call(START + timedelta(hours=1), cost=None)])
+
+    def off(answer: dict[str, Any], kind: str) -> Any:
+        if kind == "calls/stats" and answer["columnHeaders"][1]["name"] != "duration":
+            step = 1 if answer["columnHeaders"][1]["name"] == "count" else 0.01
+            return {**answer, "totals": {"x": round(answer["totals"]["x"] + step, 2)}}
+        return answer
+
+    account.change = off
+    from_ = account.load_calls(tmp_path)
+    assert controls(from_, "calls_stats_count") == {("25", ""): (2, 3, "variance")}
+    assert controls(from_, "calls_stats_cost") == {("25", ""): (Decimal("0.09"), Decimal("0.1"), "variance")}
+    assert controls(from_, "calls_stats_duration") == {("25", ""): (120, 120, "matched")}
+    assert controls(from_, "total_items") == {("25", ""): (2, 2, "matched")}
+
+
+def test_a_count_that_differs_from_the_rows_is_refused(tmp_path: Path) -> None:
+    account = Account([call(START)])
+    account.change = lambda answer, kind: (
+        {**answer, "totalItems": answer["totalItems"] + bool(answer["items"])} if kind == "calls" else answer
+    )
+    with pytest.raises(IntegrityError):
+        account.load_calls(tmp_path)
+    assert len(account.stand_in.asked) < 100
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(Status(code) for code in (400, 403, 404, 405, 410)),
+        Status(404, Literal("<html>Not here</html>")),
+        Literal("<html>Not here</html>"),
+        {},
+        [],
+        {"type": "datatable"},
+        {"totals": {"a": 1, "b": 2}},
+        {"totals": None, "rows": [["a", "b"]]},
+        {"totals": "many"},
+    ],
+)
+def test_statistics_that_are_not_offered_are_unavailable_and_no_failure(tmp_path: Path, said: Any) -> None:
+    account = Account([call(START)])
+    account.change = lambda answer, kind: said if kind == "calls/stats" else answer
+    from_ = account.load_calls(tmp_path)
+    assert len(rows(from_, "cdr")) == 1
+    assert controls(from_, "calls_stats_cost") == {("25", ""): (Decimal("0.09"), None, "unavailable")}
+    assert controls(from_, "total_items")["25", ""][2] == "matched"
+
+
+@pytest.mark.parametrize(
+    "totals", [{"totals": {"cost": 0.09, "count": 1}}, {"totals": [0.09]}, {"totals": 0.09}, {"rows": [["d", 0.09]]}]
+)
+def test_statistics_are_read_in_several_shapes(totals: Any) -> None:
+    exact = json.loads(json.dumps(totals), parse_float=Decimal)
+    assert sipcentric._stat(exact, "cost") == Decimal("0.09")
+
+
+def test_refused_credentials_are_not_taken_for_missing_statistics(tmp_path: Path) -> None:
+    account = Account([call(START)])
+    account.change = lambda answer, kind: Status(401) if kind == "calls/stats" else answer
+    with pytest.raises(AuthError):
+        account.load_calls(tmp_path)
+
+
+def test_statistics_are_no_records(tmp_path: Path) -> None:
+    from_ = Account([call(START)]).load_calls(tmp_path)
+    assert from_.lake.landings("site", "cdr", DAY)[0].rows == 1
+    assert [row["raw_row"] for row in rows(from_, "cdr")] == [1]
+
+
+def test_a_cost_that_comes_later_is_restated(tmp_path: Path) -> None:
+    account = Account([call(START, 1, cost=None, final=False)])
+    account.load_calls(tmp_path)
+    account.calls = [call(START, 1, cost=0.09, final=True), call(START + timedelta(hours=1), 2)]
+    from_ = account.load_calls(tmp_path)
+    restated = {row["kind"]: row for row in rows(from_, "restatement") if row["stream"] == "cdr"}
+    assert (restated["changed"]["before_cost"], restated["changed"]["after_cost"]) == (None, Decimal("0.09"))
+    assert {row["cost"] for row in rows(from_, "cdr")} == {Decimal("0.09")}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10**18 - 1), st.booleans(), st.sampled_from(["plain", "e", "E+", "up", "text"])),
+        max_size=40,
+    )
+)
+@example(
+    [(123456789012345678, False, "plain"), (999_999_999_999_999_999, True, "e"), (1, False, "up"), (0, True, "E+")]
+)
+def test_every_amount_that_fits_arrives_digit_for_digit(amounts: list[tuple[int, bool, str]]) -> None:
+    expected, written = {}, []
+    for number, (units, negative, style) in enumerate(amounts, 1):
+        amount = Decimal(-units if negative else units).scaleb(-6)
+        text = {
+            "plain": f"{amount:f}",
+            "e": f"{amount:e}",
+            "E+": f"{amount * 1000:f}E-3",
+            "up": f"{int(amount.scaleb(6))}e-6",
+            "text": f'"{amount:f}"',
+        }[style]
+        item = json.dumps(call(START + timedelta(seconds=number), number, cost="AMOUNT"))
+        written.append(item.replace('"cost": "AMOUNT"', f'"cost" :\n {text}'))
+        expected[f"{URI}/25/calls/{number}"] = amount
+    body = Literal(f'{{"totalItems": {len(written)}, "items": [{", ".join(written)}]}}')
+    account = Account()
+    account.stats = False
+    account.change = lambda answer, kind: body if kind == "calls" else answer
+    with TemporaryDirectory() as folder:
+        found = {row["native_id"]: row["cost"] for row in rows(account.load_calls(Path(folder)), "cdr")}
+    assert found == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=9, min_value=-(10**11), max_value=10**11))
+def test_a_message_keeps_every_digit_when_its_text_is_taken_out(amount: Decimal) -> None:
+    text = str(amount)
+    item = json.dumps(message(START, cost="AMOUNT")).replace('"AMOUNT"', text)
+    stand_in = StandIn(lambda path, query: Literal(f'{{"totalItems": 1, "items": [{item}]}}'))
+    kept = Sipcentric(stand_in.client).messages("25", START, window="")[0].body
+    assert json.loads(kept, parse_float=str, parse_int=str)["items"][0]["cost"] == text
+
+
+# --- messages ---
+
+SECRETS = ("Marzipan", "кулич", "Zwetschge")
+TEXTS = [
+    'Marzipan "quoted" \\ and \\"body\\": \\"more Marzipan\\"',
+    "Zwetschge\n\t\u2028{}[],:",
+    "кулич 🎂 Marzipan",
+    "",
+    '", "body": "Marzipan',
+]
+
+
+def test_the_text_of_a_message_is_never_written(tmp_path: Path) -> None:
+    account = Account(sms=[message(START + timedelta(minutes=5 - n), body=text) for n, text in enumerate(TEXTS)])
+    account.lists["sms"].append(
+        message(START, Text="Marzipan", meta={"preview": "Marzipan"}, parts=["Zwetschge"], size=3)
+    )
+    bodies = json.dumps(page(account.lists["sms"], {}))
+    styles = [bodies, bodies.replace('"body"', r'"\u0062ody"'), bodies.replace('"body": ', '"body"\n\t:  ')]
+    styles += [json.dumps(page(account.lists["sms"], {}), ensure_ascii=False), bodies.replace('"body"', '"Body"')]
+    for number, style in enumerate(styles):
+        account.change = lambda answer, kind, style=style: Literal(style) if kind == "sms" else answer
+        folder = tmp_path / str(number)
+        from_ = account.load_messages(folder)
+        assert len(rows(from_, "sms")) == len(TEXTS) + 1
+        assert {row["cost"] for row in rows(from_, "sms")} == {Decimal("0.1")}
+        written = everything_written(folder)
+        assert b"07700900200" in written  # the search can find
+        for secret in SECRETS:
+            for form in (secret.encode(), json.dumps(secret)[1:-1].encode(), ascii(secret)[1:-1].encode()):
+                assert form not in written
+
+
+def test_messages_are_loaded_by_their_day_and_typed(tmp_path: Path) -> None:
+    after = DAY + timedelta(days=1)
+    items = [
+        message(END + timedelta(hours=30)),
+        message(END, direction="in", **{"from": "Acme"}, to="07700900123"),
+        message(END - timedelta(seconds=1), sendStatus="failed", deliveryStatus=16),
+        message(f"{START:%Y-%m-%dT%H:%M:%SZ}", sendStatus="Teleported", cost=None),
+        message(START - timedelta(seconds=1)),
+    ]
+    for name in ("deliveryStatus", "sendStatus"):
+        del items[1][name]
+    from_ = Account(sms=items).load_messages(tmp_path, DAY, after)
+    found = {row["native_id"]: row for row in rows(from_, "sms")}
+    assert [found[item["uri"]]["sms_date"] for item in items[1:4]] == [after, DAY, DAY]
+    assert len(found) == 3
+    inbound = found[items[1]["uri"]]
+    assert (inbound["direction"], inbound["status"], inbound["delivery_status"], inbound["remote_e164"]) == (
+        "inbound",
+        None,
+        None,
+        None,
+    )
+    assert [found[item["uri"]]["status"] for item in items[2:4]] == ["failed", "unknown"]
+    assert found[items[3]["uri"]]["cost"] is None
+    assert found[items[2]["uri"]]["remote_e164"] == "+447700900200"
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first", "none"])
+@pytest.mark.parametrize("cap", [1, 3, 200])
+def test_messages_are_complete_in_whatever_order_they_come(order: str, cap: int) -> None:
+    items = [message(END - timedelta(hours=n)) for n in range(60)]
+    if order == "oldest first":
+        items.reverse()
+    elif order == "none":
+        random.Random(5).shuffle(items)
+    stand_in = StandIn(lambda path, query: page(items, query, cap))
+    pages = Sipcentric(stand_in.client).messages("25", START, window="")
+    wanted = {item["uri"] for item in items if item["created"] >= f"{START:%Y-%m-%dT%H:%M:%S}"}
+    assert wanted <= {item["uri"] for found in pages for item in found.data["items"]}
+    if order == "newest first" and cap == 3:
+        assert max(int(query["page"]) for _, query in stand_in.asked) == 10  # 26 that are wanted, and no more pages
+
+
+def test_a_message_without_a_time_is_quarantined_once(tmp_path: Path) -> None:
+    account = Account(sms=[message("yesterday"), message(START)])
+    from_ = account.load_messages(tmp_path, DAY, DAY + timedelta(days=1))
+    assert [(row["window_date"], row["reason"]) for row in rows(from_, "quarantine")] == [
+        (DAY, "created is not a time")
+    ]
+
+
+# --- paging under drift ---
+
+
+class Drifting:
+    """A list whose items come and go while it is paged: ``steps`` says what happens before each answer."""
+
+    def __init__(self, size: int, cap: int, steps: Iterator[str], picked: random.Random, loose: bool) -> None:
+        self.cap, self.steps, self.picked, self.loose = cap, steps, picked, loose
+        self.numbers = count(1)
+        self.items = [self._new() for _ in range(size)]
+        self.stayed = {item["uri"] for item in self.items}
+        self.ever = set(self.stayed)
+        self.stand_in = StandIn(self.answer)
+
+    def _new(self) -> Item:
+        return {"uri": f"{URI}/25/endpoints/{next(self.numbers)}"}
+
+    def answer(self, path: str, query: dict[str, str]) -> Any:
+        repeated = self._step(next(self.steps, ""))
+        self.stayed &= {item["uri"] for item in self.items}
+        self.ever |= {item["uri"] for item in self.items}
+        answer = page(self.items, query, self.cap)
+        if repeated and answer["items"]:
+            answer["items"] = [*answer["items"][1:], answer["items"][-1]] if len(answer["items"]) > 1 else []
+        if self.loose and answer["items"]:
+            answer["nextPage"] = self.picked.choice(HOSTILE)
+        return answer
+
+    def _step(self, step: str) -> bool:
+        place = self.picked.randrange(len(self.items) + 1)
+        if "i" in step:
+            self.items.insert(0 if self.picked.random() < 0.5 else place, self._new())
+        if "d" in step and self.items:
+            del self.items[place % len(self.items)]
+        if "s" in step:
+            self.picked.shuffle(self.items)
+        if "r" in step and self.items:
+            self.items.append(self.items.pop(place % len(self.items)))
+        return "x" in step
+
+
+HOSTILE = [
+    "http://169.254.169.254/latest?page=2",
+    "https://reader:hunter2@pbx.example.net/customers?page=2",
+    "http://127.0.0.1:9\\@evil.example/api?page=2",
+    "//evil.example/api/customers?page=2",
+    "file:///etc/passwd?page=2",
+    f"{URI}/26/endpoints?page=2",
+    "gopher://x/?page=2",
+    "https://[::1",
+    "?page=1&createdBefore=2020-01-01T00:00:00Z",
+    "javascript:alert(1)",
+    "a" * 10_000,
+]
+STEPS = st.lists(st.sampled_from(["", "", "", "i", "d", "id", "s", "r", "x", "idr"]), max_size=40)
+
+
+def check_drift(size: int, cap: int, steps: list[str], seed: int, loose: bool) -> None:
+    drifting = Drifting(size, cap, iter(steps), random.Random(seed), loose)
+    sip = Sipcentric(drifting.stand_in.client)
+    try:
+        pages = sip._all("customers/25/endpoints", "endpoints", "25", {}, "")
+    except (IntegrityError, ContractError):
+        assert any(steps), "a list that stands still was refused"
+    else:
+        found = [item["uri"] for each in pages for item in each.data["items"]]
+        assert len(found) == len(set(found)), "an item twice"
+        assert drifting.stayed <= set(found) <= drifting.ever, "silently less"
+    assert len(drifting.stand_in.asked) <= READINGS * (size + len(steps) + 2)
+    assert set(drifting.stand_in.paths()) == {"customers/25/endpoints"}
+
+
+DRIFT = {
+    "size": st.integers(0, 14),
+    "cap": st.integers(1, 6),
+    "steps": STEPS,
+    "seed": st.integers(0, 2**32),
+    "loose": st.booleans(),
+}
+
+
+@settings(max_examples=400, deadline=None)
+@given(**DRIFT)
+def test_a_list_that_drifts_is_read_whole_or_refused(
+    size: int, cap: int, steps: list[str], seed: int, loose: bool
+) -> None:
+    check_drift(size, cap, steps, seed, loose)
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(**DRIFT)
+def test_a_list_that_drifts_is_read_whole_or_refused_soak(
+    size: int, cap: int, steps: list[str], seed: int, loose: bool
+) -> None:
+    check_drift(size, cap, steps, seed, loose)
+
+
+def check_message_drift(size: int, cap: int, steps: list[str], seed: int) -> None:
+    """Messages come at the front and go anywhere; all that stay and are not too old are read, or it is refused."""
+    picked = random.Random(seed)
+    times = count(size)
+    numbers = count(1)
+
+    def new(minute: int) -> Item:
+        return message(START + timedelta(minutes=minute - size // 2), next(numbers))
+
+    items = [new(minute) for minute in reversed(range(size))]
+    stayed = {item["uri"] for item in items if item["created"] >= f"{START:%Y-%m-%dT%H:%M:%S}"}
+    script = iter(steps)
+
+    def answer(path: str, query: dict[str, str]) -> Any:
+        step = next(script, "")
+        if "i" in step:
+            items.insert(0, new(next(times)))
+        if "d" in step and items:
+            del items[picked.randrange(len(items))]
+        stayed.intersection_update(item["uri"] for item in items)
+        return page(items, query, cap)
+
+    stand_in = StandIn(answer)
+    try:
+        pages = Sipcentric(stand_in.client).messages("25", START, window="")
+    except (IntegrityError, ContractError):
+        assert any(steps)
+    else:
+        found = [item["uri"] for each in pages for item in each.data["items"]]
+        assert len(found) == len(set(found))
+        assert stayed <= set(found)
+
+
+MESSAGE_STEPS = st.lists(st.sampled_from(["", "", "", "i", "d", "id"]), max_size=30)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 24), st.integers(1, 6), MESSAGE_STEPS, st.integers(0, 2**32))
+def test_messages_that_drift_are_read_whole_or_refused(size: int, cap: int, steps: list[str], seed: int) -> None:
+    check_message_drift(size, cap, steps, seed)
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 24), st.integers(1, 6), MESSAGE_STEPS, st.integers(0, 2**32))
+def test_messages_that_drift_are_read_whole_or_refused_soak(size: int, cap: int, steps: list[str], seed: int) -> None:
+    check_message_drift(size, cap, steps, seed)
+
+
+def test_a_list_that_changed_once_is_read_again() -> None:
+    drifting = Drifting(10, 3, iter(["", "d"]), random.Random(1), loose=False)
+    pages = Sipcentric(drifting.stand_in.client)._all("customers/25/endpoints", "endpoints", "25", {}, "")
+    assert {item["uri"] for each in pages for item in each.data["items"]} == drifting.stayed
+
+
+def test_a_page_that_repeats_for_ever_is_refused_after_few_requests() -> None:
+    items = [endpoint(n) for n in range(1000)]
+    stand_in = StandIn(lambda path, query: page(items, {**query, "page": "1"}))
+    with pytest.raises(ContractError, match="again and again"):
+        Sipcentric(stand_in.client)._all("customers/25/endpoints", "endpoints", "25", {}, "")
+    assert len(stand_in.asked) == 2 * READINGS
+
+
+def test_a_link_for_ever_ends_with_the_items() -> None:
+    items = [endpoint(n) for n in range(30)]
+    stand_in = StandIn(lambda path, query: page(items, query, 10, nextPage=f"{URI}/25/endpoints?page=2"))
+    pages = Sipcentric(stand_in.client)._all("customers/25/endpoints", "endpoints", "25", {}, "")
+    assert sum(len(each.data["items"]) for each in pages) == 30
+    assert len(stand_in.asked) == 2 * 4
+
+
+def test_a_bound_that_the_server_adds_is_kept_and_our_filters_too() -> None:
+    """The links have lost the filter of the request; the second freezes the list by ``createdBefore``."""
+    items = [call(START + timedelta(seconds=n), n + 1) for n in range(30)]
+    frozen = f"{URI}/25/calls?page=2&createdBefore=2026-10-21T09%3A00%3A00Z&startedAfter=1999-01-01T00%3A00%3A00Z"
+    stand_in = StandIn(lambda path, query: page(items, query, 10, nextPage=frozen))
+    filters = {"startedAfter": "2026-10-21T00:00:00Z"}
+    Sipcentric(stand_in.client)._all("customers/25/calls", "calls", "25", filters, "")
+    for _, query in stand_in.asked:
+        assert query["startedAfter"] == "2026-10-21T00:00:00Z"
+        assert query.get("createdBefore") == (None if query["page"] == "1" else "2026-10-21T09:00:00Z")
+
+
+@pytest.mark.parametrize("uri", [None, 5, "", "x", f"{URI}/", f"{URI}/../../etc", f"{URI}/%2e%2e", f"{URI}/a b"])
+def test_a_customer_without_a_safe_id_is_refused(tmp_path: Path, uri: Any) -> None:
+    account = Account()
+    account.customers = [{"uri": uri, "company": "Bloggs co"}]
+    with pytest.raises(ContractError, match="no id"):
+        account.load_lists(tmp_path)
+    assert set(account.stand_in.paths()) == {"customers"}
+
+
+def test_ids_are_taken_from_uris() -> None:
+    assert identifier(f"{URI}/25/endpoints/77?x=1", "endpoints") == "77"
+    assert identifier(f"{URI}/25", "customers") == "25"
+    assert identifier(f"{URI}/25/calls/7/../8", "calls") == "7"
+    assert identifier(f"{URI}/{'9' * 65}", "customers") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2014-03-10T13:37:00.000+0000", datetime(2014, 3, 10, 13, 37, tzinfo=UTC)),
+        ("2014-03-10T13:37:00.0000+0000", datetime(2014, 3, 10, 13, 37, tzinfo=UTC)),
+        ("2023-04-05T12:59:05Z", datetime(2023, 4, 5, 12, 59, 5, tzinfo=UTC)),
+        ("2023-04-05T12:59:05.123456789Z", datetime(2023, 4, 5, 12, 59, 5, 123_456, tzinfo=UTC)),
+        ("2023-04-05T12:59:05", datetime(2023, 4, 5, 12, 59, 5, tzinfo=UTC)),
+        ("2023-04-05T13:59:05+0100", datetime(2023, 4, 5, 12, 59, 5, tzinfo=UTC)),
+        ("0000-00-00T00:00:00Z", None),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("9999-12-31T23:59:59-01:00", None),
+        ("", None),
+        ("soon", None),
+        (None, None),
+        (1413979200, None),
+    ],
+)
+def test_instants_are_read_in_both_styles(text: Any, expected: datetime | None) -> None:
+    assert instant(text) == expected
+
+
+# --- bundles ---
+
+
+def test_a_bundle_of_a_past_period_stays_when_the_list_has_only_the_new_one(tmp_path: Path) -> None:
+    account = Account()
+    bundle = sample("sipcentric_callbundles")["items"][0] | {"usedMins": "60"}
+    account.lists["callbundles"] = [bundle]
+    from_ = account.load_lists(tmp_path)
+    assert controls(from_, "bundle_minutes") == {("25", "1040/2014-03-01"): (1003, 1000, "variance")}
+    april = {
+        "validFrom": "2014-03-31T23:00:00Z",
+        "validTo": "2014-04-30T22:59:59Z",
+        "usedMins": 0,
+        "availableMins": None,
+    }
+    account.lists["callbundles"] = [bundle | april, {**bundle, "uri": f"{URI}/25/callbundles/9", "validFrom": None}]
+    from_ = account.load_lists(tmp_path)
+    assert [(row["valid_from_date"], row["used_minutes"]) for row in rows(from_, "bundle")] == [
+        (date(2014, 3, 1), 60),
+        (date(2014, 4, 1), 0),
+    ]
+    assert controls(from_, "bundle_minutes") == {("25", "1040/2014-03-31"): (None, None, "unavailable")}
+    assert [row["reason"] for row in rows(from_, "quarantine")] == ["an entry of callbundles has no id or no period"]
+
+
+# --- the bundled vendors ---
+
+
+def test_the_bundled_vendor_loads_exactly_and_without_false_alarms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = date(2026, 10, 23), date(2026, 10, 26)
+    days = [first + timedelta(days=n) for n in range(4)]
+    with Vendors(first=first - timedelta(days=2), last=last + timedelta(days=1)) as vendors:
+        from_ = served(vendors, tmp_path)
+        vendors.faults.add(Fault("insert_rows", "sipcentric", "calls", nth=3, params={"n": 4}))
+        vendors.faults.add(Fault("page_size_ignored", "sipcentric", "*", times=None, params={"size": 10}))
+        load_all(from_, days)
+        truth = vendors.truth.legs("sipcentric", first, last)
+        found = rows(from_, "cdr")
+        names = (
+            "account_id",
+            "native_id",
+            "call_date",
+            "direction",
+            "outcome",
+            "duration_seconds",
+            "cost",
+            "extension",
+        )
+        names += ("started_at", "linked_id", "is_provisional")
+        expected = {tuple(getattr(leg, name) for name in names) for leg in truth}
+        missing = expected - {tuple(row[name] for name in names) for row in found}
+        # What came in after its slice was read is the next night's restatement.
+        assert len(missing) <= 4
+        load_all(from_, days)
+        found = rows(from_, "cdr")
+        assert sorted(tuple(row[name] for name in names) for row in found) == sorted(expected)
+        assert {leg.native_id: leg.remote for leg in truth if leg.remote} == {
+            row["native_id"]: row["remote_e164"] for row in found if row["remote_e164"]
+        }
+        texts = vendors.truth.sms(first, last)
+        assert {(m.native_id, m.sent_at, m.sms_date, m.status, m.cost, m.remote) for m in texts} == {
+            (r["native_id"], r["sent_at"], r["sms_date"], r["status"], r["cost"], r["remote_e164"])
+            for r in rows(from_, "sms")
+        }
+        assert len(texts) == len(rows(from_, "sms"))
+        assert all(found == {"matched"} for found in statuses(from_).values())
+
+
+def served(vendors: Vendors, folder: Path) -> Source:
+    """A connection to the bundled Sipcentric over loopback."""
+    login = BasicAuth(Secret(vendors.secrets["SIPCENTRIC_USERNAME"]), Secret(vendors.secrets["SIPCENTRIC_PASSWORD"]))
+    client = Client(connection="site", base_url=vendors.urls["sipcentric"], auth=login)
+    return source(StandIn(lambda path, query: None), folder, "sipcentric", client=lambda: client)
+
+
+def load_all(from_: Source, days: list[date]) -> None:
+    run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
+    lists = from_.lake.newest_list(from_.name, "lists")
+    depends_on = {"lists": lists.content_generation}
+    run(
+        from_,
+        sipcentric.calls_stream(from_),
+        lambda window: sipcentric.fetch_calls(from_, lists, window),
+        days,
+        depends_on=depends_on,
+    )
+    run(
+        from_,
+        sipcentric.messages_stream(from_),
+        lambda window: sipcentric.fetch_messages(from_, lists, window),
+        days,
+        at_once=True,
+        depends_on=depends_on,
+    )
