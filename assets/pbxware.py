@@ -32,8 +32,8 @@ from assets.sources.page import Page
 from assets.sources.pbxware import PBXware
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
-from warehouse.money import currency_code, money
-from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, SERVICE_PLAN_RATE
+from warehouse.money import AMOUNT, currency_code, money
+from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, MONEY, SERVICE_PLAN_RATE
 
 SINGLE = "1"  # account_id of a PBX that is not in tenant mode
 READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before the variance is reported
@@ -142,7 +142,7 @@ def read_directory(source: Source, landing: Landing) -> Directory:
         _extensions(source, account, said.get(("ext.list", server)), found)
         _dids(source, account, said.get(("did.list", server)), found)
     _trunks(source, said.get(("trunk.list", None)), found)
-    names = {key: plan.get("name") for key, plan in said.get(("splan.list", None), ({}, where))[0].items()}
+    names = {key: _text(plan.get("name")) for key, plan, _ in _entries(said.get(("splan.list", None)))}
     currency = next((tenant.currency for tenant in found.tenants.values() if tenant.currency), None)
     for plan, rates, place in plans:
         _rates(source, plan, names.get(plan), rates, place, currency, found)
@@ -160,7 +160,7 @@ def _tenant(
     digits = str(about.get("ext_length") or "")
     return Tenant(
         account,
-        about.get("name"),
+        _text(about.get("name")),
         str(about.get("tenantcode") or ""),
         region_of_calling_code(about.get("country_code")) or source.region,
         said or source.currency,
@@ -193,7 +193,7 @@ def _entries(listed: Listed) -> Iterator[tuple[str, dict[str, Any], dict[str, An
 def _departments(source: Source, account: str, listed: Listed, found: Directory) -> None:
     for key, entry, place in _entries(listed):
         found.departments.append(
-            {**_whose(source, account), "department_id": key, "name": entry.get("name"), **place}
+            {**_whose(source, account), "department_id": key, "name": _text(entry.get("name")), **place}
         )
 
 
@@ -203,16 +203,16 @@ def _extensions(source: Source, account: str, listed: Listed, found: Directory) 
         number = str(entry.get("ext") or "")
         if not number:
             continue
-        found.tenants[account].extensions[number] = str(entry.get("name") or "")
+        found.tenants[account].extensions[number] = _text(entry.get("name")) or ""
         department = next((part.strip() for part in str(entry.get("department") or "").split(",") if part.strip()), None)
         found.extensions.append(
             {
                 **_whose(source, account),
                 "extension_id": key,
                 "extension": number,
-                "name": entry.get("name"),
+                "name": _text(entry.get("name")),
                 "type": "phone",
-                "status": entry.get("status"),
+                "status": _text(entry.get("status")),
                 "department_id": department,
                 "department": names.get(department or ""),
                 **place,
@@ -234,9 +234,9 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
                 **_whose(source, account),
                 "extension_id": key,
                 "extension": number,
-                "name": entry.get("name"),
+                "name": _text(entry.get("name")),
                 "type": "did",
-                "status": entry.get("status"),
+                "status": _text(entry.get("status")),
                 **place,
             }
         )
@@ -250,9 +250,9 @@ def _trunks(source: Source, listed: Listed, found: Directory) -> None:
                 **_whose(source, None),
                 "extension_id": key,
                 "extension": None,
-                "name": entry.get("name"),
+                "name": _text(entry.get("name")),
                 "type": "trunk",
-                "status": entry.get("status"),
+                "status": _text(entry.get("status")),
                 **place,
             }
         )
@@ -285,7 +285,7 @@ def _rates(
                     "outbound_price": money(rate.get("outbound")),
                     "min_charge": money(rate.get("min_charge")),
                     "connection_charge": money(rate.get("connection_charge")),
-                    "rating": rate.get("call_rating") or rate.get("billing"),
+                    "rating": _text(rate.get("call_rating") or rate.get("billing")),
                     "currency": currency,
                     "raw_file": where["raw_file"],
                     "raw_row": row,
@@ -293,6 +293,11 @@ def _rates(
                 }
             )
         row += 1
+
+
+def _text(value: Any) -> str | None:
+    """A cell of a list as text: numbers arrive as numbers or as text."""
+    return str(value) if isinstance(value, (str, int, Decimal)) and not isinstance(value, bool) else None
 
 
 def _whose(source: Source, account: str | None) -> dict[str, Any]:
@@ -359,25 +364,30 @@ _OUTCOMES = """
         WHEN 'CANCELLED' THEN 'cancelled' WHEN 'CANCELED' THEN 'cancelled' WHEN 'CANCEL' THEN 'cancelled'
         WHEN 'VOICEMAIL' THEN 'voicemail' ELSE 'unknown' END"""
 
-# Cells by name, whatever order each answer has them in; what cannot be understood is named in ``problem``.
+# Cells by name, whatever order each answer has them in; what cannot be understood is named in ``problem``. Amounts are
+# read from the answer a second time: as text, DuckDB hands out a JSON number only as exactly as a DOUBLE holds it.
+WIDE = "DECIMAL(38, 20)"
 _TYPED = f"""
 CREATE OR REPLACE TEMP TABLE typed AS
 WITH page AS (
     SELECT page, coalesce(account_id, '{SINGLE}') AS account_id, first_row, fetched_at,
         epoch(strptime(request->>'start' || ' ' || (request->>'starttime'), '%b-%d-%Y %H:%M:%S'))::BIGINT AS first_second,
         epoch(strptime(request->>'end' || ' ' || (request->>'endtime'), '%b-%d-%Y %H:%M:%S'))::BIGINT AS last_second,
-        from_json(body, '{{"header":["VARCHAR"],"csv":["JSON"]}}') AS answer
+        from_json(body, '{{"header":["VARCHAR"],"csv":["JSON"]}}') AS answer,
+        from_json(body, '{{"csv":[["{WIDE}"]]}}').csv AS amounts
     FROM read_parquet($raw) WHERE kind = 'cdr.download' AND rows > 0
 ), named AS (
-    SELECT page, account_id, first_row, fetched_at, first_second, last_second, answer.csv AS csv,
+    SELECT page, account_id, first_row, fetched_at, first_second, last_second, answer.csv AS csv, amounts,
         len(answer.header) AS width,
         list_transform(answer.header, lambda name: {_COLUMN_MAP}[lower(trim(name))]) AS names
     FROM page
 ), cell AS (
-    SELECT named.* EXCLUDE (csv), first_row + position - 1 AS raw_row, from_json(record, '["VARCHAR"]') AS cells
+    SELECT named.* EXCLUDE (csv, amounts), first_row + position - 1 AS raw_row,
+        CASE WHEN json_type(record) = 'ARRAY' THEN record->>'$[*]' END AS cells,
+        try_cast(amounts[position][list_position(names, 'cost')] AS {MONEY}) AS amount
     FROM named, unnest(csv) WITH ORDINALITY AS entry(record, position)
 ), split AS (
-    SELECT page, account_id, fetched_at, first_second, last_second, raw_row, width, len(cells) AS found,
+    SELECT page, account_id, fetched_at, first_second, last_second, raw_row, width, len(cells) AS found, amount,
         {", ".join(f"cells[list_position(names, '{name}')] AS {name}" for name in _CELLS)}
     FROM cell
 )
@@ -388,7 +398,8 @@ SELECT *, CASE
     WHEN coalesce(unique_id, '') = '' THEN 'there is no Unique ID'
     WHEN NOT regexp_full_match(coalesce(duration, ''), '[0-9]{{0,8}}') THEN 'the duration is not a number of seconds'
     WHEN NOT regexp_full_match(coalesce(rated, ''), '[0-9]{{0,8}}') THEN 'the rated duration is not a number of seconds'
-    WHEN NOT regexp_full_match(coalesce(cost, ''), '(-?[0-9]{{1,11}}([.][0-9]+)?)?') THEN 'the cost is not an amount'
+    WHEN coalesce(trim(cost), '') <> '' AND (amount IS NULL OR NOT regexp_full_match(trim(cost), '{AMOUNT}'))
+        THEN 'the cost is not an amount'
     END AS problem,
     problem IS NULL AND NOT started::BIGINT BETWEEN first_second AND last_second AS outside
 FROM split
@@ -397,10 +408,10 @@ FROM split
 _CDRS = f"""
 CREATE OR REPLACE TEMP TABLE fresh_cdr AS
 WITH leg AS (
-    SELECT *, started::BIGINT AS second, nullif(cost, '')::DECIMAL(38, 20) AS amount,
+    SELECT *, started::BIGINT AS second,
         md5(concat_ws(chr(31), $connection, account_id, coalesce(from_text, ''), coalesce(to_text, ''), started,
             coalesce(duration, ''), coalesce(status, ''), unique_id)) AS identity,
-        concat_ws(chr(31), coalesce(cost, ''), coalesce(rated, ''), coalesce(recording_path, ''),
+        concat_ws(chr(31), coalesce(amount::VARCHAR, ''), coalesce(rated, ''), coalesce(recording_path, ''),
             coalesce(recording, ''), coalesce(location, ''), coalesce(mos, '')) AS rest
     FROM typed WHERE problem IS NULL AND NOT outside
 ), numbered AS (
@@ -434,7 +445,7 @@ SELECT
     CASE direction WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
     CASE direction WHEN 'outbound' THEN to_type WHEN 'inbound' THEN from_type END AS remote_type,
     nullif(duration, '')::BIGINT AS duration_seconds, nullif(rated, '')::BIGINT AS rated_seconds,
-    amount::DECIMAL(18, 6) AS cost, coalesce(tenant.currency, 'XXX') AS currency, false AS is_provisional,
+    amount AS cost, coalesce(tenant.currency, 'XXX') AS currency, false AS is_provisional,
     CASE WHEN try_cast(mos AS DECIMAL(6, 3)) > 0 THEN try_cast(mos AS DECIMAL(6, 3)) END AS mos,
     CASE WHEN lower(recording) IN ('true', '1', 'yes') THEN true
         WHEN lower(recording) IN ('false', '0', 'no') THEN false END AS has_recording,
@@ -470,6 +481,8 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
     if unknown:
         warnings.append(f"{unknown} call records have a status that is not known")
     outside = con.execute("SELECT count(*) FROM typed WHERE outside").fetchall()[0][0]
+    if outside:
+        warnings.append(f"{outside} call records were left out: they started outside the time that was asked for")
     return Normalised(
         {CDR: "fresh_cdr"}, _controls(source, con, landing, day), _quarantine(source, con, landing, day), outside, warnings
     )
@@ -498,7 +511,7 @@ def _check_headers(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day
 
 
 def _column(name: str) -> str | None:
-    return _COLUMNS.get(name.strip().lower())
+    return _COLUMNS.get(name.strip(" ").lower())
 
 
 def _controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date) -> list[dict[str, Any]]:
@@ -574,7 +587,10 @@ def read_party(text: str, tenant: Tenant, codes: frozenset[str]) -> Party:
         return Party(name, number, "own", extension)
     if number in tenant.dids:
         return Party(name, number, "did", tenant.dids[number], read_number(number, tenant.region))
-    if any(code and number.startswith(code) and len(number) <= len(code) + 5 for code in codes - {tenant.code}):
+    if not is_emergency(number, tenant.region) and any(
+        code and number.startswith(code) and 2 <= len(number.removeprefix(code).removeprefix("+")) <= 5
+        for code in codes - {tenant.code}
+    ):
         return Party(name, number, "outside")  # another tenant's extension: no public number
     public = read_number(number, tenant.region)
     if public.e164 in tenant.dids:

@@ -118,6 +118,10 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     for connection, stream, window_from, window_to in lake.windows():
         if connection in configured:
             todo |= {(connection, stream, day) for day in _days(window_from, window_to)}
+    # Damage is found before anything is cleared: a rebuild that cannot be finished must not take away what stands.
+    landed = {landing.file: landing for window in todo for landing in lake.landings(*window)}
+    for landing in landed.values():
+        lake.verified(landing)
     lake.clear_core()
     for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
         source = house.source(connection, load_id="rebuild")

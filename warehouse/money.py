@@ -5,11 +5,12 @@ amount is meant (the vendor modules). Amounts are Decimal with at most six place
 """
 
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 PLACES = Decimal("0.000001")
-_AMOUNT = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?")
+# The form of an amount, for Python and for DuckDB alike.
+AMOUNT = "[+-]?([0-9]{1,30}([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,2})?"
 _LARGEST = Decimal(10) ** 12
 _SYMBOLS = {"€": "EUR", "£": "GBP", "zł": "PLN", "₤": "GBP", "¥": "JPY", "kr": None, "$": None, "US$": "USD", "A$": "AUD"}
 
@@ -22,10 +23,14 @@ def money(value: Any) -> Decimal | None:
     if value is None or isinstance(value, (bool, float)):
         return None
     text = str(value).strip()
-    if not _AMOUNT.fullmatch(text):
+    if not re.fullmatch(AMOUNT, text):
         return None
     amount = Decimal(text)
-    return amount.quantize(PLACES, rounding=ROUND_HALF_UP) if abs(amount) < _LARGEST else None
+    if abs(amount) >= _LARGEST:
+        return None
+    with localcontext(prec=200):
+        rounded = amount.quantize(PLACES, rounding=ROUND_HALF_UP)
+    return rounded if abs(rounded) < _LARGEST else None
 
 
 def currency_code(value: Any) -> str | None:

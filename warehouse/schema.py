@@ -463,6 +463,25 @@ _COST_DIMENSIONS = (
     CURRENCY,
 )
 
+_MONTHLY_COST = (
+    _c("month", "DATE", "First day of the month"),
+    *_DIMENSIONS,
+    *_COST_DIMENSIONS,
+    *_COST_MEASURES,
+)
+_MONTHLY_KEY = (
+    "month",
+    "connection",
+    "account_id",
+    "cost_centre",
+    "charge_kind",
+    "direction",
+    "destination_country",
+    "currency",
+)
+_CLOSED_AT = _c("closed_at", INSTANT, "When the month was closed")
+_CLOSED_BY_LOAD = _c("closed_by_load", "VARCHAR", "The newest load whose records are in the closed figures")
+
 MARTS = (
     Table(
         "mart",
@@ -529,22 +548,32 @@ MARTS = (
         "mart",
         "cost_monthly",
         "mart.cost_daily by month, without extension",
+        _MONTHLY_COST,
+        key=_MONTHLY_KEY,
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "cost_monthly_as_closed",
+        "One row per row of mart.cost_monthly as it stood when the month was closed; the latest close of each month",
+        (*_MONTHLY_COST, _CLOSED_AT, _CLOSED_BY_LOAD),
+        key=_MONTHLY_KEY,
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "month_movement",
+        "One row per closed month, account, cost centre, kind of charge and currency: cost as closed beside cost now",
         (
-            _c("month", "DATE", "First day of the month"),
+            _c("month", "DATE", "First day of the closed month"),
             *_DIMENSIONS,
-            *_COST_DIMENSIONS,
-            *_COST_MEASURES,
+            *(column for column in _COST_DIMENSIONS if column.name in ("cost_centre", "charge_kind", "currency")),
+            _c("as_closed", MONEY, "Cost in mart.cost_monthly_as_closed; 0 where nothing was rated then"),
+            _c("now", MONEY, "Cost in mart.cost_monthly; 0 where nothing is rated"),
+            _c("moved", MONEY, "now − as_closed"),
+            _CLOSED_AT,
         ),
-        key=(
-            "month",
-            "connection",
-            "account_id",
-            "cost_centre",
-            "charge_kind",
-            "direction",
-            "destination_country",
-            "currency",
-        ),
+        key=("month", "connection", "account_id", "cost_centre", "charge_kind", "currency"),
         date_column="month",
     ),
     Table(
@@ -716,6 +745,83 @@ TIE_OUT = Table(
     date_column="tie_date",
 )
 
+COVERAGE = Table(
+    "audit",
+    "coverage",
+    "One row per connection, stream and business day, from the stream's first loaded day to the newest of any stream",
+    (
+        _c("coverage_date", "DATE", "Business day"),
+        VENDOR,
+        CONNECTION,
+        _c("stream", "VARCHAR", "Stream of the lake that is read by the day; lists are not"),
+        _c(
+            "state",
+            "VARCHAR",
+            "loaded; partial: last read before the day had ended; stale: its latest reading failed after an earlier "
+            "good one; missing: never loaded, or every reading failed",
+        ),
+        _c("rows", "BIGINT", "Records of the day in core; NULL when missing"),
+        _c(
+            "typical_rows",
+            "BIGINT",
+            "Median (of two middle ones the lower) of rows on the same weekday of the 8 weeks before, of the days "
+            "that are loaded; NULL with fewer than 3 of them",
+        ),
+        _c(
+            "is_unusual",
+            "BOOLEAN",
+            "Whether rows is below half or above twice typical_rows, and more than 20 rows off it; NULL where the day "
+            "is missing or partial, or typical_rows is NULL",
+        ),
+        _c("last_read_at", INSTANT, "When the last good reading of the day began; NULL when missing"),
+        _c("load_id", "VARCHAR", "The latest load that asked for the day, also one that failed; NULL when none did"),
+    ),
+    key=("coverage_date", "connection", "stream"),
+    date_column="coverage_date",
+)
+
+MONTH_CLOSE = Table(
+    "audit",
+    "month_close",
+    "One row per close of a month: a month that was reopened has several, and the latest counts",
+    (
+        _c("month", "DATE", "First day of the month"),
+        _c("version", "INTEGER", "1 for the first close, one more each time the month was reopened and closed again"),
+        _CLOSED_AT,
+        _CLOSED_BY_LOAD,
+        _c("is_current", "BOOLEAN", "Whether it is the latest close, whose figures the marts show"),
+        _c("rows", "BIGINT", "Rows of mart.cost_monthly that were frozen"),
+        _c("despite", "VARCHAR", "What was incomplete or unproven when it was closed all the same; NULL: nothing"),
+        _c("file", "VARCHAR", "The frozen figures, relative to the data directory; NULL when there were none"),
+        _c("sha256", "VARCHAR", "SHA-256 of the file"),
+    ),
+    key=("month", "version"),
+    date_column="month",
+)
+
+RESTATEMENT_SINCE_CLOSE = Table(
+    "audit",
+    "restatement_since_close",
+    "One row per restatement of a closed month made after its latest close, and per month that it concerns",
+    (
+        _c("month", "DATE", "First day of the closed month"),
+        _CLOSED_AT,
+        *(
+            column
+            for column in RESTATEMENT.columns
+            if column.name not in ("first_seen_at", "cost_effect", "before", "after")
+        ),
+        _c(
+            "cost_effect",
+            MONEY,
+            "What it does to the month's cost in mart.cost_monthly; 0 for TIM4biz totals, which are no charge; an "
+            "invoice that was moved to another month leaves one and enters the other",
+        ),
+    ),
+    key=("month", "stream", "connection", "record_id", "kind", "restated_at"),
+    date_column="month",
+)
+
 LAKE_TABLES = (
     CDR,
     SMS,
@@ -733,7 +839,7 @@ LAKE_TABLES = (
     QUARANTINE,
     RESTATEMENT,
 )
-TABLES = (*LAKE_TABLES, CALL, CALL_LEG, *MARTS, LOAD, TIE_OUT)
+TABLES = (*LAKE_TABLES, CALL, CALL_LEG, *MARTS, LOAD, TIE_OUT, COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE)
 
 
 @cache

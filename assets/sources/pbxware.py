@@ -3,10 +3,11 @@
 Source: PBXware API reference (October 2025) and its introduction. What lives here: what is asked, and when a reading
 is complete. What does not: HTTP (``client``), the walk over a day (``slices``), what a cell means (``assets.pbxware``).
 
-The stop rule: a slice is complete when its first answer says that there is no next page. A full answer without that
-word, and a short one with a next page, are asked for the next page before they are believed.
+The stop rule: a slice is complete when its first answer says that there is no next page and has room left. Where it says
+anything else, or is full, the next page is asked for before it is believed; one that is there makes the slice overfull.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +20,9 @@ from tollbook_errors import AuthError, ContractError, IntegrityError
 
 LIMIT = 1000  # the documented maximum of ``limit``
 MASTER = "1"  # the master tenant: holds no calls in tenant mode
-READINGS = 4  # how often an unstable second is read before it is refused
+READINGS = 6  # how often an unstable second is read before it is refused
+PAGES = 1000  # of one second, before the PBX is taken to go on for ever
+REPEATS = 10  # of one page in one reading; fewer can be records that are alike, on a PBX with very short pages
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -37,7 +40,7 @@ class PBXware:
         servers = self.servers(tenants.data)
         for server in servers:
             if server is not None:
-                yield self._page("tenant.configuration", server, {"id": server})
+                yield self._list("tenant.configuration", server, {"id": server})
         for server in servers:
             for action in ("ext.list", "department.list", "did.list"):
                 yield self._list(action, server)
@@ -45,7 +48,7 @@ class PBXware:
         plans = self._list("splan.list", None)
         yield plans
         for plan in plans.data or {}:
-            yield self._page("splan.rates", None, {"id": str(plan)})
+            yield self._list("splan.rates", None, {"id": str(plan)})
 
     def servers(self, tenants: Any) -> tuple[str | None, ...]:
         """The servers that hold calls, from a ``tenant.list``; one None where the PBX is not in tenant mode."""
@@ -95,23 +98,37 @@ class PBXware:
 
     def _slice(self, server: str | None, part: Slice, window: str) -> Reading:
         page = self._cdr_page(server, part, 1, window)
-        capacity = max(page.rows, min(LIMIT, _number(page.data.get("limit")) or LIMIT))
+        stated = min(LIMIT, _number(page.data.get("limit")) or LIMIT)
         more = _flag(page.data.get("next_page"))
-        complete = more is False or page.rows == 0 or (more is None and page.rows < capacity)
-        if not complete and (more is None or page.rows < capacity):
-            # The flag and the count disagree: only the next page can tell.
+        if page.rows == 0 or (more is False and page.rows < stated):
+            complete = True
+        elif more is True and page.rows >= stated:
+            complete = False
+        else:
+            # What it says and what it holds disagree: only the next page can tell.
             complete = self._cdr_page(server, part, 2, window).rows == 0
-            capacity = page.rows
-        return Reading(part, [page], page.rows, complete, capacity, reach=_reach(page))
+        return Reading(part, [page], page.rows, complete, max(page.rows, stated), reach=_reach(page))
 
     def _stable_second(self, server: str | None, part: Slice, window: str) -> Reading:
-        """Page through one second until two readings in a row say the same."""
-        before: list[str] | None = None
+        """Page through one second until readings in a row say the same.
+
+        Two are proof, whatever order the pages come in, as long as no record is on two pages: everything that the first
+        reading saw was still there when it ended, and then the PBX counted no more. A record on two pages is either one
+        that moved or two that are alike; only an order that holds still through all readings tells.
+        """
+        before: list[list[str]] | None = None
+        alike = 1
         for _ in range(READINGS):
             pages, rows = self._paged(server, part, window)
-            if rows == before:
-                return Reading(part, pages, len(rows), True, LIMIT)
-            before = rows
+            found = Counter(row for page in rows for row in set(page))
+            proved = max(found.values(), default=1) == 1
+            said = [sorted(row for page in rows for row in page)] if proved else rows
+            alike = alike + 1 if said == before else 1
+            # A page before the last that is shorter than the others: records came in between.
+            whole = len({len(page) for page in rows[:-1]}) <= 1 and len(rows[-1]) <= len(rows[0]) if rows else True
+            if whole and alike >= (2 if proved else READINGS):
+                return Reading(part, pages, sum(len(page) for page in rows), True, LIMIT)
+            before = said
         raise IntegrityError(
             "the call records of one second changed every time they were read",
             connection=self.client.connection,
@@ -120,25 +137,23 @@ class PBXware:
             hint="load the day again when the PBX is quieter",
         )
 
-    def _paged(self, server: str | None, part: Slice, window: str) -> tuple[list[Page], list[str]]:
+    def _paged(self, server: str | None, part: Slice, window: str) -> tuple[list[Page], list[list[str]]]:
+        """One reading of a second: its pages, and the records of each."""
         pages: list[Page] = []
-        seen: set[str] = set()
-        number = 1
-        while True:
+        rows: list[list[str]] = []
+        seen: Counter[str] = Counter()
+        for number in range(1, PAGES + 1):
             page = self._cdr_page(server, part, number, window)
             if page.rows == 0:
-                break
-            rows = repr(page.data["csv"])
-            if rows in seen and page.rows > 1:
-                raise self._contract("cdr.download", window, "the PBX sends the same page for ever")
-            seen.add(rows)
+                return pages, rows
             pages.append(page)
-            if _flag(page.data.get("next_page")) is False:
-                break
-            number += 1
-            if number > 10_000:
-                raise self._contract("cdr.download", window, "one second has more than ten thousand pages")
-        return pages, sorted(repr(row) for page in pages for row in page.data["csv"])
+            rows.append([repr(row) for row in page.data["csv"]])
+            if _flag(page.data.get("next_page")) is False and page.rows < pages[0].rows:
+                return pages, rows
+            seen["".join(rows[-1])] += 1
+            if max(seen.values()) > REPEATS:
+                raise self._contract("cdr.download", window, "the PBX sends the same page for ever")
+        raise self._contract("cdr.download", window, f"one second has more than {PAGES} pages")
 
     def _cdr_page(self, server: str | None, part: Slice, number: int, window: str) -> Page:
         arguments = {**_window_arguments(part), "limit": str(LIMIT), "page": str(number)}
@@ -146,19 +161,22 @@ class PBXware:
         data = answer.data
         if not isinstance(data, dict) or not isinstance(data.get("csv"), list):
             raise self._contract("cdr.download", window, "the answer has no csv list")
-        if data["csv"] and not isinstance(data.get("header"), list):
+        header = data.get("header")
+        if data["csv"] and not (isinstance(header, list) and all(isinstance(name, str) for name in header)):
             raise self._contract("cdr.download", window, "the answer has rows but no header")
+        if (_number(data.get("records")) or 0) > len(data["csv"]):
+            raise self._contract("cdr.download", window, "the answer holds fewer records than it says")
         return _page("cdr.download", server, arguments, answer, len(data["csv"]))
 
-    def _list(self, action: str, server: str | None) -> Page:
-        page = self._page(action, server, {})
+    def _list(self, action: str, server: str | None, arguments: Mapping[str, str] | None = None) -> Page:
+        page = self._page(action, server, arguments or {})
         if not isinstance(page.data, dict) and page.data != []:
             raise self._contract(action, "", "the answer is not a keyed list")
         return page
 
-    def _page(self, action: str, server: str | None, arguments: dict[str, str], window: str = "") -> Page:
+    def _page(self, action: str, server: str | None, arguments: Mapping[str, str], window: str = "") -> Page:
         answer = self._ask(action, server, arguments, window)
-        return _page(action, server, arguments, answer, len(answer.data) if hasattr(answer.data, "__len__") else 1)
+        return _page(action, server, arguments, answer, len(answer.data) if isinstance(answer.data, (dict, list)) else 0)
 
     def _ask(self, action: str, server: str | None, arguments: Mapping[str, str], window: str) -> Answer:
         asked = {"action": f"pbxware.{action}", **arguments}

@@ -4,11 +4,13 @@ What lives here: the walk over a window. Offset paging drifts while records arri
 answer cannot, for the answer is the vendor's state at one moment. What does not: what a vendor's answer looks like
 (the vendor modules), HTTP (``client``).
 
-The walk is sized from the density seen: after a slice that fitted, the next ones are as long as should fill most of an
-answer; a slice that did not fit is cut and asked again in parts. Only a slice of one second cannot be cut: the vendor
-module pages it, and proves that the reading was stable. The same answers always give the same slices.
+The walk goes from the early end to the late one and is sized from the density seen: after a slice that fitted, the next
+ones are as long as should fill most of an answer; one that did not fit is halved, and until a part of it has fitted
+nothing is asked ahead, for it would be too long as well. Only a slice of one second cannot be cut: the vendor module
+pages it, and proves that the reading was stable. The same answers always give the same slices.
 """
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -17,9 +19,8 @@ from dataclasses import dataclass, field
 from assets.sources.client import Client
 from assets.sources.page import Page
 
-FILL = 0.85  # of an answer's capacity that a slice aims at: room for chance and for a rising hour
-GROWTH = 6  # the most that a slice may grow over the one before, so that a quiet night does not overshoot the morning
-SHRINK = 8  # the parts an overfull slice is cut into when nothing tells how full it is
+FILL = 0.88  # of an answer's capacity that a slice aims at: room for chance and for a rising hour
+GROWTH = 4  # the most that a slice may grow over the one before, so that a quiet night does not overshoot the morning
 
 
 @dataclass(frozen=True)
@@ -62,44 +63,66 @@ def read_slices(
     ``fetch`` asks once for a slice; ``fetch_paged`` reads a slice of one second that does not fit one answer. Up to
     ``client.max_in_flight`` requests are under way at once. What these raise is raised here, and nothing more is asked.
     """
-    gaps = deque([window])
+    gaps = [(window.start, window.end)]  # a heap: the earliest is asked for first
     length = float(window.seconds)
+    ahead = 1  # requests that may be under way: one more with each slice that fits
+    capacity = _Capacity()
     asked: deque[Future[Reading]] = deque()
     with client.pool() as pool:
         while gaps or asked:
-            while gaps and len(asked) < client.max_in_flight:
+            while gaps and len(asked) < min(ahead, client.max_in_flight):
                 asked.append(pool.submit(fetch, _take(gaps, max(1, int(length)))))
             reading = pool.result(asked.popleft())
+            capacity.learn(reading)
             if not reading.complete and reading.slice.seconds == 1:
                 reading = fetch_paged(reading.slice)
             if reading.complete:
                 yield reading
-                length = _next_length(reading, length)
+                ahead += 1
+                length = _next_length(reading, length, capacity.of(reading))
             else:
+                ahead = 1
                 length = _cut_length(reading)
-                gaps.appendleft(reading.slice)
+                _put_back(gaps, reading.slice, length)
 
 
-def _take(gaps: deque[Slice], seconds: int) -> Slice:
-    """Cut the next slice of about ``seconds`` off the earliest gap; no crumb of less than a quarter is left over."""
-    gap = gaps.popleft()
-    if gap.seconds < seconds * 1.25:
-        return gap
-    parts = max(1, round(gap.seconds / seconds)) if gap.seconds < 4 * seconds else 0
-    cut = gap.start + (-(-gap.seconds // parts) if parts else seconds)
-    if cut >= gap.end:
-        return gap
-    gaps.appendleft(Slice(cut, gap.end))
-    return Slice(gap.start, cut)
+class _Capacity:
+    """How many records an answer holds: what the vendor says, unless an overfull answer held fewer."""
+
+    def __init__(self) -> None:
+        self._most = 1
+        self._overstated = False
+
+    def learn(self, reading: Reading) -> None:
+        self._most = max(self._most, reading.rows)
+        self._overstated |= not reading.complete and reading.rows < reading.capacity
+
+    def of(self, reading: Reading) -> int:
+        return self._most if self._overstated else reading.capacity
 
 
-def _next_length(reading: Reading, length: float) -> float:
+def _take(gaps: list[tuple[int, int]], seconds: int) -> Slice:
+    """Cut the next slice of about ``seconds`` off the earliest gap; no crumb of less than a half is left over."""
+    start, end = heapq.heappop(gaps)
+    parts = round((end - start) / seconds)
+    if parts <= 1:
+        return Slice(start, end)
+    cut = start + (-(-(end - start) // parts) if parts < 4 else seconds)
+    heapq.heappush(gaps, (cut, end))
+    return Slice(start, cut)
+
+
+def _put_back(gaps: list[tuple[int, int]], overfull: Slice, length: float) -> None:
+    """Have an overfull slice read in two gaps, so that it is never asked for again as it was."""
+    cut = overfull.start + min(max(1, int(length)), overfull.seconds // 2)
+    heapq.heappush(gaps, (overfull.start, cut))
+    heapq.heappush(gaps, (cut, overfull.end))
+
+
+def _next_length(reading: Reading, length: float, capacity: int) -> float:
     """Seconds that should fill an answer, going by the slice that has just been read."""
-    own = reading.slice.seconds
-    if reading.rows == 0:
-        return max(length, own) * GROWTH
-    fitting = own * FILL * reading.capacity / reading.rows
-    return min(fitting, own * GROWTH)
+    longest = max(length, reading.slice.seconds) * GROWTH
+    return min(longest, reading.slice.seconds * FILL * capacity / reading.rows) if reading.rows else longest
 
 
 def _cut_length(reading: Reading) -> float:
@@ -107,6 +130,6 @@ def _cut_length(reading: Reading) -> float:
     own = reading.slice.seconds
     if reading.total and reading.total > reading.capacity:
         return own * FILL * reading.capacity / reading.total
-    if reading.reach and reading.reach < own * 0.9:
-        return max(1.0, reading.reach * FILL)
-    return own / SHRINK
+    if reading.reach is not None and reading.reach < own * 0.9:
+        return reading.reach * FILL
+    return own / 2

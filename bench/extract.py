@@ -1,0 +1,256 @@
+"""From the vendor to typed Parquet: time, memory, requests, several in flight, each against a bare download.
+
+What lives here: one day loaded through the real client, landing and typing (Dagster apart), and the floors: the same
+pages downloaded, and downloaded and parsed. What does not: the server (``vendor``), how a figure is repeated
+(``figures``), what becomes of core afterwards (``nights``).
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import requests
+
+from assets import pbxware, sipcentric
+from assets.loading import Outcome, Source, Window, bounds, load
+from assets.sources.pbxware import LIMIT, PBXware
+from assets.sources.sipcentric import PAGE_SIZE, Sipcentric
+from bench.child import measure
+from bench.figures import Way, interleave, ratio, show
+from bench.vendor import CUSTOMER, DAY, DAY_START, SECONDS, serving
+from pipelines.resources import House
+from pipelines.settings import load_settings
+
+ROWS_A_PAGE = {"pbxware": LIMIT, "sipcentric": PAGE_SIZE}
+# Lists, control totals, and what a reading of an empty stretch costs; they do not grow with the rows.
+NAMES = {"pbxware": "hq", "sipcentric": "sip"}
+CONFIG = """
+[tollbook]
+data_dir = "data"
+timezone = "Europe/London"
+reporting_currency = "GBP"
+lookback_days = 0
+first_date = {first}
+"""
+CONNECTIONS = {
+    "pbxware": """
+[[connections]]
+name = "hq"
+vendor = "pbxware"
+url = "{base}"
+api_key = "file:secret"
+currency = "GBP"
+""",
+    "sipcentric": """
+[[connections]]
+name = "sip"
+vendor = "sipcentric"
+url = "{base}sip/"
+username = "file:secret"
+password = "file:secret"
+requests_per_hour = 100000
+""",
+}
+
+
+def configure(folder: Path, base: str, *vendors: str) -> Path:
+    """Write a configuration with one connection for each vendor; its path."""
+    (folder / "secret").write_text("not-a-secret", encoding="utf-8")
+    path = folder / "tollbook.toml"
+    first = DAY - timedelta(days=4000)
+    text = CONFIG.format(first=first) + "".join(CONNECTIONS[vendor].format(base=base) for vendor in vendors)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def load_lists(source: Source) -> Outcome:
+    """What tells a vendor's own numbers from others'; every load begins with it."""
+    module = pbxware if source.vendor == "pbxware" else sipcentric
+    return _whole(load(source, module.lists_stream(source), [Window(None, None)], lambda _: module.fetch_lists(source)))
+
+
+def load_day(source: Source) -> Outcome:
+    """The day's records, landed and made core."""
+    windows = [Window(DAY, DAY)]
+    lists = source.lake.newest_list(source.name, "lists")
+    depends_on = {"lists": lists.content_generation}
+    if source.vendor == "pbxware":
+        fetch: Any = partial(pbxware.fetch_cdrs, source, lists)
+        return _whole(load(source, pbxware.cdr_stream(source), windows, fetch, depends_on=depends_on))
+    fetch = partial(sipcentric.fetch_calls, source, lists)
+    return _whole(load(source, sipcentric.calls_stream(source), windows, fetch, depends_on=depends_on))
+
+
+def _whole(outcome: Outcome) -> Outcome:
+    if outcome.failures:
+        raise outcome.failures[0]
+    return outcome
+
+
+@contextmanager
+def source_of(vendor: str, base: str) -> Iterator[Source]:
+    """A connection to the server with a data directory of its own, its lists loaded."""
+    with tempfile.TemporaryDirectory(prefix="tollbook-bench-") as folder:
+        house = House(load_settings(configure(Path(folder), base, vendor)))
+        source = house.source(NAMES[vendor], load_id="bench")
+        load_lists(source)
+        yield source
+
+
+# --- what runs in a process of its own -------------------------------------------------------------------------------
+
+
+def extract(vendor: str, base: str, rows: int) -> dict[str, float]:
+    """Load the day; raises when not every record arrived."""
+    with source_of(vendor, base) as source:
+        started = time.perf_counter()
+        outcome = load_day(source)
+        seconds = time.perf_counter() - started
+        kept = outcome.partitions[0].rows["core.cdr"]
+        if kept != rows:
+            raise RuntimeError(f"{kept} records of {rows}")
+        return {"seconds": seconds, "requests": outcome.landings[0].requests}
+
+
+def count_requests(vendor: str, base: str, rows: int) -> dict[str, float]:
+    """Read the day and keep nothing."""
+    with source_of(vendor, base) as source:
+        client = source.client()
+        start, end = bounds(DAY, source.zone)
+        before = client.requests_made
+        reader = PBXware(client) if vendor == "pbxware" else Sipcentric(client)
+        account = "2" if vendor == "pbxware" else CUSTOMER
+        records: Any = reader.cdrs if isinstance(reader, PBXware) else reader.calls
+        found = sum(page.rows for page in records(account, start, end, window=str(DAY)))
+        if found < rows:
+            raise RuntimeError(f"{found} records of {rows}")
+        return {"requests": client.requests_made - before}
+
+
+def download(vendor: str, base: str, rows: int, parse: bool, in_flight: int = 1) -> dict[str, float]:
+    """The floor: full pages of the day by number, over kept connections, thrown away or parsed and thrown away."""
+    size = ROWS_A_PAGE[vendor]
+    pages = range(1, math.ceil(rows / size) + 1)
+    sessions = [requests.Session() for _ in range(in_flight)]
+
+    def read(worker: int) -> int:
+        found = 0
+        for page in pages[worker::in_flight]:
+            body = _page(sessions[worker], vendor, base, page, size)
+            if parse:
+                data = orjson.loads(body)
+                found += len(data["csv"] if vendor == "pbxware" else data["items"])
+        return found
+
+    read_one = _page(sessions[0], vendor, base, 1, size)
+    assert read_one
+    started = time.perf_counter()
+    with ThreadPoolExecutor(in_flight) as threads:
+        found = sum(threads.map(read, range(in_flight)))
+    seconds = time.perf_counter() - started
+    if parse and found != rows:
+        raise RuntimeError(f"{found} records of {rows}")
+    return {"seconds": seconds, "requests": len(pages)}
+
+
+def _page(session: requests.Session, vendor: str, base: str, page: int, size: int) -> bytes:
+    start, end = time.gmtime(DAY_START), time.gmtime(DAY_START + SECONDS - 1)
+    if vendor == "pbxware":
+        asked = {
+            "action": "pbxware.cdr.download",
+            "start": time.strftime("%b-%d-%Y", start),
+            "starttime": time.strftime("%H:%M:%S", start),
+            "end": time.strftime("%b-%d-%Y", end),
+            "endtime": time.strftime("%H:%M:%S", end),
+            "limit": str(size),
+            "page": str(page),
+        }
+        return session.post(base, data=asked, timeout=60).content
+    asked = {
+        "startedAfter": time.strftime("%Y-%m-%dT%H:%M:%SZ", start),
+        "startedBefore": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(DAY_START + SECONDS)),
+        "pageSize": str(size),
+        "page": str(page),
+    }
+    return session.get(f"{base}sip/customers/{CUSTOMER}/calls", params=asked, timeout=60).content
+
+
+# --- benchmarks ------------------------------------------------------------------------------------------------------
+
+
+def _ways(vendor: str, base: str, rows: int, **floor: Any) -> dict[str, Way]:
+    asked = {"vendor": vendor, "base": base, "rows": rows}
+    return {
+        "download": lambda: measure("bench.extract:download", **asked, parse=False, **floor),
+        "floor": lambda: measure("bench.extract:download", **asked, parse=True, **floor),
+        "extract": lambda: measure("bench.extract:extract", **asked),
+    }
+
+
+def speed_and_memory(rows: dict[str, int], repeat: int) -> None:
+    """Goals 1 and 2: a day from the vendor to core, against downloading and parsing its pages."""
+    with serving(pbx=rows["pbxware"], sip=rows["sipcentric"]) as base:
+        for vendor, goal in (("pbxware", 1.5), ("sipcentric", 1.2)):
+            found = interleave(_ways(vendor, base, rows[vendor]), repeat)
+            show(
+                f"1 extract to core, {vendor}, {rows[vendor]:,} CDRs",
+                [
+                    ("download, s", found["download"]["seconds"], ""),
+                    ("download + orjson (the floor), s", found["floor"]["seconds"], ""),
+                    ("extract to core, s", found["extract"]["seconds"], ""),
+                    ("× download", ratio(found["extract"]["seconds"], found["download"]["seconds"]), ""),
+                    (
+                        "× floor",
+                        ratio(found["extract"]["seconds"], found["floor"]["seconds"]),
+                        f"at most {goal}",
+                    ),
+                    ("peak resident, extract and core alone, MiB", found["extract"]["peak_mib"], ""),
+                    (
+                        "× the floor's peak",
+                        ratio(found["extract"]["peak_mib"], found["floor"]["peak_mib"]),
+                        "",
+                    ),
+                ],
+            )
+
+
+def request_counts(sizes: dict[str, list[int]]) -> None:
+    """Goal 3: requests for a day's records against the fewest pages that hold them."""
+    lines: list[tuple[str, object, str]] = []
+    for vendor, rows_each in sizes.items():
+        for rows in rows_each:
+            with serving(**{"pbx" if vendor == "pbxware" else "sip": rows}) as base:
+                made = measure("bench.extract:count_requests", vendor=vendor, base=base, rows=rows)["requests"]
+            fewest = math.ceil(rows / ROWS_A_PAGE[vendor])
+            text = f"{made:.0f} / {fewest} = {made / fewest:.2f}"
+            lines.append((f"{vendor}, {rows:,} CDRs: requests / pages", text, "at most 1.25, and the fixed ones"))
+    show("3 requests", lines)
+
+
+def in_flight(rows: int, latency: float, repeat: int) -> None:
+    """Goal 4: a vendor that takes its time, against a bare download with 4 in flight."""
+    with serving(pbx=rows, latency=latency) as base:
+        asked = {"vendor": "pbxware", "base": base, "rows": rows}
+        ways: dict[str, Way] = {
+            "one": lambda: measure("bench.extract:download", **asked, parse=False),
+            "four": lambda: measure("bench.extract:download", **asked, parse=False, in_flight=4),
+            "extract": lambda: measure("bench.extract:extract", **asked),
+        }
+        found = interleave(ways, repeat)
+    floor = found["four"]["seconds"]
+    show(
+        f"4 in flight, pbxware, {rows:,} CDRs, answers after {latency * 1000:.0f} ms",
+        [
+            ("bare download, 4 in flight (the floor), s", floor, ""),
+            ("bare download, one at a time, × floor", ratio(found["one"]["seconds"], floor), ""),
+            ("extract to core, × floor", ratio(found["extract"]["seconds"], floor), "at most 1.25"),
+        ],
+    )

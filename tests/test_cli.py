@@ -1,0 +1,420 @@
+"""The commands: what they say, where they say it, and how they end."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from loading import HASTY_CLIENT, LONDON, World, forms_of_people, forms_of_secrets, hashes, traces, world
+
+from pipelines.cli import main
+from pipelines.demo import showing
+from pipelines.demo.company import PBX, SIP, TIM, VPS
+from pipelines.demo.faults import Fault
+from pipelines.running import dagster_home
+from pipelines.settings import load_settings
+
+ROOT = Path(__file__).parents[1]
+DAY, LAST = date(2026, 10, 24), date(2026, 10, 25)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world of two days, loaded by a real process."""
+    with world(tmp_path_factory.mktemp("cli"), DAY, LAST) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def loaded(place: World) -> subprocess.CompletedProcess[str]:
+    """``python -m pipelines.cli load``."""
+    return process(place, "load", "--from", str(DAY), "--to", str(LAST))
+
+
+def process(place: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """``tollbook …`` as a process of its own, in a folder of its own, told of its configuration by the environment."""
+    elsewhere = place.folder / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *arguments],
+        cwd=elsewhere,
+        env={**os.environ, "TOLLBOOK_CONFIG": str(place.config), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def one_clear_message(told: Result, code: int, *words: str) -> None:
+    """The command ended with ``code``, and one line says why."""
+    assert told.exit_code == code, told.output
+    assert "Traceback" not in told.output
+    assert told.exception is None or isinstance(told.exception, SystemExit)
+    lines = [line for line in told.stderr.splitlines() if line.startswith(("tollbook: ", "Error: "))]
+    assert len(lines) == 1, told.output
+    for word in words:
+        assert word in lines[0]
+
+
+# --- what works -------------------------------------------------------------------------------------------------------
+
+
+def test_load_ends_with_a_line_for_each_connection(place: World, loaded: subprocess.CompletedProcess[str]) -> None:
+    assert loaded.returncode == 0, loaded.stderr
+    rows = {line.split()[1]: line for line in loaded.stdout.splitlines() if line.startswith("│")}
+    assert set(rows) == {PBX, SIP, TIM, VPS}
+    assert "EUR" in rows[PBX]
+    assert "matched" in rows[PBX]
+    assert f"published {place.public}" in loaded.stdout
+    assert f"{PBX} cdr: {LAST}" in loaded.stderr  # progress, where there is no terminal
+    assert "Traceback" not in loaded.stderr
+    assert "Warning" not in loaded.stderr
+
+
+def test_nothing_is_left_where_the_command_was_run(place: World, loaded: subprocess.CompletedProcess[str]) -> None:
+    assert hashes(place.folder / "elsewhere") == {}
+
+
+def test_status_tells_of_each_connection(place: World, loaded: subprocess.CompletedProcess[str]) -> None:
+    told = process(place, "status")
+    assert told.returncode == 0, told.stdout
+    for name in (PBX, SIP, TIM, VPS):
+        assert re.search(rf"│ {name} .* loaded .*", told.stdout)
+    assert str(LAST) in told.stdout
+
+
+def test_check_asks_each_connection_and_writes_nothing(place: World, tmp_path: Path) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    before = len(place.vendors.requests)
+    told = CliRunner().invoke(main, ["--config", str(config), "check"])
+    assert told.exit_code == 0, told.output
+    assert [line.split()[::2] for line in told.output.splitlines()] == [[name, "ok"] for name in (PBX, SIP, TIM, VPS)]
+    asked = [request.vendor for request in place.vendors.requests[before:]]
+    assert sorted(asked) == ["pbxware", "sipcentric", "tim4biz", "time4vps"]
+    assert not (tmp_path / "data").exists()
+
+
+def test_check_names_what_does_not_work(place: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIM4BIZ_PASSWORD", "wrong-by-far")
+    told = place.command("check")
+    one_clear_message(told, 1, "1 of 4")
+    assert any(line.startswith(TIM) and "AuthError" in line for line in told.output.splitlines())
+    assert "wrong-by-far" not in told.output
+
+
+def test_report_writes_the_months_files(place: World, loaded: object, tmp_path: Path) -> None:
+    told = place.command("report", "--month", "2026-10", "--out", str(tmp_path / "out"))
+    assert told.exit_code == 0, told.output
+    written = [Path(line) for line in told.stdout.splitlines()]
+    assert {path.suffix for path in written} >= {".xlsx", ".html", ".csv"}
+    assert all(path.is_file() and tmp_path / "out" in path.parents for path in written)
+
+
+def test_rebuild_says_what_it_made(place: World, loaded: object) -> None:
+    told = place.command("rebuild")
+    assert told.exit_code == 0, told.output
+    assert re.search(r"rebuilt \d+ partitions of 7 streams; published ", told.output)
+
+
+def test_load_of_one_connection_asks_no_other(place: World, loaded: object) -> None:
+    before = len(place.vendors.requests)
+    told = place.command("load", "--from", str(DAY), "--to", str(DAY), "--connection", VPS, "--connection", TIM)
+    assert told.exit_code == 0, told.output
+    assert {request.vendor for request in place.vendors.requests[before:]} == {"tim4biz", "time4vps"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "span"),
+    [
+        ((), (-4, -1)),
+        (("--from", "2026-10-20"), (None, -1)),
+        (("--to", "2026-10-20"), (None, None)),
+    ],
+    ids=["neither", "from only", "to only"],
+)
+def test_the_days_that_are_not_named(
+    place: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...], span: tuple[Any, Any]
+) -> None:
+    asked: list[tuple[date, date]] = []
+
+    def remember(settings: object, first: date, last: date, *rest: object) -> None:
+        asked.append((first, last))
+        raise SystemExit(0)
+
+    monkeypatch.setattr("pipelines.running.run_load", remember)
+    config = place.vendors.write_config(tmp_path / "tollbook.toml", first_date=date(2026, 1, 1))
+    today = load_today()
+    assert CliRunner().invoke(main, ["--config", str(config), "load", *arguments]).exit_code == 0
+    named = date(2026, 10, 20)
+    assert asked == [tuple(named if n is None else today + timedelta(days=n) for n in span)]
+
+
+def load_today() -> date:
+    from pipelines.nights import today
+
+    return today(load_settings(ROOT / "pipelines" / "demo" / "sample.toml"))
+
+
+def test_demo_shows_what_it_found_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.demo.server import SECRETS
+
+    for name in SECRETS:
+        monkeypatch.setenv(name, "")  # so that what the demo sets is gone after the test
+    small = subprocess.Popen
+    monkeypatch.setattr(showing.subprocess, "Popen", lambda args, **rest: small([*args, "--scale", "0.05"], **rest))
+    monkeypatch.setattr(showing, "today_in_london", lambda: date(2026, 3, 2))
+    told = CliRunner().invoke(main, ["demo", "--data-dir", str(tmp_path / "shown")])
+    assert told.exit_code == 0, told.output
+    folder = tmp_path / "shown"
+    for word in ("Control totals", "of which off: 0", "SELECT charge_kind", "exact"):
+        assert word in told.output
+    for path in re.findall(r"(?:database|report|workbook|configuration) +(\S+)$", told.output, re.MULTILINE):
+        assert Path(path).is_file()
+        assert folder in Path(path).parents
+    assert len(re.findall(r"^  (?:database|report|workbook|configuration) ", told.output, re.MULTILINE)) == 4
+    status = CliRunner().invoke(main, ["--config", str(folder / "tollbook.toml"), "status"])
+    assert "newest day" in status.output
+
+
+def test_dev_opens_dagster_on_this_machine_only(place: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[list[str], dict[str, str]]] = []
+
+    def start(path: str, arguments: list[str], environment: dict[str, str]) -> None:
+        started.append((arguments, environment))
+
+    monkeypatch.setattr("pipelines.cli.os.execve", start)
+    assert place.command("dev", "-p", "3999").exit_code == 0
+    [(arguments, environment)] = started
+    assert arguments[1:] == ["-m", "dagster", "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", "3999"]
+    assert environment["TOLLBOOK_CONFIG"] == str(place.config)
+    assert environment["DAGSTER_HOME"] == str(dagster_home(place.settings))
+
+
+# --- wrong usage and configuration ------------------------------------------------------------------------------------
+
+TOMORROW = date.today() + timedelta(days=2)  # a day more: it is later in some zones
+
+Change = Callable[[str], str]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("load", "--from", "2026-10-25", "--to", "2026-10-24"), ["--from 2026-10-25", "later", "2026-10-24"]),
+        (("load", "--to", str(TOMORROW)), [str(TOMORROW), "not begun"]),
+        (("load", "--from", str(TOMORROW)), [str(TOMORROW), "later"]),
+        (("load", "--from", "1999-01-01", "--to", "1999-01-02"), ["1999-01-01", "first_date"]),
+        (("load", "--from", "24/10/2026"), ["--from"]),
+        (("load", "--connection", "hqq"), ["connection", "hq"]),
+        (("load", "--no-such-option"), ["--no-such-option"]),
+        (("report",), ["--month"]),
+        (("report", "--month", "2026-13"), ["--month"]),
+        (("report", "--month", "2026-10-01"), ["--month"]),
+        (("laod",), ["laod"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_is_refused(place: World, tmp_path: Path, arguments: tuple[str, ...], words: list[str]) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    before = len(place.vendors.requests)
+    one_clear_message(CliRunner().invoke(main, ["--config", str(config), *arguments]), 2, *words)
+    assert not (tmp_path / "data").exists()
+    assert len(place.vendors.requests) == before
+
+
+CONFIGURATIONS: dict[str, tuple[Change, list[str]]] = {
+    "an unknown key": (lambda text: text.replace("lookback_days", "lookback_day"), ["lookback_day", "lookback_days"]),
+    "a literal secret": (
+        lambda text: text.replace("env:PBXWARE_API_KEY", "Zx9-literal"),
+        [f"connections[{PBX}].api_key"],
+    ),
+    "an unknown zone": (lambda text: text.replace("Europe/London", "Europe/Londno"), ["timezone", "Europe/London"]),
+    "no TOML": (lambda text: f"{text}\n= 3", ["not TOML"]),
+    "no connections": (lambda text: text.partition("[[")[0], ["connections"]),
+    "a secret that is not set": (
+        lambda text: text.replace("PBXWARE_API_KEY", "NOT_SET"),
+        [f"connections[{PBX}].api_key"],
+    ),
+    "a secret file that is not there": (lambda text: text.replace("env:PBXWARE_API_KEY", "file:none"), ["api_key"]),
+    "no budget at all": (lambda text: text.replace("requests_per_hour = 1000000", "requests_per_hour = 0"), [SIP]),
+}
+
+
+@pytest.mark.parametrize("command", ["load", "check"])
+@pytest.mark.parametrize(("change", "words"), CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_a_wrong_configuration_is_refused_before_anything(
+    place: World, tmp_path: Path, change: Change, words: list[str], command: str
+) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    before = config.read_text()
+    config.write_text(change(before))
+    assert config.read_text() != before
+    asked = len(place.vendors.requests)
+    told = CliRunner().invoke(main, ["--config", str(config), command])
+    one_clear_message(told, 2, *words)
+    assert "Zx9-literal" not in told.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["reference", "tollbook.toml"]
+    assert len(place.vendors.requests) == asked
+
+
+@pytest.mark.parametrize("command", ["load", "check", "status", "rebuild", "dev", "report --month 2026-10"])
+def test_a_missing_configuration_is_told_by_every_command(tmp_path: Path, command: str) -> None:
+    told = CliRunner().invoke(main, ["--config", str(tmp_path / "none.toml"), *command.split()])
+    one_clear_message(told, 2, "none.toml", "no such configuration file")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["status", "report --month 2026-10"])
+def test_without_a_published_database_there_is_nothing_to_show(place: World, tmp_path: Path, command: str) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    told = CliRunner().invoke(main, ["--config", str(config), *command.split()])
+    one_clear_message(told, 1, "no published database", "tollbook load")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_rebuild_of_nothing_says_so(place: World, tmp_path: Path) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    told = CliRunner().invoke(main, ["--config", str(config), "rebuild"])
+    one_clear_message(told, 1, "nothing", "tollbook load")
+    assert not (tmp_path / "data" / "tollbook.duckdb").exists()
+
+
+@pytest.mark.parametrize("command", ["load", "status", "rebuild", "dev", "report --month 2026-10"])
+def test_a_data_directory_that_cannot_be_is_told(place: World, tmp_path: Path, command: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    config = place.vendors.write_config(tmp_path / "tollbook.toml", data_dir=tmp_path / "file" / "data")
+    asked = len(place.vendors.requests)
+    told = CliRunner().invoke(main, ["--config", str(config), *command.split()])
+    one_clear_message(told, 1, str(tmp_path / "file"))
+    assert len(place.vendors.requests) == asked
+
+
+def test_a_dagster_home_that_cannot_be_is_told(place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "no-such-home"))
+    told = CliRunner().invoke(main, ["--config", str(config), "load", "--from", str(DAY), "--to", str(DAY)])
+    one_clear_message(told, 2, "no-such-home")
+
+
+def test_a_damaged_public_database_is_told(place: World, tmp_path: Path) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tollbook.duckdb").write_bytes(b"not a database at all" * 400)
+    one_clear_message(CliRunner().invoke(main, ["--config", str(config), "status"]), 1, "IntegrityError", "rebuild")
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+MENTIONS = {
+    "check": ["credentials", "Nothing is written"],
+    "load": ["Load business days", "--from", "--to", "--connection", "restated"],
+    "rebuild": ["without asking any vendor"],
+    "report": ["Excel", "--month", "--out"],
+    "status": ["last loads", "variances"],
+    "demo": ["bundled vendors", "--data-dir"],
+    "dev": ["Dagster", "127.0.0.1"],
+}
+
+
+def test_every_command_is_listed_here_and_in_the_help() -> None:
+    assert set(main.commands) == set(MENTIONS)
+    told = CliRunner().invoke(main, ["--help"])
+    assert told.exit_code == 0
+    for name, command in main.commands.items():
+        assert re.search(rf"^  {name} +{re.escape(command.get_short_help_str(10)[:8])}", told.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", MENTIONS)
+def test_the_help_of_a_command_says_what_it_does(name: str) -> None:
+    told = CliRunner().invoke(main, [name, "--help"])
+    assert told.exit_code == 0
+    words = " ".join(told.output.split())
+    for word in MENTIONS[name]:
+        assert word in words
+
+
+def test_help_needs_neither_dagster_nor_a_database() -> None:
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom pipelines.cli import main\n"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
+        "print([name for name in ('dagster', 'duckdb', 'pyarrow', 'pandas') if name in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
+
+
+def test_the_readme_lists_every_command_and_option() -> None:
+    readme = ROOT / "README.md"
+    if not readme.exists() or "tollbook load" not in readme.read_text(encoding="utf-8"):
+        pytest.skip("there is no README.md with commands yet")
+    text = readme.read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if re.match(r"\|\s*`tollbook ", line)]
+    listed = {re.match(r"\|\s*`tollbook (\w+)", row).group(1): row for row in rows}  # type: ignore[union-attr]
+    assert set(listed) == set(main.commands)
+    for name in ("load", "report"):
+        for option in main.commands[name].params:
+            if isinstance(option, click.Option):
+                assert option.opts[0] in listed[name]
+
+
+# --- what must never be told -----------------------------------------------------------------------------------------
+
+FAULTS = (
+    Fault("status", "sipcentric", "calls", 1, None, params={"status": 401}),
+    Fault("html", "tim4biz", times=None),
+    Fault("cell", "pbxware", "cdr.download", times=None, params={"name": "Date/Time", "value": "yesterday"}),
+    Fault("reset", "time4vps", times=None),
+)
+
+
+def test_no_secret_number_or_name_is_told_or_written_down(
+    place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr("pipelines.resources.Client", HASTY_CLIENT)
+    data = tmp_path / "data"
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    outputs: list[str] = []
+
+    def tell(*arguments: str) -> int:
+        told = CliRunner().invoke(main, ["--config", str(config), "--verbose", *arguments])
+        outputs.append(told.output)
+        return told.exit_code
+
+    span = ("load", "--from", str(DAY), "--to", str(LAST))
+    for fault in FAULTS:
+        place.vendors.faults.add(fault)
+    try:
+        codes = [tell(*span), tell("check"), tell("status")]
+    finally:
+        place.vendors.faults.clear()
+    assert codes == [1, 1, 1]
+    assert tell(*span) == 0, outputs[-1][-3000:]
+    tell("status")
+    assert tell("rebuild") == 0
+
+    assert (home / "history").is_dir()
+    assert list((data / "state").rglob("*.json"))
+    # What people say to each other about a load, and what the machinery keeps of it, names no secret and nobody.
+    everywhere = (*outputs, caplog.text, home, data / "state", config)
+    assert traces(forms_of_secrets(place.vendors.secrets), *everywhere, data) == []
+    assert traces(forms_of_people(), *everywhere) == []
+    # The search finds what is there: numbers in the published database, names in core.
+    assert traces(forms_of_people(), data / "tollbook.duckdb")
+
+
+def test_a_day_is_one_of_london() -> None:
+    assert load_settings(ROOT / "pipelines" / "demo" / "sample.toml").zone == LONDON
