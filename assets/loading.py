@@ -23,7 +23,17 @@ import pyarrow as pa
 
 from assets.sources.client import Client
 from assets.sources.page import Page
-from tollbook_errors import AuthError, ConfigError, ContractError, QuotaError, SecurityError, StorageError, TollbookError, TransientError
+from tollbook_errors import (
+    AuthError,
+    ConfigError,
+    ContractError,
+    IntegrityError,
+    QuotaError,
+    SecurityError,
+    StorageError,
+    TollbookError,
+    TransientError,
+)
 from warehouse.lake import CorePartition, Lake, Landing, RawWriter, read_core
 from warehouse.restate import Reading, fold
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
@@ -154,16 +164,16 @@ def load(
                 raise stopped
             source.watch(Progress(source.name, stream.name, str(window), number, len(windows), 0))
             landing = _land(source, stream, window, fetch(window), depends_on or {}, number, len(windows))
-            noticed: list[Normalised] = []
-            partitions = [refine(source, stream, day, noticed) for day in window.days]
-            warnings = sorted({warning for normalised in noticed for warning in normalised.warnings})
+            partitions = [refine(source, stream, day) for day in window.days]
+            warnings = sorted({warning for partition in partitions for warning in partition.warnings})
+            out_of_window = sum(partition.out_of_window for partition in partitions)
             row |= {
                 "status": "unchanged" if landing.unchanged else "loaded",
-                "rows": landing.rows - sum(n.out_of_window for n in noticed),
+                "rows": landing.rows - out_of_window,
                 "pages": landing.pages,
                 "requests": landing.requests,
                 "bytes": landing.bytes,
-                "out_of_window": sum(normalised.out_of_window for normalised in noticed),
+                "out_of_window": out_of_window,
                 "quarantined": sum(partition.rows.get(QUARANTINE.full_name, 0) for partition in partitions),
                 "warnings": "\n".join(warnings) or None,
             }
@@ -189,15 +199,16 @@ def load(
     return Outcome(outcome.landings, outcome.partitions, outcome.failures, outcome.warnings, quarantined)
 
 
-def refine(source: Source, stream: Stream, day: date | None, noticed: list[Normalised] | None = None) -> CorePartition:
-    """Fold every landing of a day that core has not seen yet into its partition; from the first one if core is damaged.
-
-    What was noticed while reading the newest landing is appended to ``noticed``.
-    """
+def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:
+    """Fold every landing of a day that core has not seen yet into its partition; from the first if core is damaged."""
     lake = source.lake
     with lake.writing():
         current = lake.core_partition(stream.name, source.name, day)
         landings = lake.landings(source.name, stream.name, day)
+        if not landings:
+            raise IntegrityError(
+                "nothing was landed", connection=source.name, endpoint=stream.name, window=str(day or "all")
+            )
         if current is not None:
             seen = [landing for landing in landings if landing.generation <= current.last_generation]
             if len(seen) != current.applied:
@@ -208,15 +219,22 @@ def refine(source: Source, stream: Stream, day: date | None, noticed: list[Norma
         rows = _standing(lake, stream, current)
         last_file = current.last_file if current else ""
         last_read_at = datetime.fromisoformat(current.last_read_at) if current else None
-        latest: Normalised | None = None
+        out_of_window, warnings = (current.out_of_window, current.warnings) if current else (0, ())
         for landing in todo:
             if landing.file != last_file:
                 latest = _fold_one(source, stream, day, landing, rows, last_read_at)
+                out_of_window, warnings = latest.out_of_window, tuple(latest.warnings)
             last_file, last_read_at = landing.file, landing.started_at
-        if latest is not None and noticed is not None:
-            noticed.append(latest)
         return lake.commit_core(
-            stream.name, source.name, source.vendor, day, rows, applied=len(landings), last=landings[-1]
+            stream.name,
+            source.name,
+            source.vendor,
+            day,
+            rows,
+            applied=len(landings),
+            last=landings[-1],
+            out_of_window=out_of_window,
+            warnings=warnings,
         )
 
 
@@ -235,7 +253,7 @@ def _fold_one(
         stream.name,
         source.vendor,
         source.name,
-        day or landing.started_at.astimezone(source.zone).date(),
+        day or (last_read_at or landing.started_at).astimezone(source.zone).date(),
         landing.started_at,
         settled,
     )
@@ -244,7 +262,9 @@ def _fold_one(
             con.register(f"standing_{table_.name}", rows[table_])
         normalised = stream.normalise(con, landing, day)
         for table_ in stream.tables:
-            rows[table_], restated = fold(con, table_, None if first else rows[table_], normalised.tables[table_], reading)
+            rows[table_], restated = fold(
+                con, table_, None if first else rows[table_], normalised.tables[table_], reading
+            )
             if restated is not None and restated.num_rows:
                 rows[RESTATEMENT] = pa.concat_tables([rows[RESTATEMENT], restated]).combine_chunks()
     rows[CONTROL_TOTAL] = _controls(rows[CONTROL_TOTAL], normalised.controls)
@@ -264,7 +284,7 @@ def _controls(standing: pa.Table, fresh: list[dict[str, Any]]) -> pa.Table:
 
 
 def session(data_dir: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for typing answers: UTC, nothing loaded or fetched by itself, spilling to the data directory."""
+    """A DuckDB in memory for typing answers: UTC, loads and fetches nothing by itself, spills to the data directory."""
     con = duckdb.connect(
         config={
             "autoinstall_known_extensions": "false",
@@ -300,9 +320,7 @@ def _land(
     client = source.client()
     before = client.requests_made
     told = time.monotonic()
-    with source.lake.landing(
-        source.name, source.vendor, stream.name, window.first, window.last, depends_on
-    ) as writer:
+    with source.lake.landing(source.name, source.vendor, stream.name, window.first, window.last, depends_on) as writer:
         for page in fetch(writer):
             writer.add(
                 kind=page.kind,
@@ -319,9 +337,11 @@ def _land(
 
 
 def _unexpected(source: Source, stream: Stream, window: Window, error: Exception) -> TollbookError:
-    """An error nobody foresaw, without its text: that may quote the vendor's data, so only where it happened is told."""
+    """An error nobody foresaw, without its text, which may quote the vendor's data: only where it happened is told."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = next((f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames) if "/site-packages/" not in f.filename), "?")
+    place = next(
+        (f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames) if "/site-packages/" not in f.filename), "?"
+    )
     return ContractError(
         f"the answers could not be understood ({type(error).__name__} at {place})",
         connection=source.name,

@@ -29,8 +29,8 @@ from dagster import (
 from assets.materialize import RESOURCE, column_schema, house
 from warehouse.database import Database, Partition, UpdateResult
 from warehouse.lake import CorePartition, Lake
-from warehouse.reading import costs, missing_days, open_public, row_counts
-from warehouse.schema import CALL, CALL_LEG, MARTS, TIE_OUT, Table, table
+from warehouse.reading import costs, days_in_state, open_public, row_counts, unusual_days
+from warehouse.schema import CALL, CALL_LEG, COVERAGE, MARTS, TIE_OUT, Table, table
 
 POOL = "warehouse"
 GROUP = "warehouse"
@@ -44,8 +44,11 @@ _FROM: dict[str, tuple[str, ...]] = {
     "mart.usage_hourly": ("core.call",),
     "mart.cost_daily": ("core.cdr", "core.call", "core.sms", "core.bundle", "core.invoice", "core.invoice_line"),
     "mart.cost_monthly": ("mart.cost_daily",),
+    "mart.cost_monthly_as_closed": (),  # of the files that closing a month wrote
+    "mart.month_movement": ("mart.cost_monthly", "mart.cost_monthly_as_closed"),
     "mart.invoice_aging": ("core.invoice",),
     "mart.extension_reconciliation": ("core.call", "core.extension_total"),
+    "audit.coverage": ("core.cdr", "core.sms", "core.extension_total"),
     "audit.tie_out": tuple(mart.full_name for mart in MARTS if mart.name not in ("invoice_aging",)),
 }
 
@@ -103,7 +106,7 @@ def _partition(lake: Lake, partition: CorePartition) -> Partition:
 
 def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinition]:
     """The one step from core to the published database. ``core``: pairs of full table name and asset key."""
-    derived: tuple[Table, ...] = (CALL, CALL_LEG, *MARTS, TIE_OUT)
+    derived: tuple[Table, ...] = (CALL, CALL_LEG, *MARTS, COVERAGE, TIE_OUT)
 
     @multi_asset(
         name="warehouse",
@@ -145,7 +148,8 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinit
             counts = row_counts(con)
             spent = {f"{connection} {currency}": str(cost) for connection, currency, cost in costs(con, days)}
             ties = con.execute("SELECT count(*) FROM audit.tie_out").fetchall()[0][0]
-            missing = [f"{connection} {stream} {day}" for connection, stream, day in missing_days(con)]
+            missing = [f"{connection} {stream} {day}" for connection, stream, day in days_in_state(con, "missing")]
+            unusual = [f"{connection} {stream} {day}" for day, connection, stream, *_ in unusual_days(con)]
         span = {"first_day": str(days[0]) if days else "", "last_day": str(days[-1]) if days else ""}
         for table_ in derived:
             metadata: dict[str, Any] = {"dagster/row_count": counts[table_.full_name], **span}
@@ -169,7 +173,12 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinit
             asset_key=PUBLISHED,
             passed=not missing,
             severity=AssetCheckSeverity.WARN,
-            metadata={"missing": len(missing), "first_missing": MetadataValue.json(missing[:20])},
+            metadata={
+                "missing": len(missing),
+                "first_missing": MetadataValue.json(missing[:20]),
+                "unusual": len(unusual),
+                "newest_unusual": MetadataValue.json(unusual[:20]),
+            },
         )
 
     return [warehouse]

@@ -7,8 +7,8 @@ records with direction and outcome, the PBX's own sum of cost as a control total
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -204,7 +204,9 @@ def _extensions(source: Source, account: str, listed: Listed, found: Directory) 
         if not number:
             continue
         found.tenants[account].extensions[number] = _text(entry.get("name")) or ""
-        department = next((part.strip() for part in str(entry.get("department") or "").split(",") if part.strip()), None)
+        department = next(
+            (part.strip() for part in str(entry.get("department") or "").split(",") if part.strip()), None
+        )
         found.extensions.append(
             {
                 **_whose(source, account),
@@ -371,8 +373,8 @@ _TYPED = f"""
 CREATE OR REPLACE TEMP TABLE typed AS
 WITH page AS (
     SELECT page, coalesce(account_id, '{SINGLE}') AS account_id, first_row, fetched_at,
-        epoch(strptime(request->>'start' || ' ' || (request->>'starttime'), '%b-%d-%Y %H:%M:%S'))::BIGINT AS first_second,
-        epoch(strptime(request->>'end' || ' ' || (request->>'endtime'), '%b-%d-%Y %H:%M:%S'))::BIGINT AS last_second,
+        epoch(strptime(request->>'start' || (request->>'starttime'), '%b-%d-%Y%H:%M:%S'))::BIGINT AS first_second,
+        epoch(strptime(request->>'end' || (request->>'endtime'), '%b-%d-%Y%H:%M:%S'))::BIGINT AS last_second,
         from_json(body, '{{"header":["VARCHAR"],"csv":["JSON"]}}') AS answer,
         from_json(body, '{{"csv":[["{WIDE}"]]}}').csv AS amounts
     FROM read_parquet($raw) WHERE kind = 'cdr.download' AND rows > 0
@@ -401,7 +403,7 @@ SELECT *, CASE
     WHEN coalesce(trim(cost), '') <> '' AND (amount IS NULL OR NOT regexp_full_match(trim(cost), '{AMOUNT}'))
         THEN 'the cost is not an amount'
     END AS problem,
-    problem IS NULL AND NOT started::BIGINT BETWEEN first_second AND last_second AS outside
+    problem IS NULL AND NOT try_cast(started AS BIGINT) BETWEEN first_second AND last_second AS outside
 FROM split
 """
 
@@ -484,14 +486,18 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
     if outside:
         warnings.append(f"{outside} call records were left out: they started outside the time that was asked for")
     return Normalised(
-        {CDR: "fresh_cdr"}, _controls(source, con, landing, day), _quarantine(source, con, landing, day), outside, warnings
+        {CDR: "fresh_cdr"},
+        _controls(source, con, landing, day),
+        _quarantine(source, con, landing, day),
+        outside,
+        warnings,
     )
 
 
 def _check_headers(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day: date) -> list[str]:
     """Refuse an answer whose header lacks a required column; warn of columns that are not known."""
     headers = con.execute(
-        "SELECT DISTINCT from_json(body, '{\"header\":[\"VARCHAR\"]}').header FROM read_parquet($raw)"
+        'SELECT DISTINCT from_json(body, \'{"header":["VARCHAR"]}\').header FROM read_parquet($raw)'
         " WHERE kind = 'cdr.download' AND rows > 0",
         {"raw": raw},
     ).fetchall()

@@ -157,11 +157,37 @@ def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
 
 
 @main.command()
+@click.option("--month", type=MONTH, required=True, help="The month, as YYYY-MM.")
+@click.option("--anyway", is_flag=True, help="Also when it is incomplete or not proven; what was wrong is recorded.")
+@click.option("--reopen", is_flag=True, help="Close a closed month anew; the earlier close is kept as a version.")
+@click.pass_context
+def close(ctx: click.Context, month: datetime, anyway: bool, reopen: bool) -> None:
+    """Close a month: freeze its figures as they are known.
+
+    From then on `tollbook status`, mart.month_movement and audit.restatement_since_close say what has moved since, and
+    why; mart.cost_monthly_as_closed keeps the figures. A month that is not over is refused, and one that is incomplete
+    or has open variances. Close between loads: what is being read meanwhile counts as known.
+
+    \b
+    tollbook close --month 2026-10
+    """
+    from pipelines.running import run_close
+
+    closed = run_close(_settings(ctx), month.date(), anyway=anyway, reopen=reopen)
+    amounts = [f"{cost:,.2f} {currency or 'without currency'}" for currency, cost in closed.costs]
+    version = f", version {closed.version}" if closed.version > 1 else ""
+    click.echo(f"closed {closed.month:%Y-%m}{version}: {', '.join(amounts) or 'nothing charged'}")
+    if closed.despite:
+        click.echo(f"although: {closed.despite}")
+
+
+@main.command()
 @click.pass_context
 def status(ctx: click.Context) -> None:
-    """Show the last loads, what is stale or missing, and open variances.
+    """Show the last loads, what is stale or missing, open variances, and what closed months have moved by.
 
-    Exits with 1 when a connection's last load failed, a day is missing, or a variance is open.
+    Exits with 1 when a connection's last load failed, a day is missing, stale or was read before it had ended, or a
+    variance is open. A day with unusually few or many records, and a closed month that moved, are shown only.
     """
     from pipelines.status import read_status, show_status
 

@@ -77,9 +77,9 @@ def show_load(ran: "Ran") -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(load_table(ran))
     for warning in sorted({line for row in ran.loads for line in (row["warnings"] or "").splitlines()}):
-        console.print(f"note: {warning}", markup=False)
+        console.print(f"note: {warning}", markup=False, soft_wrap=True)
     for failure in ran.failures:
-        console.print(f"FAILED {failure}", markup=False, style="red")
+        console.print(f"FAILED {failure}", markup=False, style="red", soft_wrap=True)
     if ran.database is not None:
         console.print(f"published {ran.database}", markup=False, soft_wrap=True)
     else:

@@ -1,20 +1,22 @@
 """Running the jobs in this process, for the command line.
 
-What lives here: the load, the rebuild, the report and the probe as the commands run them, recorded in the same Dagster
-instance that ``tollbook dev`` shows. What does not: what is printed (``progress``, ``status``, ``showing``).
+What lives here: the load, the rebuild, the close, the report and the probe as the commands run them, the load recorded
+in the same Dagster instance that ``tollbook dev`` shows. What does not: what is printed (``progress``, ``status``,
+``showing``).
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from assets.loading import Progress
 from pipelines.settings import Settings, configured_home
-from tollbook_errors import ConfigError, StorageError, TollbookError
+from tollbook_errors import ConfigError, IntegrityError, StorageError, TollbookError
+from warehouse.close import Close, close_month
 from warehouse.lake import make_folder, storage
 from warehouse.reading import control_counts, costs, open_public, public_file
 
@@ -105,7 +107,10 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
 
 
 def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
-    """Make core from raw and the database from core, offline."""
+    """Make core from raw and the database from core, offline.
+
+    Every day that can be made is made. IntegrityError, and nothing is published, when one cannot.
+    """
     from assets.loading import refine
     from assets.marts import rebuild_database
     from assets.streams import streams_of
@@ -118,15 +123,28 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     for connection, stream, window_from, window_to in lake.windows():
         if connection in configured:
             todo |= {(connection, stream, day) for day in _days(window_from, window_to)}
+    if not todo:
+        raise StorageError(f"nothing was landed in {settings.data_dir / 'raw'} yet", hint="run: tollbook load")
     # Damage is found before anything is cleared: a rebuild that cannot be finished must not take away what stands.
     landed = {landing.file: landing for window in todo for landing in lake.landings(*window)}
     for landing in landed.values():
         lake.verified(landing)
     lake.clear_core()
+    failures = []
     for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
         source = house.source(connection, load_id="rebuild")
         watch(Progress(connection, stream, str(day or "all"), number, len(todo), 0))
-        refine(source, streams_of(source)[stream], day)
+        try:
+            refine(source, streams_of(source)[stream], day)
+        except StorageError:
+            raise
+        except Exception as error:
+            # What nobody foresaw may quote the vendor's data, so only its kind is told.
+            said = str(error) if isinstance(error, TollbookError) else f"not understood ({type(error).__name__})"
+            failures.append(f"{connection} {stream} {day or 'all'}: {said}")
+    if failures:
+        more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
+        raise IntegrityError(f"{failures[0]}{more}", hint="nothing was published; the last good database stays")
     published = rebuild_database(lake, house.database)
     return Rebuilt(len(todo), len({(c, s) for c, s, _ in todo}), published.path)
 
@@ -146,13 +164,39 @@ def run_report(settings: Settings, month: date, out: Path | None) -> list[Path]:
     return write_report(public, month.replace(day=1), out or settings.data_dir / "reports", settings=report)
 
 
+def run_close(settings: Settings, month: date, *, anyway: bool, reopen: bool) -> Close:
+    """Freeze a month as it is known, and publish its figures as closed. CloseError when it cannot be closed."""
+    from assets.marts import update_and_publish
+    from pipelines.nights import today
+    from pipelines.resources import House
+
+    house = House(settings)
+    if house.database.private.exists():
+        # What core has and the database has not yet seen is known, too.
+        update_and_publish(house.lake, house.database)
+    with house.lake.writing():
+        close = close_month(
+            settings.data_dir,
+            month,
+            timezone=settings.timezone,
+            today=today(settings),
+            connections=[connection.name for connection in settings.connections],
+            anyway=anyway,
+            reopen=reopen,
+        )
+    update_and_publish(house.lake, house.database)
+    return close
+
+
 def probe(settings: Settings, name: str) -> str | None:
     """Ask a connection one cheap thing; what is wrong with it, or None."""
     from assets.streams import probe as ask
     from pipelines.resources import House
 
+    # One request fits any budget, and keeping count of it would write to the data directory.
+    connection = replace(settings.connection(name), requests_per_hour=None)
     try:
-        ask(House(settings).source(name))
+        ask(House(replace(settings, connections=(connection,))).source(name))
     except TollbookError as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -172,12 +216,15 @@ def _days(first: date | None, last: date | None) -> list[date | None]:
 
 def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
     """Why steps of a run failed: the recorded errors where there are some, else what Dagster caught."""
+    failed = [row for row in loads if row["status"] == "failed"]
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for row in failed:
+        alike.setdefault((row["connection"], row["stream"], row["error_type"]), []).append(row["error"])
     found = [
-        f"{row['connection']} {row['stream']}: {row['error_type']}: {row['error']}"
-        for row in loads
-        if row["status"] == "failed"
+        f"{connection} {stream}: {kind}: {errors[0]}" + (f"; so {len(errors)} times" if len(errors) > 1 else "")
+        for (connection, stream, kind), errors in alike.items()
     ]
-    told = {(row["connection"], row["stream"]) for row in loads if row["status"] == "failed"}
+    told = {(row["connection"], row["stream"]) for row in failed}
     for event in ran.all_events:
         if event.is_step_failure:
             step = event.step_key or ""

@@ -1,4 +1,4 @@
-"""How things stand: the last loads, what is stale or missing, open variances.
+"""How things stand: the last loads, what is stale, missing or unusual, open variances, closed months that moved.
 
 What lives here: reading that from the published database, and showing it. What does not: how it came to be.
 """
@@ -7,14 +7,17 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.table import Table
 
 from pipelines.nights import today
 from pipelines.settings import Settings
-from warehouse.reading import missing_days, open_public, public_file
+from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unusual_days
+from warehouse.reports.model import month_name, show_date, show_number
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Connection:
     last_status: str
     newest_day: date | None
     missing: int
+    unread: int  # days that have ended since they were last read
+    failed: int  # days whose latest reading failed
     stale_days: int
     variances: int
     quarantined: int
@@ -35,21 +40,28 @@ class Connection:
 
     @property
     def well(self) -> bool:
-        return self.last_status in ("loaded", "unchanged") and not self.missing and not self.variances
+        """Whether it is loaded, complete and proven."""
+        incomplete = self.missing or self.unread or self.failed
+        return self.last_status in ("loaded", "unchanged") and not incomplete and not self.variances
 
 
 @dataclass(frozen=True)
 class Status:
-    """All connections, the largest open variances, and where the database is."""
+    """All connections, the newest open variances and unusual days, closed months that moved; and which database."""
 
     path: str
     connections: list[Connection]
     variances: list[tuple[Any, ...]]
+    unusual: list[tuple[date, str, str, int, int]]
+    movements: list[Movement]
+    zone: ZoneInfo
 
     @property
     def well(self) -> bool:
         return all(connection.well for connection in self.connections)
 
+
+_NAMED = 10  # records named of those that moved a month; audit.restatement_since_close has them all
 
 _CONNECTIONS = """
 WITH newest AS (
@@ -79,11 +91,16 @@ WHERE status = 'variance' ORDER BY window_date DESC, connection, check_name LIMI
 def read_status(settings: Settings) -> Status:
     """How things stand, from the published database. StorageError when there is none."""
     path = public_file(settings.data_dir)
-    yesterday = (today(settings)).toordinal() - 1
+    present = today(settings)
     with open_public(path) as con:
         rows = con.execute(_CONNECTIONS).fetchall()
         variances = con.execute(_VARIANCES).fetchall()
-        missing = Counter(connection for connection, _ in {(name, day) for name, _, day in missing_days(con)})
+        missing = _by_connection(days_in_state(con, "missing"))
+        # The current day is partial by nature.
+        unread = _by_connection([entry for entry in days_in_state(con, "partial") if entry[2] < present])
+        failed = _by_connection(days_in_state(con, "stale"))
+        unusual = unusual_days(con)[:20]
+        moved = movements(con)
     found = {
         name: Connection(
             name,
@@ -92,7 +109,9 @@ def read_status(settings: Settings) -> Status:
             state,
             newest,
             missing[name],
-            max(0, yesterday - newest.toordinal()) if newest else 0,
+            unread[name],
+            failed[name],
+            max(0, (present - newest).days - 1) if newest else 0,
             open_variances,
             quarantined,
             restated,
@@ -103,9 +122,15 @@ def read_status(settings: Settings) -> Status:
     for connection in settings.connections:
         found.setdefault(
             connection.name,
-            Connection(connection.name, connection.vendor, None, "never loaded", None, 0, 0, 0, 0, 0, None),
+            Connection(connection.name, connection.vendor, None, "never loaded", None, 0, 0, 0, 0, 0, 0, 0, None),
         )
-    return Status(str(path), [found[name] for name in sorted(found)], variances)
+    ordered = [found[name] for name in sorted(found)]
+    return Status(str(path), ordered, variances, unusual, moved, settings.zone)
+
+
+def _by_connection(days: list[tuple[str, str, date]]) -> Counter[str]:
+    """Days by connection, each counted once whichever of its streams it is of."""
+    return Counter(connection for connection, _ in {(connection, day) for connection, _, day in days})
 
 
 def show_status(status: Status) -> None:
@@ -132,11 +157,44 @@ def show_status(status: Status) -> None:
     console.print(table)
     for c in status.connections:
         if c.error:
-            console.print(f"{c.name}: {c.error}", markup=False)
+            console.print(f"{c.name}: {c.error}", markup=False, soft_wrap=True)
         if c.missing:
             console.print(
                 f"{c.name}: {c.missing} business days are missing; load them with --from and --to", markup=False
             )
+        for count, what in ((c.unread, "were read before they had ended"), (c.failed, "could not be read again")):
+            if count:
+                console.print(f"{c.name}: {count} business days {what}; load them again", markup=False)
     for day, connection, account, check, subject, ours, theirs, difference in status.variances:
         place = " ".join(str(part) for part in (day, connection, account, check, subject) if part)
-        console.print(f"variance: {place}: ours {ours}, theirs {theirs}, difference {difference}", markup=False)
+        console.print(
+            f"variance: {place}: ours {ours}, theirs {theirs}, difference {difference}", markup=False, soft_wrap=True
+        )
+    for day, connection, stream, rows, typical in status.unusual:
+        console.print(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}", markup=False)
+    for movement in status.movements:
+        console.print(movement_text(movement, status.zone), markup=False, soft_wrap=True)
+
+
+def movement_text(movement: Movement, zone: ZoneInfo) -> str:
+    """What a closed month has moved by since, and because of what, in one sentence."""
+    closed_on = show_date(movement.closed_at.astimezone(zone).date())
+    amount = _signed(movement.moved, movement.currency)
+    causes = []
+    if movement.records:
+        count = len(movement.records)
+        named = ", ".join(movement.records[:_NAMED]) + (", …" if count > _NAMED else "")
+        causes.append(f"these {count} records ({named})" if count > 1 else f"this record ({named})")
+    if rest := movement.moved - movement.explained:
+        causes.append(f"invoices or bundles that were not there then ({_signed(rest, movement.currency)})")
+    if movement.shifted:
+        causes.append("finance's files or departments, which allocate it otherwise")
+    because = f", because of {' and '.join(causes)}" if causes else ""
+    return f"{month_name(movement.month)} moved by {amount} since it was closed on {closed_on}{because}"
+
+
+def _signed(amount: Decimal, currency: str) -> str:
+    """``+1.50 EUR``, ``−3.20 EUR`` (with a minus sign, not a hyphen); as many decimals as it takes, at least two."""
+    places = max(2, -int(amount.normalize().as_tuple().exponent))
+    sign = "−" if amount < 0 else "+" if amount > 0 else ""
+    return f"{sign}{show_number(abs(amount), places)} {currency}".rstrip()

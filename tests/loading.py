@@ -111,7 +111,7 @@ def stage(world: World, name: str) -> Stage:
 
 @contextmanager
 def world(folder: Path, first: date, last: date, *, scale: float = SCALE, **overrides: Any) -> Iterator[World]:
-    """Vendors that serve from ``first`` to ``last``, their secrets in the environment, a configuration in ``folder``."""
+    """Vendors that serve from ``first`` to ``last``, their secrets in the environment; configured in ``folder``."""
     vendors = Vendors(SEED, first, last, scale, {"sip_limit": 1_000_000})
     with pytest.MonkeyPatch.context() as patch, vendors:
         for name, value in vendors.secrets.items():
@@ -155,7 +155,7 @@ def days(first: date, last: date) -> list[date]:
 
 @dataclass(frozen=True)
 class Expected:
-    """What must be in the published database after loading ``first`` to ``last``, ``last`` being after the last call."""
+    """What must be published after loading ``first`` to ``last``; ``last`` is the day after that of the last call."""
 
     truth: Truth
     first: date
@@ -225,7 +225,10 @@ class Expected:
 
     def messages(self) -> Counter[Row]:
         return Counter(
-            (m.connection, m.account_id, m.native_id, m.sent_at, m.sms_date, m.direction, m.status, m.cost, m.currency, m.remote)
+            (
+                m.connection, m.account_id, m.native_id, m.sent_at, m.sms_date, m.direction, m.status, m.cost,
+                m.currency, m.remote,
+            )
             for m in self.truth.sms(self.first, self.last)
         )  # fmt: skip
 
@@ -321,13 +324,18 @@ def _sign(invoice: Any) -> int:
 # --- what must never be written down ---------------------------------------------------------------------------------
 
 
-def forms_of_secrets(secrets: Mapping[str, str]) -> set[bytes]:
-    """Every form in which a password or key could turn up: plain, in an address, in JSON or HTML, in Basic."""
+def forms_of_secrets(secrets: Mapping[str, str], *, user_names: bool = True) -> set[bytes]:
+    """Every form in which a secret could turn up: plain, in an address, in JSON or HTML, in Basic authentication.
+
+    Vendors' answers can hold ``user_names``: one is a mail address.
+    """
     found: set[str] = set()
     for name, value in secrets.items():
         if name.endswith("USERNAME"):
             login = f"{value}:{secrets[name.replace('USERNAME', 'PASSWORD')]}"
             found.add(base64.b64encode(login.encode()).decode())
+            if not user_names:
+                continue
         plain = {
             value,
             quote(value, safe=""),

@@ -49,8 +49,8 @@ SELECT connection, account_id, native_id, linked_id, started_at, call_date, dire
 def test_every_leg_is_there_as_it_happened(loaded: tuple[World, Expected]) -> None:
     place, expected = loaded
     sums = place.query(
-        "SELECT connection, account_id, call_date, direction, outcome, count(*), sum(duration_seconds)::BIGINT, sum(cost),"
-        " count(cost) FROM core.cdr GROUP BY ALL"
+        "SELECT connection, account_id, call_date, direction, outcome, count(*), sum(duration_seconds)::BIGINT,"
+        " sum(cost), count(cost) FROM core.cdr GROUP BY ALL"
     )
     assert {row[:5]: row[5:] for row in sums} == expected.leg_sums()
     assert Counter(place.query(_LEGS)) == expected.legs()
@@ -69,8 +69,8 @@ def test_legs_make_the_calls_that_were_made(loaded: tuple[World, Expected]) -> N
 def test_usage_is_that_of_the_calls(loaded: tuple[World, Expected]) -> None:
     place, expected = loaded
     daily = place.query(
-        "SELECT call_date, connection, account_id, extension, direction, calls, answered, no_answer, busy, failed, other,"
-        " legs, talk_seconds FROM mart.usage_daily"
+        "SELECT call_date, connection, account_id, extension, direction, calls, answered, no_answer, busy, failed,"
+        " other, legs, talk_seconds FROM mart.usage_daily"
     )
     assert {row[:5]: list(row[5:]) for row in daily} == expected.usage_daily()
     hourly = place.query("SELECT hour, connection, account_id, direction, calls FROM mart.usage_hourly WHERE calls > 0")
@@ -233,8 +233,8 @@ def test_exactly_what_changed_is_restated(place: World, changed: Stage) -> None:
     paid = _unpaid(before.truth.invoices())
     found = query(
         changed.public,
-        "SELECT connection, account_id, CASE WHEN stream = 'invoices' THEN record_id ELSE window_date::VARCHAR END, kind,"
-        " count(*), sum(cost_effect) FROM audit.restatement GROUP BY ALL",
+        "SELECT connection, account_id, CASE WHEN stream = 'invoices' THEN record_id ELSE window_date::VARCHAR END,"
+        " kind, count(*), sum(cost_effect) FROM audit.restatement GROUP BY ALL",
     )
     assert {row[:4]: row[4:] for row in found} == {**expected, (VPS, None, paid.id, "changed"): (1, Decimal(0))}
     assert {(key[0], key[3]) for key in expected} >= {(name, kind) for name in (PBX, SIP) for kind in KINDS}
@@ -390,6 +390,33 @@ def test_one_vendor_in_trouble_leaves_the_others_standing(
         SIP,
     }
     assert f"{connection}: {connection} " not in troubled.command("status").output
+
+
+# Answers that were landed before anybody saw that they cannot be understood; the vendor's next one is as it should be.
+NONSENSE = {
+    "a column is missing": Fault("drop_column", "pbxware", "cdr.download", times=None, params={"name": "Status"}),
+    "a time is a word": Fault(
+        "cell", "pbxware", "cdr.download", times=None, params={"name": "Date/Time", "value": "yesterday"}
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", NONSENSE.values(), ids=NONSENSE)
+def test_what_was_not_understood_does_not_stand_in_the_way_of_the_next_answer(tmp_path: Path, fault: Fault) -> None:
+    day = date(2026, 10, 24)
+    with world(tmp_path, day, day, only=(PBX,)) as place:
+        place.vendors.faults.add(fault)
+        place.load(day, day)
+        told = place.command("rebuild")
+        assert told.exception is None or isinstance(told.exception, SystemExit)
+        assert "yesterday" not in told.output
+        place.vendors.faults.clear()
+        assert place.load(day, day).failures == []
+        expected = Expected(place.vendors.truth, day, day)
+        assert Counter(place.query(_LEGS)) == expected.legs()
+        core = place.core()
+        assert place.command("rebuild").exit_code == 0
+        assert place.core() == core
 
 
 def test_troubles_leave_nothing_in_core_that_nobody_vouches_for(troubled: World) -> None:

@@ -2,8 +2,8 @@
 
 What lives here: replacing the rows of core partitions, putting calls together from legs, running the marts and their
 tie-outs for the days that were touched, all in one transaction, and publishing the result by an atomic replace. What
-does not: the SQL itself (``call_leg.sql``, ``call.sql``, ``tie_out.sql``, ``marts/*.sql``), tables and columns
-(``schema``), Parquet (``lake``), finance's files (``reference``).
+does not: the SQL itself (``*.sql``, ``marts/*.sql``), tables and columns (``schema``), Parquet (``lake``), finance's
+files (``reference``), the figures of closed months (``close``).
 
 The SQL reads whole tables by name and asks macros which days it is about: ``in_scope(day)`` and its like. They are
 defined anew for each update as literal ranges of dates, so that a night reads a few days of each table however long
@@ -14,8 +14,12 @@ its history is; in a rebuild they say ``true``.
     after_scope              those, and the days after on which a call of the scope had a leg
     in_cost_scope, near_cost the same as the first two, for the days whose charges changed
     in_months                whole months of the cost scope
+    in_closed_months         those, or all when a month was closed
     in_hours, near_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
     in_reconciliation_scope  business days on which TIM4biz or the calls changed
+
+Some small tables of ``audit`` say something of all days at once: a day's coverage leans on the weeks before it and on
+the newest day of any stream. They are made whole, and only the rows that came out otherwise are written.
 """
 
 import hashlib
@@ -37,9 +41,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
+from warehouse.close import CLOSED, Close, current, read_closes
 from warehouse.lake import FILE_MODE, make_folder, storage
 from warehouse.reference import Reference, read_reference
-from warehouse.schema import LAKE_TABLES, LOAD, MARTS, TABLES, TIE_OUT, Table
+from warehouse.schema import (
+    COVERAGE,
+    LAKE_TABLES,
+    LOAD,
+    MARTS,
+    MONEY,
+    MONTH_CLOSE,
+    RESTATEMENT_SINCE_CLOSE,
+    TABLES,
+    TIE_OUT,
+    Table,
+)
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that has to be able to open the public file
 PUBLIC_MODE = 0o640
@@ -113,6 +129,7 @@ class Database:
         reconciles: Mapping[str, Sequence[str]] | None = None,
         memory_limit: str = "2GB",
     ) -> None:
+        self.data_dir = data_dir
         self.public = data_dir / "tollbook.duckdb"
         self.private = data_dir / "private" / "warehouse.duckdb"
         self.timezone = timezone
@@ -133,22 +150,25 @@ class Database:
     ) -> UpdateResult:
         """Take in the partitions that are new or changed, and derive what depends on them, all or nothing.
 
-        ``loads`` are rows of ``audit.load``; a row with the key of an earlier one replaces it. ``full`` makes the
-        database anew from the given partitions and loads only, beside the old one, and then takes its place.
+        Finance's files and the closes of months are looked up each time. ``loads`` are rows of ``audit.load``; a row
+        with the key of an earlier one replaces it. ``full`` makes the database anew from the given partitions and loads
+        only, beside the old one, and then takes its place.
 
         Raises IntegrityError when a mart does not tie out with its facts, when a file holds rows that are not its own
-        or a key twice, and when the database cannot be opened; ContractError for a file with other columns;
-        ConfigError for finance's files or a changed time zone; StorageError for the disk. Nothing is committed then.
+        or a key twice, when the close of a month is damaged or gone, and when the database cannot be opened;
+        ContractError for a file with other columns; ConfigError for finance's files or a changed time zone;
+        StorageError for the disk. Nothing is committed then.
         """
         reference = read_reference(self.reference_dir, self.reporting_currency)
+        closes = read_closes(self.data_dir)
         if not full:
             with self._opened(self.private) as db:
-                return self._update(db, partitions, loads, reference)
+                return self._update(db, partitions, loads, reference, closes)
         aside = self.private.with_name("rebuild.duckdb")
         _remove(aside)
         try:
             with self._opened(aside) as db:
-                result = self._update(db, partitions, loads, reference)
+                result = self._update(db, partitions, loads, reference, closes)
             with storage(self.private):
                 # Nothing is lost with the old log: an update that returned has left none.
                 _remove_logs(self.private)
@@ -163,11 +183,12 @@ class Database:
         partitions: Sequence[Partition],
         loads: pa.Table | Sequence[Mapping[str, Any]],
         reference: Reference,
+        closes: Sequence[Close],
     ) -> UpdateResult:
         db.execute("BEGIN")
         try:
             self._make_tables(db)
-            update = _Update(self, db, reference)
+            update = _Update(self, db, reference, closes)
             result = update.run(partitions, loads)
         except BaseException:
             with suppress(duckdb.Error):
@@ -198,7 +219,8 @@ class Database:
             db.execute("CREATE TABLE meta.state (name VARCHAR, value VARCHAR)")
             db.execute(
                 "CREATE TABLE meta.partition "
-                "(stream VARCHAR, connection VARCHAR, vendor VARCHAR, day DATE, tables VARCHAR, digest VARCHAR)"
+                "(stream VARCHAR, connection VARCHAR, vendor VARCHAR, day DATE, tables VARCHAR, rows BIGINT, "
+                "digest VARCHAR)"
             )
             for schema in sorted({table_.schema for table_ in TABLES}):
                 db.execute(f"CREATE SCHEMA {schema}")
@@ -250,7 +272,8 @@ class Database:
     def digests(self) -> dict[str, str]:
         """A digest of the contents of every table, whatever the order of its rows.
 
-        Without ``audit.load``, which tells of each load and so differs where everything else is the same.
+        Without ``audit.load`` and what ``audit.coverage`` takes from it, which tell of each load and so differ where
+        everything else is the same.
         """
         with self._opened(self.private) as db:
             self._make_tables(db)
@@ -314,10 +337,13 @@ class Database:
 class _Update:
     """One update inside its transaction: what it does, step by step, in ``run``."""
 
-    def __init__(self, database: Database, db: duckdb.DuckDBPyConnection, reference: Reference) -> None:
+    def __init__(
+        self, database: Database, db: duckdb.DuckDBPyConnection, reference: Reference, closes: Sequence[Close]
+    ) -> None:
         self.database = database
         self.db = db
         self.reference = reference
+        self.closes = closes
 
     def run(self, partitions: Sequence[Partition], loads: pa.Table | Sequence[Mapping[str, Any]]) -> UpdateResult:
         db = self.db
@@ -352,11 +378,13 @@ class _Update:
             cost_days = _EVERYTHING if "charging" in stale else call_days | leg_days | charge_days
             total_days = {p.day for p in changed if p.day is not None and "core.extension_total" in p.tables}
             reconciled = _EVERYTHING if "reconciliation" in stale else call_days | total_days
-        self._set_scopes(call_days, cost_days, hours, reconciled)
+        self._set_scopes(call_days, cost_days, hours, reconciled, all_closes=everything or "closes" in stale)
 
         for mart in MARTS:
             self._derive(mart)
         self._tie_out()
+        for table_ in (COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE):
+            self._derive_whole(table_)
 
         for name, value in settings.items():
             _set_state(db, name, value)
@@ -413,6 +441,7 @@ class _Update:
                 "vendor": pa.array([p.vendor for p in partitions], pa.string()),
                 "day": pa.array([p.day for p in partitions], pa.date32()),
                 "tables": pa.array([",".join(p.tables) for p in partitions], pa.string()),
+                "rows": pa.array([_core_rows(p) for p in partitions], pa.int64()),
                 "digest": pa.array([p.digest for p in partitions], pa.string()),
             }
         )
@@ -645,12 +674,13 @@ class _Update:
             "c.connection AND m.account_id IS NOT DISTINCT FROM c.account_id AND m.extension = c.extension"
         )
 
-    def _set_scopes(self, calls: Days, cost: Days, hours: Days, reconciled: Days) -> None:
+    def _set_scopes(self, calls: Days, cost: Days, hours: Days, reconciled: Days, *, all_closes: bool) -> None:
         self._macro("in_scope", "day", calls)
         self._macro("in_cost_scope", "day", cost)
         self._macro("in_reconciliation_scope", "day", reconciled)
-        months = _EVERYTHING if cost is None else {day.replace(day=1) for day in cost}
-        self._macro("in_months", "day", None if months is None else {d for m in months for d in _month(m)})
+        months = None if cost is None else {day for month in {d.replace(day=1) for d in cost} for day in _month(month)}
+        self._macro("in_months", "day", months)
+        self._macro("in_closed_months", "day", _EVERYTHING if all_closes else months)
         self._macro("near_hours", "day", None if hours is None else {d for h in hours for d in _around(h, 2, 1)})
         spans = [] if hours is None else _ranges(hours)
         instants = " OR ".join(
@@ -727,14 +757,51 @@ class _Update:
             [tolerance.seconds_per_call, tolerance.seconds_percent, tolerance.cost_percent],
         )
         db.execute(f"CREATE TEMP MACRO reporting_currency() AS {_quoted(database.reporting_currency)}")
+        db.execute(
+            "CREATE TEMP MACRO end_of(day) AS "
+            f"timezone({_quoted(database.timezone)}, CAST(day AS TIMESTAMP) + INTERVAL 1 DAY)"
+        )
+        self._prepare_closes()
         as_of = self._as_of()
         db.execute(f"CREATE TEMP MACRO as_of() AS CAST({_quoted(str(as_of)) if as_of else 'NULL'} AS DATE)")
-        sql = [_select("call_leg"), _select("call"), _select("tie_out"), *(_mart_select(mart) for mart in MARTS)]
+        sql = [
+            *(_select(name) for name in ("call_leg", "call", "tie_out", "coverage", "restatement_since_close")),
+            *(_mart_select(mart) for mart in MARTS),
+        ]
         return {
             "derivation": _sha("\n".join(sql)),
             "charging": _sha(f"{database.reporting_currency} {self.reference.digest}"),
             "reconciliation": _sha(json.dumps([pairs, str(tolerance)])),
+            "closes": _sha(repr(self.closes)),
         }
+
+    def _prepare_closes(self) -> None:
+        """Make ``closed_month`` and ``closed_total`` of the manifests, and ``closed_cost`` of the files that count."""
+        db, data_dir = self.db, self.database.data_dir
+        known = {(close.month, close.version) for close in self.closes}
+        for month, version in db.execute("SELECT month, version FROM audit.month_close ORDER BY ALL").fetchall():
+            if (month, version) not in known:
+                raise IntegrityError(
+                    f"close {version} of {month:%Y-%m} is gone from {data_dir / 'closed'}",
+                    hint=f"restore it from a backup; to do without it, {REBUILD}",
+                )
+        counting = current(self.closes)
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in MONTH_CLOSE.columns)
+        db.execute(f"CREATE TEMP TABLE closed_month ({columns})")
+        db.execute(f"CREATE TEMP TABLE closed_total (month DATE, currency VARCHAR, cost {MONEY})")
+        for close in self.closes:
+            said = {**close.__dict__, "is_current": counting[close.month] is close}
+            db.execute(
+                f"INSERT INTO closed_month VALUES ({', '.join('?' for _ in MONTH_CLOSE.columns)})",
+                [said[name] for name in MONTH_CLOSE.column_names],
+            )
+        for close in counting.values():
+            for currency, cost in close.costs:
+                db.execute("INSERT INTO closed_total VALUES (?, ?, ?)", [close.month, currency, cost])
+        figures = [close.figures(data_dir) for close in counting.values()]
+        db.register("closed_figures", pa.concat_tables([CLOSED.arrow().empty_table(), *figures]))
+        db.execute("CREATE TEMP TABLE closed_cost AS SELECT * FROM closed_figures")
+        db.unregister("closed_figures")
 
     def _reconciliation_pairs(self) -> list[list[str]]:
         known: dict[str, set[str]] = {}
@@ -773,6 +840,22 @@ class _Update:
         order = f"ORDER BY {column}" if column else ""
         self.db.execute(f"INSERT INTO {mart.full_name} BY NAME SELECT * FROM ({_mart_select(mart)}) {order}")
 
+    def _derive_whole(self, table_: Table) -> None:
+        """Make all of a table again, and write the rows that are not there as they came out."""
+        select = "FROM closed_month" if table_ is MONTH_CLOSE else _select(table_.name)
+        names = ", ".join(f'"{name}"' for name in table_.column_names)
+        same = " AND ".join(f't."{name}" = gone."{name}"' for name in table_.key)
+        self.db.execute(f"CREATE TEMP TABLE fresh AS SELECT {names} FROM ({select})")
+        self.db.execute(
+            f"DELETE FROM {table_.full_name} AS t "
+            f"USING (SELECT {names} FROM {table_.full_name} EXCEPT FROM fresh) AS gone WHERE {same}"
+        )
+        self.db.execute(
+            f"INSERT INTO {table_.full_name} "
+            f"SELECT * FROM (FROM fresh EXCEPT SELECT {names} FROM {table_.full_name}) ORDER BY {table_.date_column}"
+        )
+        self.db.execute("DROP TABLE fresh")
+
     def _tie_out(self) -> None:
         """Prove the marts against the facts; IntegrityError for the first figure that differs."""
         self.db.execute(f"CREATE TEMP TABLE new_tie_out AS {_select('tie_out')}")
@@ -801,6 +884,8 @@ _SCOPES = {
     "mart.usage_hourly": "in_hours",
     "mart.cost_daily": "in_cost_scope",
     "mart.cost_monthly": "in_months",
+    "mart.cost_monthly_as_closed": "in_closed_months",
+    "mart.month_movement": "in_closed_months",
     "mart.invoice_aging": "",  # made whole every time: it ages
     "mart.extension_reconciliation": "in_reconciliation_scope",
 }
@@ -830,9 +915,10 @@ def _quoted(text: str) -> str:
 
 def _digest(db: duckdb.DuckDBPyConnection, table_: Table) -> str:
     """Of the number of rows and the sums of both halves of each row's MD5: the same in whatever order they lie."""
+    told = "* EXCLUDE (last_read_at, load_id)" if table_ is COVERAGE else "*"
     row = db.execute(
         "SELECT count(*), sum(md5_number_lower(said)), sum(md5_number_upper(said)) "
-        f"FROM (SELECT CAST(whole_row AS VARCHAR) AS said FROM {table_.full_name} AS whole_row)"
+        f"FROM (SELECT CAST(whole_row AS VARCHAR) AS said FROM (SELECT {told} FROM {table_.full_name}) AS whole_row)"
     ).fetchone()
     return _sha(str(row))
 
@@ -940,6 +1026,13 @@ def _identity(path: Path, revision: str) -> str:
     except FileNotFoundError:
         return ""
     return f"{revision} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _core_rows(p: Partition) -> int | None:
+    """Records of a day's partition; None for a list, whose rows are of no day."""
+    if p.day is None:
+        return None
+    return sum(int(pq.read_metadata(path).num_rows) for name, path in p.files.items() if name.startswith("core."))
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ RAW_SCHEMA = pa.schema(
 ROW_GROUP = 122_880
 _BATCH_BYTES = 8 * 1024 * 1024  # answers kept in memory before they are written
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,126}")
+_WINDOW = re.compile(r"all|[0-9]{4}-[0-9]{2}-[0-9]{2}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ class Landing:
 
 @dataclass(frozen=True)
 class CorePartition:
-    """What the lake holds of one stream, connection and day (None: a list), by table."""
+    """What the lake holds of one stream, connection and day (None: a list), by table.
+
+    ``out_of_window`` and ``warnings`` are what was noticed when the newest landing was read.
+    """
 
     stream: str
     connection: str
@@ -104,6 +108,8 @@ class CorePartition:
     last_generation: str
     last_file: str
     last_read_at: str
+    out_of_window: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -112,7 +118,7 @@ class CorePartition:
 
 
 class Lake:
-    """The lake under ``data_dir``. Methods raise StorageError when the disk does, IntegrityError on a wrong checksum."""
+    """The lake under ``data_dir``. Methods raise StorageError where the disk fails, IntegrityError on a bad checksum."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
@@ -133,9 +139,7 @@ class Lake:
         folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(window_from, window_to)
         with storage(folder):
             make_folder(folder)
-            writer = RawWriter(
-                self, folder, connection, vendor, stream, window_from, window_to, dict(depends_on or {})
-            )
+            writer = RawWriter(self, folder, connection, vendor, stream, window_from, window_to, dict(depends_on or {}))
         try:
             yield writer
         finally:
@@ -146,20 +150,22 @@ class Lake:
         root = self.data_dir / "raw" / _safe(connection) / _safe(stream)
         found = []
         with storage(root):
-            for name in _names(root):
+            for name in _windows(root):
                 first, last = _parse_window(name)
                 if day is None and name != ALL or day is not None and not (first and last and first <= day <= last):
                     continue
-                for manifest in _names(root / name):
-                    if manifest.endswith(".json") and manifest[:-5] > after:
+                for manifest in _manifests(root / name):
+                    if manifest[:-5] > after:
                         found.append(self._read_manifest(root / name / manifest))
         return sorted(found, key=lambda landing: landing.generation)
 
-    def last_landing(self, connection: str, stream: str, window_from: date | None, window_to: date | None) -> Landing | None:
+    def last_landing(
+        self, connection: str, stream: str, window_from: date | None, window_to: date | None
+    ) -> Landing | None:
         """The newest landing of exactly this window."""
         folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(window_from, window_to)
         with storage(folder):
-            names = sorted(name for name in _names(folder) if name.endswith(".json"))
+            names = _manifests(folder)
             return self._read_manifest(folder / names[-1]) if names else None
 
     def newest_day(self, connection: str) -> date | None:
@@ -168,11 +174,12 @@ class Lake:
         newest = []
         with storage(root):
             for stream in _names(root):
-                days = [_parse_window(name)[1] for name in _names(root / stream) if name != ALL]
-                landed = [day for day in days if day is not None]
-                if landed:
-                    newest.append(max(landed))
-        return min(newest, default=None)
+                days = [(_parse_window(name)[1], name) for name in _windows(root / stream) if name != ALL]
+                # A window that was asked for in vain has a folder too, but no manifest.
+                landed = (day for day, name in sorted(days, reverse=True) if _manifests(root / stream / name))
+                if days:
+                    newest.append(next(landed, None))
+        return None if None in newest else min((day for day in newest if day is not None), default=None)
 
     def newest_list(self, connection: str, stream: str) -> Landing:
         """The newest landing of a list that must have been loaded before; ContractError when it never was."""
@@ -196,8 +203,8 @@ class Lake:
         with storage(root):
             for connection in _names(root):
                 for stream in _names(root / connection):
-                    for name in _names(root / connection / stream):
-                        if any(entry.endswith(".json") for entry in _names(root / connection / stream / name)):
+                    for name in _windows(root / connection / stream):
+                        if _manifests(root / connection / stream / name):
                             found.append((connection, stream, *_parse_window(name)))
         return found
 
@@ -247,13 +254,17 @@ class Lake:
         return self.data_dir / "core" / table_.name / _safe(connection) / f"{name}.parquet"
 
     def core_partition(self, stream: str, connection: str, day: date | None) -> CorePartition | None:
-        """What stands in core; None where nothing does, or where a crash left it half-written (it is made again)."""
+        """What stands in core; None where nothing does, or where it is damaged or half-written (it is made again)."""
         path = self._state(stream, connection, day)
-        if not path.exists():
-            return None
         with storage(path):
-            said = read_json(path)
-            partition = CorePartition(**{**said, "day": _day(said["day"]), "tables": tuple(said["tables"])})
+            if not path.exists():
+                return None
+            try:
+                said = read_json(path)
+                lists = {name: tuple(said[name]) for name in ("tables", "warnings")}
+                partition = CorePartition(**{**said, **lists, "day": _day(said["day"])})
+            except (IntegrityError, KeyError, TypeError, ValueError):
+                return None
             for name, relative in partition.files.items():
                 file = self.data_dir / relative
                 if not file.exists() or file_sha256(file) != partition.sha256[name]:
@@ -274,10 +285,13 @@ class Lake:
         *,
         applied: int,
         last: Landing,
+        out_of_window: int = 0,
+        warnings: Sequence[str] = (),
     ) -> CorePartition:
         """Replace one partition whole: its files, then the state that makes them count; files with no rows go.
 
-        ``applied`` landings were folded into it, ``last`` being the newest.
+        ``applied`` landings were folded into it, ``last`` being the newest; ``out_of_window`` and ``warnings`` are what
+        was noticed in it. The caller holds ``writing``.
         """
         files: dict[str, str] = {}
         sums: dict[str, str] = {}
@@ -292,6 +306,9 @@ class Lake:
                     files[table_.full_name] = str(path.relative_to(self.data_dir))
                     sums[table_.full_name] = file_sha256(path)
                     counts[table_.full_name] = count
+                else:
+                    with suppress(FileNotFoundError):
+                        path.unlink()
             partition = CorePartition(
                 stream,
                 connection,
@@ -305,24 +322,33 @@ class Lake:
                 last.generation,
                 last.file,
                 last.started_at.isoformat(),
+                out_of_window,
+                tuple(warnings),
             )
             write_json(state, {**partition.__dict__, "day": day.isoformat() if day else None})
-            for table_ in tables:
-                if table_.full_name not in files:
-                    with suppress(FileNotFoundError):
-                        self.core_file(table_, connection, day, stream).unlink()
         return partition
 
     def core_partitions(self) -> list[CorePartition]:
-        """Every partition in core. For a rebuild: it reads the whole tree."""
+        """Every partition in core. For a rebuild: it reads the whole tree.
+
+        One that a crash left half-written is left out, for it is still marked as pending; IntegrityError for any other
+        that is not what was written.
+        """
         found = []
         root = self.data_dir / "state" / "core"
         for stream in _names(root):
             for connection in _names(root / stream):
-                for name in _names(root / stream / connection):
-                    partition = self.core_partition(stream, connection, _parse_window(name[:-5])[0])
+                for name in _manifests(root / stream / connection):
+                    day = _parse_window(name[:-5])[0]
+                    partition = self.core_partition(stream, connection, day)
                     if partition is not None:
                         found.append(partition)
+                    elif not self._pending(stream, connection, day).exists():
+                        raise IntegrityError(
+                            f"core is damaged: {stream}, {name[:-5]}",
+                            connection=connection,
+                            hint="run: tollbook rebuild",
+                        )
         return found
 
     def clear_core(self) -> None:
@@ -336,10 +362,8 @@ class Lake:
     def pending(self) -> list[tuple[str, str, date | None]]:
         """The partitions (stream, connection, day) that were written since the database last took them in."""
         root = self.data_dir / "state" / "pending"
-        return [
-            (stream, connection, _parse_window(day)[0])
-            for stream, connection, day in (name.split("@") for name in _names(root))
-        ]
+        names = (name.split("@") for name in _names(root))
+        return [(name[0], name[1], _parse_window(name[2])[0]) for name in names if len(name) == 3]
 
     def clear_pending(self, partitions: Iterable[tuple[str, str, date | None]]) -> None:
         """The database has taken these in."""
@@ -363,9 +387,7 @@ class Lake:
 
     def record_load(self, row: Mapping[str, Any]) -> None:
         """Keep one row of ``audit.load``."""
-        name = "@".join(
-            (_safe(row["connection"]), _safe(row["stream"]), _window(row["window_from"], row["window_to"]))
-        )
+        name = "@".join((_safe(row["connection"]), _safe(row["stream"]), _window(row["window_from"], row["window_to"])))
         path = self.data_dir / "state" / "loads" / _safe(row["load_id"]) / f"{name}.json"
         with storage(path):
             write_json(path, {key: _plain(value) for key, value in row.items()})
@@ -399,6 +421,8 @@ class Lake:
         with storage(path):
             make_folder(path.parent)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            with suppress(PermissionError):  # it is another's, and so already as it should be
+                os.fchmod(handle, FILE_MODE)
         try:
             deadline = time.monotonic() + wait_seconds
             while True:
@@ -439,9 +463,10 @@ class RawWriter:
         self._window_from, self._window_to = window_from, window_to
         self._depends_on = depends_on
         self.started_at = datetime.now(UTC)
-        names = sorted(name[:-5] for name in _names(folder) if name.endswith(".json"))
+        names = [name[:-5] for name in _manifests(folder)]
         self._previous = lake._read_manifest(folder / f"{names[-1]}.json") if names else None
         self.generation = _generation(self.started_at, names[-1] if names else "")
+        _sweep(folder, "")
         self._aside = folder / f".{self.generation}.{os.getpid()}.tmp"
         self._writer: pq.ParquetWriter | None = None
         self.restart()
@@ -551,7 +576,7 @@ class RawWriter:
     def _flush(self, *, last: bool = False) -> None:
         with storage(self._aside):
             if self._writer is None:
-                os.close(os.open(self._aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE))
+                os.close(_open_aside(self._aside))
                 self._writer = pq.ParquetWriter(self._aside, RAW_SCHEMA, compression="zstd", use_dictionary=False)
             if self._batch:
                 self._writer.write_table(pa.Table.from_pylist(self._batch, schema=RAW_SCHEMA))
@@ -575,10 +600,11 @@ def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader, path: Pa
         )
     batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
     make_folder(path.parent)
+    _sweep(path.parent, path.name)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     count = 0
     try:
-        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE))
+        os.close(_open_aside(aside))
         with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
             waiting: list[pa.RecordBatch] = []
             held = 0
@@ -639,6 +665,32 @@ def make_folder(path: Path) -> None:
             folder.chmod(FOLDER_MODE)
 
 
+def _open_aside(aside: Path) -> int:
+    """Begin a file aside, for the owner only, whatever the umask."""
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+    os.fchmod(handle, FILE_MODE)
+    return handle
+
+
+def _sweep(folder: Path, name: str) -> None:
+    """Remove what a process that is gone left aside in ``folder`` when it wrote ``name`` (empty: anything)."""
+    for entry in folder.glob(f".{name}*.tmp"):
+        pid = entry.name.split(".")[-2]
+        if not (pid.isdigit() and int(pid) != os.getpid() and _lives(int(pid))):
+            with suppress(FileNotFoundError):
+                entry.unlink()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def settle(aside: Path, path: Path) -> None:
     """Give a file that was written aside its name, so that it is there whole, also after a power cut."""
     handle = os.open(aside, os.O_RDONLY)
@@ -647,7 +699,7 @@ def settle(aside: Path, path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-    os.replace(aside, path)
+    aside.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -658,10 +710,10 @@ def settle(aside: Path, path: Path) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
     make_folder(path.parent)
+    _sweep(path.parent, path.name)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(_open_aside(aside), "wb") as file:
             file.write(content)
         settle(aside, path)
     finally:
@@ -699,9 +751,18 @@ def file_sha256(path: Path) -> str:
 def _names(folder: Path) -> Sequence[str]:
     """The finished names in a folder, sorted; what is being written aside begins with a dot and is left out."""
     try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        return sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _manifests(folder: Path) -> list[str]:
+    return [name for name in _names(folder) if name.endswith(".json")]
+
+
+def _windows(folder: Path) -> list[str]:
+    """The folders of windows; anything else that somebody put there is not ours to read."""
+    return [name for name in _names(folder) if _WINDOW.fullmatch(name)]
 
 
 def _safe(name: str) -> str:

@@ -12,13 +12,23 @@ PLACES = Decimal("0.000001")
 # The form of an amount, for Python and for DuckDB alike.
 AMOUNT = "[+-]?([0-9]{1,30}([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,2})?"
 _LARGEST = Decimal(10) ** 12
-_SYMBOLS = {"€": "EUR", "£": "GBP", "zł": "PLN", "₤": "GBP", "¥": "JPY", "kr": None, "$": None, "US$": "USD", "A$": "AUD"}
+_SYMBOLS = {
+    "€": "EUR",
+    "£": "GBP",
+    "zł": "PLN",
+    "₤": "GBP",
+    "¥": "JPY",
+    "kr": None,
+    "$": None,
+    "US$": "USD",
+    "A$": "AUD",
+}
 
 
 def money(value: Any) -> Decimal | None:
     """An amount given as a JSON number or as text; None for what is empty, absent, not an amount or too large.
 
-    More than six places are rounded half up, as DuckDB does: vendors that compute in binary floats send 0.30000000000000004.
+    More than six places are rounded half up, as DuckDB does: who computes in binary floats sends 0.30000000000000004.
     """
     if value is None or isinstance(value, (bool, float)):
         return None

@@ -6,7 +6,8 @@ it. What does not: writing it (``database``), finance's report (``reports``).
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,12 +16,25 @@ import duckdb
 from tollbook_errors import IntegrityError, StorageError
 from warehouse.schema import TABLES
 
-# Days that a day-wise stream has, each once.
-_COVERED = """
-    SELECT DISTINCT connection, vendor, stream,
-        unnest(generate_series(window_from, window_to, INTERVAL 1 DAY))::DATE AS day
-    FROM audit.load WHERE status <> 'failed' AND window_from IS NOT NULL
-"""
+
+@dataclass(frozen=True)
+class Movement:
+    """What a closed month has done since, in one currency, over all connections.
+
+    ``records`` are the ids of the records restated since with an effect on its cost, ``explained`` the sum of those
+    effects in ``currency``. ``shifted`` says that cost is with another account, cost centre or kind of charge than it
+    was, though no restated record of its connection says why.
+    """
+
+    month: date
+    closed_at: datetime
+    currency: str
+    as_closed: Decimal
+    now: Decimal
+    moved: Decimal
+    records: tuple[str, ...]
+    explained: Decimal
+    shifted: bool
 
 
 def public_file(data_dir: Path) -> Path:
@@ -75,19 +89,44 @@ def control_counts(con: duckdb.DuckDBPyConnection, days: Sequence[date]) -> list
     ).fetchall()
 
 
-def missing_days(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, date]]:
-    """(connection, stream, day) for each business day without a load between the first day of its stream and the newest
-    day of any stream."""
+def days_in_state(con: duckdb.DuckDBPyConnection, state: str) -> list[tuple[str, str, date]]:
+    """(connection, stream, business day) of the days in a state of ``audit.coverage``: missing, partial, stale …"""
     return con.execute(
-        f"""
-        WITH covered AS ({_COVERED}),
-        span AS (
-            SELECT connection, stream, min(day) AS first, (SELECT max(day) FROM covered) AS last
-            FROM covered GROUP BY ALL
-        ),
-        wanted AS (
-            SELECT connection, stream, unnest(generate_series(first, last, INTERVAL 1 DAY))::DATE AS day FROM span
-        )
-        SELECT connection, stream, day FROM wanted ANTI JOIN covered USING (connection, stream, day) ORDER BY ALL
-        """
+        "SELECT connection, stream, coverage_date FROM audit.coverage WHERE state = ? ORDER BY ALL", [state]
     ).fetchall()
+
+
+def unusual_days(con: duckdb.DuckDBPyConnection) -> list[tuple[date, str, str, int, int]]:
+    """(business day, connection, stream, rows, typical rows) of the days far off their like, the newest first."""
+    return con.execute(
+        "SELECT coverage_date, connection, stream, rows, typical_rows FROM audit.coverage WHERE is_unusual "
+        "ORDER BY coverage_date DESC, connection, stream"
+    ).fetchall()
+
+
+def movements(con: duckdb.DuckDBPyConnection) -> list[Movement]:
+    """What each closed month has done since its latest close, by currency; months that did nothing are left out."""
+    return [
+        Movement(month, closed_at, currency, as_closed, now, moved, tuple(records), explained, shifted)
+        for month, closed_at, currency, as_closed, now, moved, records, explained, shifted in con.execute(
+            _MOVEMENTS
+        ).fetchall()
+    ]
+
+
+_MOVEMENTS = """
+WITH restated AS (
+    SELECT month, connection, currency, list(record_id) AS records, sum(cost_effect) AS effect
+    FROM audit.restatement_since_close WHERE cost_effect <> 0 GROUP BY ALL
+), moved AS (
+    SELECT month, closed_at, connection, currency, sum(as_closed) AS as_closed, sum(now) AS now, sum(moved) AS moved,
+        bool_or(moved <> 0) AS anything
+    FROM mart.month_movement GROUP BY ALL
+)
+SELECT month, closed_at, coalesce(currency, ''), sum(as_closed), sum(now), sum(moved),
+    list_sort(list_distinct(flatten(list(coalesce(records, []))))) AS records, coalesce(sum(effect), 0),
+    bool_or(anything AND moved = 0 AND effect IS NULL)
+FROM moved LEFT JOIN restated USING (month, connection, currency)
+GROUP BY month, closed_at, currency HAVING bool_or(anything OR effect IS NOT NULL)
+ORDER BY month, currency
+"""

@@ -86,20 +86,22 @@ def _restatements(
         [f"CASE WHEN b.{c} IS DISTINCT FROM n.{c} THEN {{'k': '{c}', 'v': {row}.{c}::VARCHAR}} END" for c in said]
         for row in ("b", "n")
     )
+    record = [key for key in table_.key if key not in ("connection", table_.date_column)]
+    told = [name for name in ("account_id", "currency") if name in table_.column_names and name not in record]
+    own, old = (", ".join(f"{row}.{name}" for name in (*record, *told)) for row in ("n", "b"))
     parts = [
-        f"SELECT n.*, 'changed' AS kind, b.fetched_at AS first_seen_at, {_list(changed, 'array_to_string')}"
+        f"SELECT {own}, 'changed' AS kind, b.fetched_at AS first_seen_at, {_list(changed, 'array_to_string')}"
         f" AS columns_changed, {_cost(table_, 'b')} AS before_cost, {_cost(table_, 'n')} AS after_cost,"
         f" {_list(before, 'json')} AS before, {_list(after, 'json')} AS after"
         f" FROM {fresh} n JOIN before b ON {on} WHERE NOT ({same})",
-        f"SELECT b.*, 'vanished', b.fetched_at, NULL, {_cost(table_, 'b')}, NULL, {_whole(said, 'b')}, NULL"
+        f"SELECT {old}, 'vanished', b.fetched_at, NULL, {_cost(table_, 'b')}, NULL, {_whole(said, 'b')}, NULL"
         f" FROM before b ANTI JOIN {fresh} n ON {on}",
     ]
     if table_.date_column and reading.settled:
         parts.append(
-            f"SELECT n.*, 'new', NULL, NULL, NULL, {_cost(table_, 'n')}, NULL, {_whole(said, 'n')}"
+            f"SELECT {own}, 'new', NULL, NULL, NULL, {_cost(table_, 'n')}, NULL, {_whole(said, 'n')}"
             f" FROM {fresh} n ANTI JOIN before b ON {on}"
         )
-    record = [key for key in table_.key if key not in ("connection", table_.date_column)]
     account = "account_id" if "account_id" in table_.column_names else "NULL"
     expressions = {
         "window_date": "$window_date::DATE",

@@ -108,6 +108,25 @@ fact AS (
     WHERE in_months(cost_date)
     GROUP BY month
     UNION ALL
+    -- What was frozen, by the sealed manifests of the closes.
+    SELECT 'mart.cost_monthly_as_closed', month, 'cost', currency, cost
+    FROM closed_total
+    WHERE in_closed_months(month)
+    UNION ALL
+    SELECT 'mart.cost_monthly_as_closed', month, 'rows', '', rows
+    FROM closed_month
+    WHERE is_current AND in_closed_months(month)
+    UNION ALL
+    -- As closed and what it moved by is what the month is now.
+    SELECT 'mart.month_movement', month, 'as closed', currency, cost
+    FROM closed_total
+    WHERE in_closed_months(month)
+    UNION ALL
+    SELECT 'mart.month_movement', month, 'as closed and moved', currency, sum(cost)
+    FROM mart.cost_monthly
+    WHERE in_closed_months(month) AND month IN (SELECT month FROM closed_month) AND cost IS NOT NULL
+    GROUP BY month, currency
+    UNION ALL
     SELECT 'mart.extension_reconciliation', total_date, 'calls in TIM4biz', '', sum(calls)
     FROM core.extension_total
     WHERE in_reconciliation_scope(total_date) AND calls IS NOT NULL
@@ -168,6 +187,22 @@ in_mart AS (
     FROM mart.cost_monthly
     WHERE in_months(month)
     GROUP BY month
+    UNION ALL
+    SELECT 'mart.cost_monthly_as_closed', month, 'cost', currency, sum(cost)
+    FROM mart.cost_monthly_as_closed
+    WHERE in_closed_months(month) AND cost IS NOT NULL
+    GROUP BY month, currency
+    UNION ALL
+    SELECT 'mart.cost_monthly_as_closed', month, 'rows', '', count(*)
+    FROM mart.cost_monthly_as_closed
+    WHERE in_closed_months(month)
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.month_movement', month, unnest(['as closed', 'as closed and moved']), currency,
+        unnest([sum(as_closed), sum(as_closed) + sum(moved)])
+    FROM mart.month_movement
+    WHERE in_closed_months(month)
+    GROUP BY month, currency
     UNION ALL
     SELECT 'mart.extension_reconciliation', call_date, 'calls in TIM4biz', '', sum(their_calls)
     FROM mart.extension_reconciliation

@@ -3,8 +3,8 @@
 Source: PBXware API reference (October 2025) and its introduction. What lives here: what is asked, and when a reading
 is complete. What does not: HTTP (``client``), the walk over a day (``slices``), what a cell means (``assets.pbxware``).
 
-The stop rule: a slice is complete when its first answer says that there is no next page and has room left. Where it says
-anything else, or is full, the next page is asked for before it is believed; one that is there makes the slice overfull.
+The stop rule: a slice is complete when its first answer says that there is no next page, and has room left. Where it
+says anything else, or is full, the next page is asked for too; one that holds anything makes the slice overfull.
 """
 
 from collections import Counter
@@ -176,11 +176,13 @@ class PBXware:
 
     def _page(self, action: str, server: str | None, arguments: Mapping[str, str], window: str = "") -> Page:
         answer = self._ask(action, server, arguments, window)
-        return _page(action, server, arguments, answer, len(answer.data) if isinstance(answer.data, (dict, list)) else 0)
+        return _page(
+            action, server, arguments, answer, len(answer.data) if isinstance(answer.data, (dict, list)) else 0
+        )
 
     def _ask(self, action: str, server: str | None, arguments: Mapping[str, str], window: str) -> Answer:
         asked = {"action": f"pbxware.{action}", **arguments}
-        if server is not None and not (action == "tenant.configuration"):
+        if server is not None and action != "tenant.configuration":
             asked["server"] = server
         answer = self.client.request("POST", "", asked, form=True, endpoint=action, window=window)
         if isinstance(answer.data, dict) and "error" in answer.data:

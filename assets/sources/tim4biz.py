@@ -37,13 +37,17 @@ class Tim4biz:
 
     def _parts(self, start: datetime, end: datetime, window: str) -> Iterator[Page]:
         try:
-            yield self._ask(start, end, window)
+            whole = self._ask(start, end, window)
         except HttpStatusError as error:
-            if error.status != 400 or end - start < 2 * SHORTEST:
+            if error.status != 400 or end - start <= SHORTEST:
                 raise
-            middle = (start + (end - start) / 2).replace(minute=0, second=0, microsecond=0)
-            yield from self._parts(start, middle, window)
-            yield from self._parts(middle, end, window)
+            whole = None
+        if whole is not None:
+            yield whole
+            return
+        middle = (start + (end - start) / 2).replace(second=0, microsecond=0)
+        yield from self._parts(start, middle, window)
+        yield from self._parts(middle, end, window)
 
     def _ask(self, start: datetime, end: datetime, window: str) -> Page:
         arguments = {"from": f"{start:%Y-%m-%dT%H:%M:%S}", "to": f"{end:%Y-%m-%dT%H:%M:%S}"}

@@ -1,0 +1,406 @@
+"""What Dagster is told: the assets, the jobs, the schedule and the sensors, and that they do what they say."""
+
+import http.server
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from dagster import (
+    AssetKey,
+    AssetsDefinition,
+    BackfillPolicy,
+    DagsterEventType,
+    DagsterInstance,
+    Definitions,
+    ExecuteInProcessResult,
+    ResourceDefinition,
+    RunRequest,
+    RunStatusSensorContext,
+    SkipReason,
+    build_run_status_sensor_context,
+    build_schedule_context,
+)
+from loading import LONDON, World, days, forms_of_people, forms_of_secrets, traces, unwatched, world
+
+from pipelines.definitions import SAMPLE, build
+from pipelines.demo.company import PBX, SIP, TIM, VPS
+from pipelines.demo.faults import Fault
+from pipelines.nights import LONGEST_GAP
+from pipelines.resources import House
+from pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG, range_tags
+from pipelines.sensors import BY_COMMAND_LINE, send_alert
+from pipelines.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[1]
+FIRST, LAST = date(2026, 10, 24), date(2026, 10, 26)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Vendors of three days and a configuration for them, in which nothing has been loaded."""
+    with world(tmp_path_factory.mktemp("definitions"), FIRST, LAST) as made:
+        yield made
+
+
+@pytest.fixture(params=["sample", "demo"])
+def settings(request: pytest.FixtureRequest, place: World) -> Settings:
+    """The sample that stands in where there is no configuration, and the demo's."""
+    return load_settings(SAMPLE) if request.param == "sample" else place.settings
+
+
+def watched(settings: Settings) -> Definitions:
+    """The definitions as a command makes them."""
+    return build(settings, ResourceDefinition.hardcoded_resource(House(settings, unwatched)))
+
+
+# --- what there is ----------------------------------------------------------------------------------------------------
+
+
+def test_the_definitions_can_be_loaded(settings: Settings) -> None:
+    definitions = build(settings)
+    Definitions.validate_loadable(definitions)
+    assert {job.name for job in definitions.resolve_all_job_defs()} >= {"load", "publish"}
+
+
+def test_every_asset_says_what_it_is(settings: Settings) -> None:
+    specs = build(settings).resolve_all_asset_specs()
+    assert {spec.group_name for spec in specs} == {PBX, SIP, TIM, VPS, "warehouse"}
+    for spec in specs:
+        name = spec.key.to_user_string()
+        assert spec.kinds, name
+        assert spec.description, name
+        assert len(spec.description) > 20, name
+        if spec.tags.get("tollbook/layer") in ("core", "mart", "audit"):
+            schema = spec.metadata["dagster/column_schema"]
+            assert schema.columns, name
+            assert all(column.type and column.description for column in schema.columns), name
+    layers = [spec.tags.get("tollbook/layer") for spec in specs]
+    assert layers.count("raw") == 7  # one a stream
+    assert layers.count("mart") > 5
+
+
+def test_every_step_has_a_pool_and_a_range_is_one_run(settings: Settings) -> None:
+    steps = [asset for asset in build(settings).assets or () if isinstance(asset, AssetsDefinition)]
+    assert len(steps) == 8
+    pools = {step.op.name: step.op.pool for step in steps}
+    assert pools.pop("warehouse") == "warehouse"
+    assert {name: pool for name, pool in pools.items() if pool != f"api_{name.split('_')[0]}"} == {}
+    for step in steps:
+        if step.partitions_def is not None:
+            assert step.backfill_policy == BackfillPolicy.single_run(), step.op.name
+    assert sum(step.partitions_def is not None for step in steps) == 4
+
+
+def test_marts_hang_on_the_core_they_are_made_of(settings: Settings) -> None:
+    graph = build(settings).resolve_asset_graph()
+    calls = graph.get(AssetKey(["core", "call"]))
+    assert calls.parent_keys == {AssetKey([PBX, "cdr"]), AssetKey([SIP, "cdr"])}
+    published = graph.get(AssetKey(["published", "tollbook_duckdb"]))
+    marts = {key for key in graph.get_all_asset_keys() if key.path[0] == "mart"}
+    assert published.parent_keys >= marts
+
+
+def test_dagster_finds_the_definitions_and_has_nothing_to_say(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TOLLBOOK", "DAGSTER"))}
+    told = subprocess.run(
+        [str(Path(sys.executable).parent / "dagster"), "definitions", "validate", "-m", "pipelines.definitions"],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    said = told.stdout + told.stderr
+    assert "Validation successful" in said
+    # Dagster discourages this very command, in favour of one that needs a package of its own.
+    warnings = [line for line in said.splitlines() if "warning" in line.lower()]
+    assert [line for line in warnings if "definitions_validate_command" not in line] == []
+    assert not (tmp_path / "data").exists()
+
+
+# --- when it runs -----------------------------------------------------------------------------------------------------
+
+
+def tick(settings: Settings, at: datetime) -> RunRequest:
+    """The one run that the nightly schedule asks for at an instant."""
+    definitions = build(settings)
+    schedule = definitions.resolve_schedule_def("nightly")
+    with DagsterInstance.ephemeral() as instance:
+        context = build_schedule_context(
+            instance=instance, scheduled_execution_time=at, repository_def=definitions.get_repository_def()
+        )
+        ticked = schedule.evaluate_tick(context)
+    [request] = ticked.run_requests or []
+    return request
+
+
+def asked(request: RunRequest) -> tuple[date, date]:
+    return tuple(date.fromisoformat(request.tags[tag]) for tag in (RANGE_START_TAG, RANGE_END_TAG))  # type: ignore[return-value]
+
+
+def landed(settings: Settings, connection: str, stream: str, last: date) -> None:
+    """As if a connection had been loaded up to a day: an empty landing of that day."""
+    connection_ = settings.connection(connection)
+    lake = House(settings).lake
+    with lake.landing(connection, connection_.vendor, stream, last, last, {}) as writer:
+        writer.add(
+            kind="nothing", account_id=None, request={}, body="[]", fetched_at=datetime(2026, 10, 1, tzinfo=UTC), rows=0
+        )
+        writer.commit(requests=1)
+
+
+def fresh(place: World, folder: Path, **overrides: Any) -> Settings:
+    """Settings of the vendors with a data directory in which nothing is."""
+    return load_settings(place.vendors.write_config(folder / "tollbook.toml", **overrides))
+
+
+@pytest.mark.parametrize(
+    ("at", "yesterday"),
+    [
+        (datetime(2026, 10, 20, 2, 15, tzinfo=LONDON), date(2026, 10, 19)),
+        (datetime(2026, 10, 25, 2, 15, tzinfo=LONDON), date(2026, 10, 24)),
+        (datetime(2026, 10, 26, 2, 15, tzinfo=LONDON), date(2026, 10, 25)),
+        (datetime(2026, 3, 29, 2, 15, tzinfo=LONDON), date(2026, 3, 28)),
+        (datetime(2026, 3, 30, 2, 15, tzinfo=LONDON), date(2026, 3, 29)),
+        # Midnight in London is the evening before in UTC, in summer.
+        (datetime(2026, 7, 1, 23, 30, tzinfo=UTC), date(2026, 7, 1)),
+        (datetime(2026, 7, 1, 22, 30, tzinfo=UTC), date(2026, 6, 30)),
+    ],
+    ids=str,
+)
+def test_a_night_asks_for_yesterday_and_the_look_back(
+    place: World, tmp_path: Path, at: datetime, yesterday: date
+) -> None:
+    settings = fresh(place, tmp_path, first_date=date(2026, 1, 1))
+    request = tick(settings, at)
+    assert asked(request) == (yesterday - timedelta(days=3), yesterday)
+    assert request.run_key
+    for connection, stream in ((PBX, "cdr"), (SIP, "cdr"), (SIP, "sms"), (TIM, "extension_total")):
+        landed(settings, connection, stream, yesterday - timedelta(days=1))
+    assert asked(tick(settings, at)) == (yesterday - timedelta(days=3), yesterday)
+
+
+def test_after_an_outage_the_missed_days_are_asked_for(place: World, tmp_path: Path) -> None:
+    settings = fresh(place, tmp_path, first_date=date(2026, 1, 1))
+    landed(settings, PBX, "cdr", date(2026, 10, 10))
+    landed(settings, TIM, "extension_total", date(2026, 10, 12))
+    at = datetime(2026, 10, 20, 2, 15, tzinfo=LONDON)
+    assert asked(tick(settings, at)) == (date(2026, 10, 11), date(2026, 10, 19))
+    later = datetime(2027, 6, 1, 2, 15, tzinfo=LONDON)
+    assert asked(tick(settings, later)) == (date(2027, 5, 31) - timedelta(days=LONGEST_GAP), date(2027, 5, 31))
+
+
+def test_nothing_before_the_first_date_is_asked_for(place: World, tmp_path: Path) -> None:
+    settings = fresh(place, tmp_path, first_date=date(2026, 10, 18))
+    assert asked(tick(settings, datetime(2026, 10, 20, 2, 15, tzinfo=LONDON))) == (
+        date(2026, 10, 18),
+        date(2026, 10, 19),
+    )
+
+
+# --- what follows a run ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ended", ["success", "failure"])
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by the daemon", "by the command line"])
+def test_a_load_is_followed_by_a_publication(place: World, ended: str, by_hand: bool) -> None:
+    definitions = watched(place.settings)
+    name = f"publish_after_{ended}"
+    sensor = definitions.resolve_sensor_def(name)
+    assert [job.name for job in sensor.jobs] == ["publish"]
+    with DagsterInstance.ephemeral() as instance:
+        if ended == "failure":
+            place.vendors.faults.add(Fault("status", "time4vps", times=None, params={"status": 401}))
+        ran = definitions.resolve_job_def("load").execute_in_process(
+            instance=instance,
+            asset_selection=keys_of(definitions, VPS),
+            tags={**range_tags(LAST, LAST), **({BY_COMMAND_LINE: "true"} if by_hand else {})},
+            raise_on_error=False,
+        )
+        place.vendors.faults.clear()
+        followed = sensor(ended_run(instance, ran, name))
+    if by_hand:
+        assert isinstance(followed, SkipReason)
+    else:
+        assert isinstance(followed, RunRequest)
+        assert followed.run_key == ran.run_id
+
+
+def ended_run(instance: DagsterInstance, ran: ExecuteInProcessResult, sensor: str) -> RunStatusSensorContext:
+    """What a sensor is told of a run that has ended."""
+    kind = DagsterEventType.RUN_SUCCESS if ran.success else DagsterEventType.RUN_FAILURE
+    return build_run_status_sensor_context(
+        sensor_name=sensor,
+        dagster_instance=instance,
+        dagster_run=ran.dagster_run,
+        dagster_event=next(event for event in ran.all_events if event.event_type == kind),
+    )
+
+
+class Heard:
+    """What a webhook and a mail server were told."""
+
+    def __init__(self) -> None:
+        self.posted: list[dict[str, Any]] = []
+        self.mailed: list[str] = []
+
+
+@contextmanager
+def listening() -> Iterator[tuple[Heard, int, int]]:
+    """A webhook and a mail server on this machine, and their ports."""
+    heard = Heard()
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    class Mail(socketserver.StreamRequestHandler):
+        answers: ClassVar[dict[bytes, bytes]] = {b"DATA": b"354 go on", b"QUIT": b"221 bye"}
+
+        def handle(self) -> None:
+            self.wfile.write(b"220 here\r\n")
+            for line in self.rfile:
+                word = line.split()[0].upper() if line.split() else b""
+                self.wfile.write(self.answers.get(word, b"250 well") + b"\r\n")
+                if word == b"DATA":
+                    text = b""
+                    while not text.endswith(b"\r\n.\r\n"):
+                        text += self.rfile.readline()
+                    heard.mailed.append(text.decode())
+                    self.wfile.write(b"250 taken\r\n")
+
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook) as hook,
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mail) as mail,
+    ):
+        for server in (hook, mail):
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield heard, hook.server_address[1], mail.server_address[1]
+        finally:
+            hook.shutdown()
+            mail.shutdown()
+
+
+def alerting(place: World, folder: Path, webhook: int, mail: int) -> Settings:
+    """Settings with alerts; the webhook's address holds a token."""
+    config = place.vendors.write_config(folder / "tollbook.toml")
+    with config.open("a") as file:
+        file.write(
+            f'\n[alerts]\nwebhook = "http://127.0.0.1:{webhook}/hook/T0ken-of-the-hook"\n'
+            'email_to = "finance@example.com"\nemail_from = "tollbook@example.com"\n'
+            f'smtp_host = "127.0.0.1"\nsmtp_port = {mail}\n'
+        )
+    return load_settings(config)
+
+
+def test_a_failed_run_is_told_and_holds_no_secret(
+    place: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with listening() as (heard, webhook, mail), DagsterInstance.ephemeral() as instance:
+        definitions = watched(alerting(place, tmp_path, webhook, mail))
+        place.vendors.faults.add(Fault("status", "time4vps", times=None, params={"status": 401}))
+        try:
+            ran = definitions.resolve_job_def("load").execute_in_process(
+                instance=instance,
+                asset_selection=keys_of(definitions, VPS),
+                tags=range_tags(LAST, LAST),
+                raise_on_error=False,
+            )
+        finally:
+            place.vendors.faults.clear()
+        assert not ran.success
+        context = ended_run(instance, ran, "alert_on_failure").for_run_failure()
+        definitions.resolve_sensor_def("alert_on_failure")(context)
+    [posted], [mailed] = heard.posted, heard.mailed
+    for text in (posted["text"], mailed, caplog.text):
+        assert f"load run {ran.run_id[:8]} failed" in text
+        assert "AuthError" in text
+        assert VPS in text
+        assert traces(forms_of_secrets(place.vendors.secrets), text) == []
+        assert traces(forms_of_people(), text) == []
+        assert "T0ken" not in text
+    assert "To: finance@example.com" in mailed
+
+
+def test_one_way_that_is_closed_does_not_keep_the_other_back(
+    place: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with listening() as (heard, webhook, mail):
+        closed_webhook = alerting(place, tmp_path / "one", 1, mail)
+        closed_mail = alerting(place, tmp_path / "other", webhook, 1)
+        send_alert(closed_webhook.alerts, "the load failed")
+        send_alert(closed_mail.alerts, "the load failed again")
+    assert len(heard.mailed) == 1
+    assert [post["text"] for post in heard.posted] == ["the load failed again"]
+    assert caplog.text.count("an alert could not be sent") == 2
+    assert "T0ken" not in caplog.text
+
+
+# --- a range of days in one run --------------------------------------------------------------------------------------
+
+
+def keys_of(definitions: Definitions, connection: str) -> list[AssetKey]:
+    """The assets of one connection that the load makes."""
+    load = definitions.resolve_job_def("load")
+    return [key for key in load.asset_layer.executable_asset_keys if key.path[0] == connection]
+
+
+def made(instance: DagsterInstance, *key: str) -> set[str]:
+    return set(instance.get_materialized_partitions(AssetKey(list(key))))
+
+
+def loaded_range(place: World, folder: Path, instance: DagsterInstance) -> ExecuteInProcessResult:
+    """The PBX's three days through Dagster's own machinery, as a backfill asks for them."""
+    definitions = watched(fresh(place, folder))
+    return definitions.resolve_job_def("load").execute_in_process(
+        instance=instance,
+        asset_selection=keys_of(definitions, PBX),
+        tags=range_tags(FIRST, LAST),
+        raise_on_error=False,
+    )
+
+
+def test_a_range_is_loaded_in_one_run_and_each_day_is_materialised(place: World, tmp_path: Path) -> None:
+    with DagsterInstance.ephemeral() as instance:
+        ran = loaded_range(place, tmp_path, instance)
+        assert ran.success
+        for name in ("raw_cdr", "cdr"):
+            assert made(instance, PBX, name) == {str(day) for day in days(FIRST, LAST)}
+        checks = {check.check_name: check.passed for check in ran.get_asset_check_evaluations()}
+    assert checks == dict.fromkeys(
+        [f"{stream}_{what}" for stream in ("lists", "cdr") for what in ("control_totals", "understood")], True
+    )
+
+
+def test_a_day_that_fails_leaves_the_others_materialised(place: World, tmp_path: Path) -> None:
+    bad = FIRST + timedelta(days=1)
+    asks_for_it = {"end": f"{bad:%b-%d-%Y}"}  # in UTC, in which the day begins the evening before
+    place.vendors.faults.add(Fault("html", "pbxware", "cdr.download", times=None, where=asks_for_it))
+    try:
+        with DagsterInstance.ephemeral() as instance:
+            ran = loaded_range(place, tmp_path, instance)
+            assert not ran.success
+            for name in ("raw_cdr", "cdr"):
+                assert made(instance, PBX, name) == {str(FIRST), str(LAST)}
+            [failure] = [event for event in ran.all_events if event.is_step_failure]
+            assert "ContractError" in failure.step_failure_data.user_failure_data.description
+            assert str(bad) in failure.step_failure_data.user_failure_data.description
+    finally:
+        place.vendors.faults.clear()

@@ -1,0 +1,175 @@
+"""Money, exactly: from a vendor's text through typing and Parquet and back."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from fake_pbx import FakePbx, load_day, row, rows_of, source_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from assets.sources import strict_json
+from warehouse.lake import read_core, write_parquet
+from warehouse.money import currency_code, money
+from warehouse.schema import MONEY, Column, Table
+
+MOST = Decimal("999999999999.999999")
+AMOUNTS = st.decimals(-MOST, MOST, places=6, allow_nan=False, allow_infinity=False)
+# How vendors write one amount: as text, as a number, with fewer or more digits, in powers of ten.
+WRITINGS = st.sampled_from(["text", "number", "short", "spaced", "power"])
+
+
+def written(amount: Decimal, way: str) -> str:
+    """``amount`` as it stands in JSON."""
+    if way == "number":
+        return str(amount)
+    if way == "power":
+        return f"{amount.scaleb(7):f}e-7".replace(".0", "")
+    text = f"{amount.normalize():f}" if way == "short" else str(amount)
+    return json.dumps(f" {text} " if way == "spaced" else text)
+
+
+@given(amount=AMOUNTS, way=WRITINGS)
+def test_any_amount_is_read_exactly(amount: Decimal, way: str) -> None:
+    assert money(strict_json.loads(f"[{written(amount, way)}]")[0]) == amount
+
+
+@given(st.lists(st.tuples(AMOUNTS, WRITINGS), min_size=1, max_size=30))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_amount_goes_exactly_through_typing_and_parquet(
+    tmp_path_factory: pytest.TempPathFactory, amounts: list[tuple[Decimal, str]]
+) -> None:
+    # One day cannot add up to more than an amount can hold.
+    small = [(amount if number == 0 else amount % 1_000_000, way) for number, (amount, way) in enumerate(amounts)]
+    small[0] = (small[0][0] * Decimal("0.99"), small[0][1])
+    small = [(amount.quantize(Decimal("0.000001")), way) for amount, way in small]
+
+    pbx = FakePbx([row(number=number, rating_cost=f"@{number}@") for number in range(len(small))], billamount="0")
+
+    def change(asked: dict[str, str], data: Any) -> Any:
+        body = json.dumps(data)
+        for number, (amount, way) in enumerate(small):
+            body = body.replace(f'"@{number}@"', written(amount, way))
+        return body
+
+    pbx.change = change
+    source = source_of(pbx, tmp_path_factory.mktemp("lake"))
+    assert not load_day(source).failures
+    found = {int(record["native_id"].split(".")[1]): record["cost"] for record in rows_of(source)}
+    assert found == {number: amount for number, (amount, _) in enumerate(small)}
+    (control,) = rows_of(source, "audit.control_total")
+    assert control["ours"] == sum(amount for amount, _ in small)
+
+
+@pytest.mark.parametrize("cost", ["999999999999.999999", 999999999999.999999, "-999999999999.999999"])
+def test_the_largest_amount(cost: str | float, tmp_path: Path) -> None:
+    """As a JSON number it is more than a float holds: 1000000000000.0."""
+    pbx = FakePbx([row(rating_cost="@")], billamount="0")
+    text = json.dumps(cost) if isinstance(cost, str) else "999999999999.999999"
+    pbx.change = lambda asked, data: json.dumps(data).replace('"@"', text)
+    source = source_of(pbx, tmp_path)
+    assert not load_day(source).failures
+    assert [record["cost"] for record in rows_of(source)] == [Decimal(str(text).strip('"'))]
+
+
+@given(amounts=st.lists(st.one_of(st.none(), AMOUNTS), min_size=1))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_parquet_keeps_amounts(tmp_path: Path, amounts: list[Decimal | None]) -> None:
+    table = Table("core", "amounts", "One amount a row", (Column("amount", MONEY, "An amount"),), key=("amount",))
+    path = tmp_path / "amounts.parquet"
+    write_parquet(table, pa.table({"amount": pa.array(amounts, pa.decimal128(18, 6))}), path)
+    assert read_core(table, path)["amount"].to_pylist() == amounts
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "  ",
+        True,
+        False,
+        0.1,
+        float("nan"),
+        "NaN",
+        "Infinity",
+        "1,50",
+        "1 000",
+        "1_000",
+        "£5",
+        "5 EUR",
+        "0x10",
+        "1e",
+        "e5",
+        ".",
+        "-",
+        "--1",
+        "٣",
+        "１",
+        "1000000000000",
+        "999999999999.9999995",
+        "1e12",
+        "1e99",
+        "9" * 400,
+        [],
+        {},
+    ],
+)
+def test_what_is_not_an_amount_is_none_and_never_zero(value: Any) -> None:
+    assert money(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [
+        (0, "0"),
+        ("0.00000", "0"),
+        (Decimal("0.30000000000000004"), "0.3"),
+        ("0.0000005", "0.000001"),
+        ("-0.0000005", "-0.000001"),
+        ("0.0000004999", "0"),
+        ("+1.5", "1.5"),
+        ("5.", "5"),
+        (".5", "0.5"),
+        ("1e3", "1000"),
+        (Decimal("1E-5"), "0.00001"),
+        ("1e-99", "0"),
+        (8, "8"),
+        (10**11, "100000000000"),
+    ],
+)
+def test_amounts_as_vendors_write_them(value: Any, amount: str) -> None:
+    found = money(value)
+    assert found == Decimal(amount)
+    assert found is not None
+    assert found.as_tuple().exponent == -6
+
+
+@given(st.one_of(st.text(max_size=30), st.integers(), st.floats(), st.decimals(), st.booleans()))
+def test_whatever_comes_fits_the_column_or_is_none(value: Any) -> None:
+    found = money(value)
+    assert found is None or pa.scalar(found, pa.decimal128(18, 6)).as_py() == found
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("EUR", "EUR"),
+        ("gbp", "GBP"),
+        (" USD ", "USD"),
+        ("€", "EUR"),
+        ("£", "GBP"),
+        ("$", None),
+        ("kr", None),
+        ("", None),
+        (None, None),
+        ("Euro", None),
+        ("12", None),
+        (978, None),
+    ],
+)
+def test_currencies(text: Any, code: str | None) -> None:
+    assert currency_code(text) == code

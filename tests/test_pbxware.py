@@ -1,0 +1,748 @@
+"""PBXware: what is asked, what its answers mean, and what is done with those it should not give."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_pbx import DAY, HEADER, LISTS, NOON, START, FakeClient, FakePbx, load_day, load_lists, row, rows_of, source_of
+
+from assets.loading import Outcome, Source
+from assets.sources.pbxware import PBXware
+from tollbook_errors import AuthError, ContractError
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+def sample(name: str) -> Any:
+    return json.loads((SAMPLES / f"pbxware_{name}.json").read_text())
+
+
+def loaded(pbx: FakePbx, tmp_path: Path, **changes: Any) -> tuple[Source, Outcome]:
+    """A source whose day was loaded without a failure."""
+    source = source_of(pbx, tmp_path, **changes)
+    outcome = load_day(source)
+    assert [str(failure) for failure in outcome.failures] == []
+    return source, outcome
+
+
+def failure_of(pbx: FakePbx, tmp_path: Path) -> Exception:
+    outcome = load_day(source_of(pbx, tmp_path))
+    (failure,) = outcome.failures
+    return failure
+
+
+def audit(source: Source) -> dict[str, Any]:
+    """The last row of ``audit.load``."""
+    return [load for load in source.lake.loads() if load["stream"] == "cdr"][-1]
+
+
+def only(pbx: FakePbx, tmp_path: Path) -> dict[str, Any]:
+    source, _ = loaded(pbx, tmp_path)
+    (found,) = rows_of(source)
+    return found
+
+
+# --- what is asked ---------------------------------------------------------------------------------------------------
+
+
+def test_a_window_is_asked_for_in_utc_to_the_second_with_english_months() -> None:
+    pbx = FakePbx()
+    client: Any = FakeClient(pbx.answer)
+    list(PBXware(client).cdrs("2", datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 3, 29, 23, tzinfo=UTC), window=""))
+    (asked,) = pbx.downloads
+    assert asked == {
+        "action": "pbxware.cdr.download",
+        "start": "Mar-29-2026",
+        "starttime": "00:00:00",
+        "end": "Mar-29-2026",
+        "endtime": "22:59:59",
+        "timezone": "UTC",
+        "limit": "1000",
+        "page": "1",
+        "server": "2",
+    }
+
+
+def test_the_master_tenant_is_not_asked_for_calls() -> None:
+    client: Any = FakeClient(lambda asked: {})
+    assert PBXware(client).servers(LISTS["tenant.list"]) == ("2",)
+    assert PBXware(client).servers({"1": {}}) == ("1",)
+    assert PBXware(client).servers([]) == (None,)
+    assert PBXware(client, ("7",)).servers({"1": {}, "2": {}, "7": {}}) == ("7",)
+
+
+def test_a_tenant_that_is_not_there_is_refused_by_name() -> None:
+    client: Any = FakeClient(lambda asked: {})
+    with pytest.raises(ContractError, match="no tenant 344"):
+        PBXware(client, ("344",)).servers(LISTS["tenant.list"])
+
+
+# --- headers ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_usual_header(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=10, recording_available="True", recording_path="a.mp3")])
+    found = only(pbx, tmp_path)
+    assert {name: found[name] for name in ("vendor", "connection", "account_id", "native_id", "linked_id")} == {
+        "vendor": "pbxware",
+        "connection": "hq",
+        "account_id": "2",
+        "native_id": f"{NOON}.10",
+        "linked_id": f"{NOON}.10",
+    }
+    assert found["started_at"] == datetime.fromtimestamp(NOON, UTC)
+    assert found["call_date"] == DAY
+    assert (found["duration_seconds"], found["rated_seconds"], found["cost"]) == (60, 60, Decimal("0.1"))
+    assert (found["currency"], found["mos"], found["has_recording"]) == ("EUR", Decimal("4.4"), True)
+    assert (found["from_name"], found["from_number"], found["extension"]) == ("Ada Quill", "100", "100")
+    assert (found["direction"], found["remote_e164"], found["remote_country"]) == ("outbound", "+442079460123", "GB")
+    assert (found["outcome"], found["occurrence"], found["is_provisional"]) == ("answered", 1, False)
+
+
+def rearranged(pbx: FakePbx, names: list[str], keep: Callable[[list[Any]], list[Any]]) -> FakePbx:
+    pbx.header = names
+
+    def change(asked: dict[str, str], data: Any) -> Any:
+        return data | {"csv": [keep(record) for record in data["csv"]]} if "csv" in data else data
+
+    pbx.change = change
+    return pbx
+
+
+def test_the_header_without_a_server(tmp_path: Path) -> None:
+    """Variant B: ``Tenant`` first, ``ID`` for ``Unique ID``, no ``MOS``: twelve columns as well."""
+    names = ["Tenant", *("ID" if name == "Unique ID" else name for name in HEADER[:-1])]
+    pbx = rearranged(FakePbx([row()]), names, lambda record: ["one.example.com", *record[:-1]])
+    pbx.lists["tenant.list"] = []
+    source, _ = loaded(pbx, tmp_path)
+    (found,) = rows_of(source)
+    assert (found["account_id"], found["native_id"], found["mos"]) == ("1", f"{NOON}.0", None)
+    assert found["cost"] == Decimal("0.1")
+    assert "server" not in pbx.downloads[0]
+
+
+def test_the_header_without_rating(tmp_path: Path) -> None:
+    names = [name for name in HEADER if not name.startswith("Rating")]
+    found = only(rearranged(FakePbx([row()]), names, lambda record: record[:4] + record[6:]), tmp_path)
+    assert (found["cost"], found["rated_seconds"], found["duration_seconds"]) == (None, None, 60)
+
+
+def test_the_header_of_older_releases(tmp_path: Path) -> None:
+    older = {"Total Duration": "Duration", "Rating Duration": "Billing Duration", "Rating Cost": "Billing Cost"}
+    found = only(FakePbx([row()], [older.get(name, name) for name in HEADER]), tmp_path)
+    assert (found["duration_seconds"], found["rated_seconds"], found["cost"]) == (60, 60, Decimal("0.1"))
+
+
+def test_columns_are_found_by_name_in_any_order(tmp_path: Path) -> None:
+    pbx = rearranged(FakePbx([row()]), [f" {name.upper()} " for name in reversed(HEADER)], lambda r: r[::-1])
+    assert only(pbx, tmp_path)["cost"] == Decimal("0.1")
+
+
+def test_headers_may_differ_from_answer_to_answer(tmp_path: Path) -> None:
+    """Also within one landing: here every second answer is turned round."""
+    pbx = FakePbx([row(NOON + 60 * number, number) for number in range(400)], page_size=100)
+
+    def change(asked: dict[str, str], data: Any) -> Any:
+        if data.get("csv") and len(pbx.asked) % 2:
+            return data | {"header": HEADER[::-1], "csv": [record[::-1] for record in data["csv"]]}
+        return data
+
+    pbx.change = change
+    source, _ = loaded(pbx, tmp_path)
+    assert {found["native_id"] for found in rows_of(source)} == {record[7] for record in pbx.rows}
+
+
+@pytest.mark.parametrize("name", ["From", "To", "Date/Time", "Total Duration", "Status", "Unique ID"])
+def test_a_required_column_that_is_missing_is_refused(name: str, tmp_path: Path) -> None:
+    """S03."""
+    at = HEADER.index(name)
+    pbx = rearranged(FakePbx([row()]), HEADER[:at] + HEADER[at + 1 :], lambda r: r[:at] + r[at + 1 :])
+    assert isinstance(failure_of(pbx, tmp_path), ContractError)
+
+
+def test_a_column_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    pbx = rearranged(FakePbx([row()]), [*HEADER, "Duration"], lambda record: [*record, "7"])
+    assert "repeated" in str(failure_of(pbx, tmp_path))
+
+
+def test_an_unknown_column_is_a_warning(tmp_path: Path) -> None:
+    pbx = rearranged(FakePbx([row()]), [*HEADER[:2], "Codec", *HEADER[2:]], lambda r: [*r[:2], "opus", *r[2:]])
+    source, outcome = loaded(pbx, tmp_path)
+    assert rows_of(source)[0]["cost"] == Decimal("0.1")
+    assert ["Codec" in warning for warning in outcome.warnings] == [True]
+    # The same answers again say the same, also to who looks only at the last load.
+    assert load_day(source).warnings == outcome.warnings
+
+
+# --- rows that cannot be understood ----------------------------------------------------------------------------------
+
+
+def test_short_and_long_rows_are_quarantined_with_page_and_row(tmp_path: Path) -> None:
+    """S04."""
+    pbx = FakePbx([row(number=1), row(number=2)[:-1], [*row(number=3), "surplus"], row(number=4)])
+    source, outcome = loaded(pbx, tmp_path)
+    assert [found["native_id"][-2:] for found in sorted(rows_of(source), key=lambda r: r["raw_row"])] == [".1", ".4"]
+    held = rows_of(source, "audit.quarantine")
+    assert [(q["page"], q["raw_row"], q["reason"]) for q in held] == [
+        (1, 2, "the row has 11 cells, the header 12"),
+        (1, 3, "the row has 13 cells, the header 12"),
+    ]
+    assert outcome.quarantined == audit(source)["quarantined"] == 2
+
+
+def test_what_is_no_row_is_quarantined(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=1)])
+    strange = [{"From": "100"}, "a row", None, 5, True, []]
+    pbx.change = lambda asked, data: data | {"csv": [*data["csv"], *strange]} if data.get("csv") else data
+    source, outcome = loaded(pbx, tmp_path)
+    assert len(rows_of(source)) == 1
+    assert outcome.quarantined == len(strange)
+
+
+STRANGE_CELLS: list[dict[str, Any]] = [
+    {"total_duration": "-1"},
+    {"total_duration": 1e12},
+    {"total_duration": "1000000000000"},
+    {"total_duration": True},
+    {"total_duration": "1.5"},
+    {"rating_duration": "-1"},
+    {"rating_cost": "free"},
+    {"rating_cost": "1,50"},
+    {"rating_cost": True},
+    {"rating_cost": "NaN"},
+    {"rating_cost": "1000000000000"},
+    {"rating_cost": "999999999999.9999999"},
+    {"rating_cost": [1]},
+    {"unique_id": ""},
+    {"unique_id": None},
+]
+
+
+def test_cells_that_cannot_be_understood_are_quarantined(tmp_path: Path) -> None:
+    """S20. The reason names the column and nothing of what it held."""
+    good, bad = row(number=0), [row(number=n, **cells) for n, cells in enumerate(STRANGE_CELLS, start=1)]
+    source, _ = loaded(FakePbx([good, *bad], billamount="0.2"), tmp_path)
+    assert [found["raw_row"] for found in rows_of(source)] == [1]
+    held = rows_of(source, "audit.quarantine")
+    assert [q["raw_row"] for q in held] == list(range(2, len(bad) + 2))
+    words = {
+        "total_duration": "the duration",
+        "rating_duration": "the rated",
+        "rating_cost": "the cost",
+        "unique_id": "Unique ID",
+    }
+    for cells, said in zip(STRANGE_CELLS, held, strict=True):
+        ((name, value),) = cells.items()
+        assert words[name] in said["reason"]
+        assert value in ("", None, True) or str(value) not in said["reason"]
+
+
+def test_a_time_that_is_none_is_quarantined(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=1)])
+    changed = [row(number=2, **{"date/time": time}) for time in ("", None, "soon", "-5", "17731440001773144000")]
+    pbx.change = lambda asked, data: data | {"csv": [*data["csv"], *changed]} if data.get("csv") else data
+    source, _ = loaded(pbx, tmp_path)
+    assert len(rows_of(source)) == 1
+    assert [held["reason"] for held in rows_of(source, "audit.quarantine")] == ["Date/Time is not a time"] * 5
+
+
+def test_an_empty_duration_is_not_zero(tmp_path: Path) -> None:
+    assert only(FakePbx([row(total_duration="", rating_duration="")]), tmp_path)["duration_seconds"] is None
+
+
+def test_a_header_one_shorter_than_its_rows_loads_what_can_be_explained(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=number) for number in range(3)], HEADER[:-1])
+    source, outcome = loaded(pbx, tmp_path)
+    assert (rows_of(source), outcome.quarantined) == ([], 3)
+    assert rows_of(source, "audit.control_total")[0]["status"] == "variance"
+
+
+def test_strange_texts_are_kept_as_they_are(tmp_path: Path) -> None:
+    texts = [
+        'O\'Hara, "Bill" (100)',
+        "Müller (Köln) (100)",
+        "岡本\u001f (100)",
+        "A\u0000B (100)",
+        "\U0001f600 (100)",
+        "| ; \t (100)",
+    ]
+    pbx = FakePbx([row(number=number, **{"from": text}) for number, text in enumerate(texts)])
+    source, _ = loaded(pbx, tmp_path)
+    assert sorted(found["from_text"] for found in rows_of(source)) == sorted(texts)
+
+
+# --- what cells mean -------------------------------------------------------------------------------------------------
+
+
+def by_number(source: Source) -> list[dict[str, Any]]:
+    """The rows of core in the order of the numbers that end their Unique IDs."""
+    return sorted(rows_of(source), key=lambda found: int(found["native_id"].split(".")[1]))
+
+
+def test_mos(tmp_path: Path) -> None:
+    given = [0, "0", "", None, "x", -1, 4.4, "3.125"]
+    source, _ = loaded(FakePbx([row(number=n, mos=mos) for n, mos in enumerate(given)]), tmp_path)
+    assert [found["mos"] for found in by_number(source)] == [None] * 6 + [Decimal("4.4"), Decimal("3.125")]
+
+
+COSTS: list[tuple[Any, str | None]] = [
+    ("", None),
+    (None, None),
+    ("  ", None),
+    ("0", "0"),
+    ("0.00000", "0"),
+    ("1.00000", "1"),
+    ("-0.50", "-0.5"),
+    (" 1.5 ", "1.5"),
+    (1.5, "1.5"),
+    (2, "2"),
+    (1e-05, "0.00001"),
+    ("1.0e-5", "0.00001"),
+    (".5", "0.5"),
+]
+
+
+def test_costs(tmp_path: Path) -> None:
+    """An empty cost is "not rated", never zero."""
+    pbx = FakePbx([row(number=n, rating_cost=cost) for n, (cost, _) in enumerate(COSTS)], billamount="1")
+    source, _ = loaded(pbx, tmp_path)
+    meant = [None if amount is None else Decimal(amount) for _, amount in COSTS]
+    assert [found["cost"] for found in by_number(source)] == meant
+
+
+STATUSES = [
+    ("Answered", "answered"),
+    ("ANSWERED", "answered"),
+    ("Unanswered", "no_answer"),
+    ("Not Answered", "no_answer"),
+    ("NO ANSWER", "no_answer"),
+    ("No-Answer", "no_answer"),
+    ("Busy", "busy"),
+    ("FAILED", "failed"),
+    ("Cancelled", "cancelled"),
+    ("CANCEL", "cancelled"),
+    ("Voicemail", "voicemail"),
+]
+
+
+def test_statuses(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=n, status=status) for n, (status, _) in enumerate(STATUSES)])
+    source, loading = loaded(pbx, tmp_path)
+    assert [found["outcome"] for found in by_number(source)] == [outcome for _, outcome in STATUSES]
+    assert not loading.warnings
+
+
+def test_an_unknown_status_is_kept_and_warned_of(tmp_path: Path) -> None:
+    """S21."""
+    source, loading = loaded(FakePbx([row(status="Teleported"), row(number=1, status="")]), tmp_path)
+    assert {found["outcome"] for found in rows_of(source)} == {"unknown"}
+    assert loading.warnings == ["2 call records have a status that is not known"]
+
+
+OWN, OUT, DID = "Ada Quill (100)", "02079460123", "442079460100"
+
+
+DIRECTIONS = [
+    (OWN, "101", "internal", "100", None),
+    (OWN, "*97", "internal", "100", None),
+    (OWN, DID, "internal", "100", None),
+    (OWN, OUT, "outbound", "100", "+442079460123"),
+    (OWN, "999", "outbound", "100", None),
+    (OWN, "", "unknown", "100", None),
+    (DID, OUT, "outbound", "100", "+442079460123"),
+    (DID, OWN, "inbound", "100", "+442079460100"),
+    (OUT, OWN, "inbound", "100", "+442079460123"),
+    (OUT, DID, "inbound", "100", "+442079460123"),
+    (OUT, "Ring Group 600 Voicemail (100)", "inbound", "100", "+442079460123"),
+    (OUT, "*97", "inbound", None, "+442079460123"),
+    (OUT, "", "inbound", None, "+442079460123"),
+    ("anonymous", OWN, "inbound", "100", None),
+    ("", DID, "inbound", "100", None),
+    ("anonymous", OUT, "unknown", None, None),
+    (OUT, "07700900123", "unknown", None, None),
+    ("*97", OWN, "unknown", "100", None),
+]
+
+
+def test_directions(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=n, **{"from": case[0], "to": case[1]}) for n, case in enumerate(DIRECTIONS)])
+    source, _ = loaded(pbx, tmp_path)
+    for found, case in zip(by_number(source), DIRECTIONS, strict=True):
+        assert (*case[:2], found["direction"], found["extension"], found["remote_e164"]) == case
+
+
+def test_an_emergency_call_is_outbound_also_where_its_number_is_a_tenants_code(tmp_path: Path) -> None:
+    pbx = FakePbx([row(to="999")])
+    pbx.lists["tenant.list"]["7"] = {"name": "other.example.com", "tenantcode": "999", "ext_length": 3}
+    pbx.lists["tenant.list"].pop("1")
+    pbx.change = lambda asked, data: (
+        []
+        if asked.get("server") == "7" and asked["action"].endswith(".list")
+        else (
+            data | {"csv": [], "header": None, "records": 0} if asked.get("server") == "7" and "csv" in data else data
+        )
+    )
+    found = only(pbx, tmp_path)
+    assert (found["direction"], found["remote_type"]) == ("outbound", "emergency")
+
+
+# --- which rows are one, and which are not ---------------------------------------------------------------------------
+
+
+def test_one_unique_id_on_two_legs_is_two_rows(tmp_path: Path) -> None:
+    """S05."""
+    source, _ = loaded(FakePbx([row(number=1), row(number=1, to="07700900123")]), tmp_path)
+    first, second = rows_of(source)
+    assert first["cdr_id"] != second["cdr_id"]
+    assert first["linked_id"] == second["linked_id"]
+
+
+def test_identical_rows_are_each_kept_and_numbered(tmp_path: Path) -> None:
+    """S06."""
+    source, _ = loaded(FakePbx([row(number=1)] * 3 + [row(number=2)]), tmp_path)
+    found = rows_of(source)
+    assert sorted(r["occurrence"] for r in found if r["native_id"].endswith(".1")) == [1, 2, 3]
+    assert len({r["cdr_id"] for r in found}) == 4
+    assert rows_of(source, "audit.control_total")[0]["status"] == "matched"
+
+
+def test_rows_that_differ_only_in_cost_are_no_repetition(tmp_path: Path) -> None:
+    source, _ = loaded(FakePbx([row(number=1), row(number=1, rating_cost="0.30000")]), tmp_path)
+    found = rows_of(source)
+    assert [r["occurrence"] for r in found] == [1, 1]
+    assert len({r["cdr_id"] for r in found}) == 2
+    assert sum(r["cost"] for r in found) == Decimal("0.4")
+
+
+def test_ids_are_text_and_not_numbers(tmp_path: Path) -> None:
+    """S07: ….1 and ….10 are one number and two calls."""
+    source, _ = loaded(FakePbx([row(unique_id="1773144000.1"), row(unique_id="1773144000.10")]), tmp_path)
+    assert {found["native_id"] for found in rows_of(source)} == {"1773144000.1", "1773144000.10"}
+    assert len({found["cdr_id"] for found in rows_of(source)}) == 2
+
+
+def test_one_id_on_two_servers_and_two_connections_is_distinct(tmp_path: Path) -> None:
+    """S08."""
+    pbx = FakePbx([row(number=1)])
+    pbx.lists["tenant.list"]["7"] = pbx.lists["tenant.list"]["2"]
+    ids = set()
+    for name in ("hq", "branch"):
+        source, _ = loaded(pbx, tmp_path, name=name)
+        found = rows_of(source)
+        assert {r["account_id"] for r in found} == {"2", "7"}
+        ids |= {r["cdr_id"] for r in found}
+    assert len(ids) == 4
+
+
+def test_the_order_of_answers_does_not_matter(tmp_path: Path) -> None:
+    """The same records in another order have the same ids, occurrences and amounts."""
+    records = [row(number=n % 7, rating_cost=f"0.0{n % 3}000", **{"to": f"0207946012{n % 2}"}) for n in range(40)]
+    kept = []
+    for number, ordered in enumerate((records, records[::-1])):
+        source, _ = loaded(FakePbx(ordered), tmp_path / str(number))
+        kept.append(
+            [{k: v for k, v in r.items() if k not in ("raw_file", "raw_row", "fetched_at")} for r in rows_of(source)]
+        )
+    assert kept[0] == kept[1]
+
+
+def test_a_call_over_midnight_belongs_to_the_day_it_started(tmp_path: Path) -> None:
+    """S18."""
+    late = int((START + timedelta(hours=23, minutes=59)).timestamp())
+    pbx = FakePbx([row(late, 1, total_duration=str(30 * 3600))])
+    source, _ = loaded(pbx, tmp_path)
+    assert len(rows_of(source)) == 1
+    assert not load_day(source, DAY + timedelta(days=1)).failures
+    assert rows_of(source, day=DAY + timedelta(days=1)) == []
+
+
+def test_rows_outside_the_window_are_left_out_and_counted(tmp_path: Path) -> None:
+    """S16."""
+    pbx = FakePbx([row(number=1), row(number=2)])
+    stray = row(NOON - 86_400, 3)
+    pbx.change = lambda asked, data: data | {"csv": [*data["csv"], stray], "records": 3} if data.get("csv") else data
+    source, outcome = loaded(pbx, tmp_path)
+    assert sorted(found["native_id"][-1] for found in rows_of(source)) == ["1", "2"]
+    said = audit(source)
+    assert (said["rows"], said["out_of_window"]) == (2, 1)
+    assert "outside" in outcome.warnings[0]
+    # The second time nothing new was said, and the count is the same.
+    load_day(source)
+    assert (audit(source)["status"], audit(source)["rows"], audit(source)["out_of_window"]) == ("unchanged", 2, 1)
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spelling", [None, "", "null", "TRUE", "False", 0, 1, "0", "1", "yes", "no", 2, "maybe", [], True]
+)
+def test_next_page_in_any_spelling_does_not_lose_rows(spelling: Any, tmp_path: Path) -> None:
+    """S13. Whatever constant it says, 40 rows of pages of 16 are read; what says "no" on a full page is not believed."""
+    pbx = FakePbx([row(NOON + number * 60, number) for number in range(40)], page_size=16)
+    pbx.next_page = lambda more: spelling
+    source, _ = loaded(pbx, tmp_path)
+    assert len(rows_of(source)) == 40
+
+
+def test_a_true_next_page_for_ever_does_not_make_the_slices_ever_shorter(tmp_path: Path) -> None:
+    pbx = FakePbx([row(NOON + number, number) for number in range(5000)], next_page=lambda more: True)
+    source, _ = loaded(pbx, tmp_path)
+    assert len(rows_of(source)) == 5000
+    assert len(pbx.downloads) < 60
+
+
+def test_a_limit_that_is_ignored_loses_nothing(tmp_path: Path) -> None:
+    """S14. Sixteen a page, and says 1000."""
+    pbx = FakePbx([row(NOON + number * 7, number) for number in range(300)], page_size=16, stated_limit=1000)
+    source, _ = loaded(pbx, tmp_path)
+    assert len(rows_of(source)) == 300
+    assert len(pbx.downloads) < 80
+
+
+def test_an_empty_page_that_promises_more_is_empty(tmp_path: Path) -> None:
+    source, _ = loaded(FakePbx(next_page=lambda more: True), tmp_path)
+    assert rows_of(source) == []
+
+
+def test_a_full_page_that_says_it_is_the_last_is_checked(tmp_path: Path) -> None:
+    pbx = FakePbx([row(NOON + number, number) for number in range(1500)], next_page=lambda more: False)
+    source, _ = loaded(pbx, tmp_path)
+    assert len(rows_of(source)) == 1500
+
+
+def test_an_answer_with_fewer_records_than_it_says_is_refused(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=1), row(number=2)])
+    pbx.change = lambda asked, data: data | {"csv": data["csv"][:1]} if data.get("csv") else data
+    assert "fewer records" in str(failure_of(pbx, tmp_path))
+
+
+def test_a_day_without_calls(tmp_path: Path) -> None:
+    """The empty answer: no header, no records."""
+    source, _ = loaded(FakePbx(), tmp_path)
+    assert rows_of(source) == []
+    assert rows_of(source, "audit.control_total")[0]["status"] == "matched"
+    assert audit(source)["requests"] == 2
+
+
+# --- answers that are none -------------------------------------------------------------------------------------------
+
+NO_ANSWERS = [
+    "{}",
+    "[]",
+    "null",
+    '{"success": "Success."}',
+    '{"csv": {}}',
+    '{"csv": null}',
+    '{"csv": [["a"]]}',
+    '"x"',
+    "0",
+]
+NO_ANSWERS += ['{"csv": [["a"]], "header": "From"}', '{"csv": [["a"]], "header": [null]}', "Notice: Undefined index"]
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS)
+def test_an_answer_of_another_form_is_refused_and_never_zero_rows(body: str, tmp_path: Path) -> None:
+    """S02."""
+    pbx = FakePbx(change=lambda asked, data: body if "csv" in data else data)
+    source = source_of(pbx, tmp_path)
+    (failure,) = load_day(source).failures
+    assert isinstance(failure, ContractError)
+    assert source.lake.core_partition("cdr", "hq", DAY) is None
+    assert audit(source)["status"] == "failed"
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", "null", '{"billamount": null}', '{"billamount": "n/a"}', "8"])
+def test_a_billamount_that_is_none_is_refused_or_unavailable(body: str, tmp_path: Path) -> None:
+    pbx = FakePbx([row()], change=lambda asked, data: body if asked["action"].endswith("billamount") else data)
+    source = source_of(pbx, tmp_path)
+    outcome = load_day(source)
+    if outcome.failures:
+        assert isinstance(outcome.failures[0], ContractError)
+    else:
+        assert rows_of(source, "audit.control_total")[0]["status"] == "unavailable"
+    assert bool(outcome.failures) == ('"billamount"' not in body)
+
+
+@pytest.mark.parametrize("action", ["tenant.list", "tenant.configuration", "ext.list", "trunk.list", "splan.rates"])
+@pytest.mark.parametrize("answer", [None, "text", 5, ["a"]])
+def test_a_list_of_another_form_is_refused(action: str, answer: Any, tmp_path: Path) -> None:
+    pbx = FakePbx()
+    pbx.lists["splan.list"] = {"1": {"name": "Plan"}}
+    pbx.lists[action] = answer
+    (failure,) = load_lists(source_of(pbx, tmp_path)).failures
+    assert isinstance(failure, ContractError)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("Invalid API key.", AuthError),
+        ("Permission denied", AuthError),
+        ("Invalid Tenant/Server ID.", ContractError),
+        ("", ContractError),
+        ({"code": 7}, ContractError),
+    ],
+)
+def test_errors_in_a_200_are_errors_after_one_request(said: Any, kind: type[Exception]) -> None:
+    """S01. What the PBX says is not repeated: it can quote what was sent."""
+    client: Any = FakeClient(lambda asked: {"error": said})
+    with pytest.raises(kind) as caught:
+        list(PBXware(client).cdrs("2", START, START + timedelta(days=1), window=str(DAY)))
+    assert client.requests_made == 1
+    assert (client.refused is not None) == (kind is AuthError)
+    assert not said or str(said) not in str(caught.value)
+
+
+# --- the PBX's own sum -----------------------------------------------------------------------------------------------
+
+
+def billamounts(*amounts: Any) -> Callable[[dict[str, str], Any], Any]:
+    waiting = list(amounts)
+
+    def change(asked: dict[str, str], data: Any) -> Any:
+        if asked["action"].endswith("billamount"):
+            return {"billamount": waiting.pop(0) if len(waiting) > 1 else waiting[0]}
+        return data
+
+    return change
+
+
+@pytest.mark.parametrize("amount", [0.3, "0.3", "0.30000", 0.30000000000000004, " 0.3 "])
+def test_billamount_as_a_number_or_as_text(amount: Any, tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=n) for n in range(3)], change=billamounts(amount))
+    source, _ = loaded(pbx, tmp_path)
+    (control,) = rows_of(source, "audit.control_total")
+    assert (control["status"], control["ours"], control["difference"]) == ("matched", Decimal("0.3"), 0)
+    assert len(pbx.downloads) == 1
+
+
+def test_a_day_that_does_not_add_up_is_read_once_more(tmp_path: Path) -> None:
+    """S22. The second reading adds up: it counts, and the first leaves nothing behind."""
+    pbx = FakePbx([row(number=n) for n in range(3)], change=billamounts("0.4", "0.3"))
+    source, _ = loaded(pbx, tmp_path)
+    assert len(pbx.downloads) == 2
+    assert len(rows_of(source)) == 3
+    assert rows_of(source, "audit.control_total")[0]["status"] == "matched"
+    assert audit(source)["rows"] == 3
+
+
+def test_a_day_that_still_does_not_add_up_is_a_variance(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=n) for n in range(3)], change=billamounts("0.4"))
+    source, _ = loaded(pbx, tmp_path)
+    assert len(pbx.downloads) == 2
+    (control,) = rows_of(source, "audit.control_total")
+    assert (control["status"], control["ours"], control["theirs"], control["difference"]) == (
+        "variance",
+        Decimal("0.3"),
+        Decimal("0.4"),
+        Decimal("-0.1"),
+    )
+
+
+# --- the directory ---------------------------------------------------------------------------------------------------
+
+
+def test_numbers_in_lists_may_be_numbers_or_text(tmp_path: Path) -> None:
+    pbx = FakePbx([row()])
+    pbx.lists |= {
+        "ext.list": {"7": {"name": 1984, "ext": 100, "status": 1, "department": 4}},
+        "department.list": {"4": {"name": 42}},
+        "tenant.list": {"2": {"name": 7, "tenantcode": 344, "ext_length": "3", "country_code": 44}},
+        "splan.list": {"1": {"name": 5}},
+        "splan.rates": {"1:135:1": {"inbound": 0, "outbound": "1.50000", "call_rating": 1}},
+    }
+    source, _ = loaded(pbx, tmp_path)
+    (phone,) = [e for e in rows_of(source, "core.extension", "lists", None) if e["type"] == "phone"]
+    assert (phone["extension"], phone["name"], phone["department_id"], phone["department"]) == (
+        "100",
+        "1984",
+        "4",
+        "42",
+    )
+    (rate,) = rows_of(source, "core.service_plan_rate", "lists", None)
+    assert (rate["inbound_price"], rate["outbound_price"], rate["plan_name"]) == (0, Decimal("1.5"), "5")
+    assert rows_of(source)[0]["extension"] == "100"
+
+
+def test_empty_lists_arrive_as_lists(tmp_path: Path) -> None:
+    pbx = FakePbx([row()])
+    pbx.lists |= dict.fromkeys(("ext.list", "department.list", "did.list", "trunk.list", "tenant.configuration"), [])
+    source, _ = loaded(pbx, tmp_path)
+    assert rows_of(source)[0]["direction"] == "outbound"
+
+
+@pytest.mark.parametrize(
+    ("said", "configured", "used", "warned"),
+    [
+        ("EUR", "EUR", "EUR", False),
+        ("€", "EUR", "EUR", False),
+        ("", "EUR", "EUR", False),
+        ("$", "EUR", "EUR", False),
+        ("GBP", "EUR", "GBP", True),
+        ("GBP", None, "GBP", False),
+        ("", None, "XXX", True),
+    ],
+)
+def test_the_currency(said: str, configured: str | None, used: str, warned: bool, tmp_path: Path) -> None:
+    pbx = FakePbx([row()])
+    pbx.lists["tenant.configuration"] = {"2": {"currency": said}}
+    source, outcome = loaded(pbx, tmp_path, currency=configured)
+    assert rows_of(source)[0]["currency"] == used
+    assert bool(outcome.warnings) == warned
+
+
+def test_the_vendors_own_samples(tmp_path: Path) -> None:
+    """Every documented answer goes through; the documented call records are of 2009, on one day."""
+    records = sample("cdr_download")
+    pbx = FakePbx(records["csv"], records["header"])
+    rates = {"1": sample("splan_rates"), "2": sample("splan_rates_tbd")}
+    pbx.lists = {
+        "tenant.list": sample("tenant_list"),
+        "ext.list": sample("ext_list"),
+        "department.list": sample("department_list"),
+        "did.list": sample("did_list"),
+        "trunk.list": sample("trunk_list"),
+        "splan.list": {**sample("splan_list"), "2": {"name": "By time"}},
+        "splan.rates": {},
+    }
+
+    def change(asked: dict[str, str], data: Any) -> Any:
+        if asked["action"].endswith("splan.rates"):
+            return rates[asked["id"]]
+        return sample("billamount") if asked["action"].endswith("billamount") else data
+
+    pbx.change = change
+    source = source_of(pbx, tmp_path, tenants=("7",))
+    day = datetime.fromtimestamp(1246439020, UTC).date()
+    outcome = load_day(source, day)
+    assert not outcome.failures
+    found = {r["from_text"]: r for r in rows_of(source, day=day)}
+    assert found["Test (1000)"]["direction"] == "internal"
+    assert found["107"]["extension"] == "107"
+    assert {(r["native_id"], r["cost"], r["mos"], r["has_recording"]) for r in found.values()} == {
+        ("1368458822.12", Decimal(1), Decimal("4.4"), True)
+    }
+    assert rows_of(source, "audit.control_total", day=day)[0]["difference"] == Decimal(2 - 8)
+    extensions = rows_of(source, "core.extension", "lists", None)
+    assert {(e["type"], e["extension"]) for e in extensions} == {
+        ("phone", "530"),
+        ("phone", "100"),
+        ("did", "12025550107"),
+        ("trunk", None),
+    }
+    plans = rows_of(source, "core.service_plan_rate", "lists", None)
+    # The plan by time has the ids of the other in the documents.
+    assert {r["rate_id"] for r in plans} == {"1:135:1", "1:135:2", "1:135:1:70", "1:135:2:70"}
+    (account,) = rows_of(source, "core.account", "lists", None)
+    assert (account["account_id"], account["code"], account["country"]) == ("7", "454", "US")
+
+
+def test_the_documented_error_is_one() -> None:
+    client: Any = FakeClient(lambda asked: sample("error"))
+    with pytest.raises(AuthError):
+        PBXware(client).probe()

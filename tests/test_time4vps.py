@@ -1,0 +1,661 @@
+"""Time4VPS: invoices joined from list and detail, what counts as an expense, and the vendor's own sums."""
+
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stand_in import Literal, StandIn, Status, controls, rows, run, sample, source, statuses
+
+from assets import time4vps
+from assets.loading import Outcome, Source, refine
+from assets.sources.client import BasicAuth, Client
+from assets.sources.secret import Secret
+from assets.sources.time4vps import Time4VPS, entries
+from pipelines.demo import Fault, Vendors
+from tollbook_errors import AuthError, ContractError, IntegrityError
+
+VILNIUS = ZoneInfo("Europe/Vilnius")
+CENT = Decimal("0.01")
+ZERO = "0000-00-00 00:00:00"
+
+
+def line(number: int, amount: str, *, quantity: str = "1.00", taxed: Any = "1", **fields: Any) -> dict[str, Any]:
+    total = (Decimal(amount) * Decimal(quantity)).quantize(CENT, ROUND_HALF_UP)
+    return {
+        "id": str(number),
+        "type": "Hosting",
+        "item_id": "301",
+        "description": "Linux VPS",
+        "amount": amount,
+        "taxed": taxed,
+        "qty": quantity,
+        "linetotal": str(total),
+    } | fields
+
+
+class Account:
+    """A hosting account whose invoices a test writes down; amounts that are not given add up."""
+
+    def __init__(self) -> None:
+        self.listed: dict[str, dict[str, Any]] = {}
+        self.details: dict[str, dict[str, Any]] = {}
+        self.services: Any = []
+        self.balance: Any = None
+        self.balance_fields: dict[str, Any] = {}
+        self.stand_in = StandIn(self.answer)
+
+    def invoice(
+        self, id_: int, *items: dict[str, Any], status: str = "Paid", detail: Any = None, **listed: Any
+    ) -> None:
+        """Add or replace an invoice. ``detail`` holds fields of the detail only, ``listed`` of the list only."""
+        lines = list(items) or [line(10 * id_, "10.00")]
+        subtotal = sum((Decimal(item["linetotal"]) for item in lines), Decimal(0))
+        taxed = sum((Decimal(item["linetotal"]) for item in lines if item["taxed"] == "1"), Decimal(0))
+        tax = (taxed * 21 / 100).quantize(CENT, ROUND_HALF_UP)
+        credit = (detail or {}).get("credit") or Decimal(0)
+        both = {
+            "id": str(id_),
+            "status": status,
+            "date": "2026-09-03",
+            "duedate": "2026-09-10",
+            "datepaid": "2026-09-04 12:40:47" if status == "Paid" else ZERO,
+            "number": f"2026/09/{id_}",
+            "currency": "EUR",
+        }
+        amounts = {"subtotal": subtotal, "credit": credit, "tax": tax, "taxrate": 21, "tax2": 0, "taxrate2": 0}
+        total = subtotal + tax - credit
+        numbers = {"total": total, "taxexempt": "0", "items": lines}
+        self.details[both["id"]] = both | amounts | numbers | (detail or {})
+        self.listed[both["id"]] = both | {"dateorig": "2026-09-03", "total": str(total), "merge_id": None} | listed
+
+    def answer(self, path: str, query: dict[str, str]) -> Any:
+        name, _, number = path.partition("/")
+        if name == "invoice" and number:
+            found = self.details.get(number)
+            return {"invoice": found} if found else {"error": ["invoicenotfound"]}
+        if name == "invoice":
+            return {"invoices": list(self.listed.values())}
+        if name == "service":
+            return {"services": self.services}
+        return self.balance if self.balance is not None else self._balance()
+
+    def _balance(self) -> Any:
+        unpaid = [
+            Decimal(entry["total"] or 0)
+            for entry in self.listed.values()
+            if entry["status"] == "Unpaid" and entry["currency"] == "EUR" and not entry["merge_id"]
+        ]
+        details = {"currency": "EUR", "acc_balance": str(sum(unpaid, Decimal(0))), "acc_credit": "12.50"}
+        return {"success": True, "details": details | self.balance_fields}
+
+    def source(self, folder: Path) -> Source:
+        return source(self.stand_in, folder, "time4vps", account_zone=VILNIUS)
+
+    def outcome(self, folder: Path) -> Outcome:
+        from_ = self.source(folder)
+        return run(from_, time4vps.invoices_stream(from_), lambda window: time4vps.fetch_invoices(from_))
+
+    def load(self, folder: Path) -> Source:
+        self.outcome(folder)
+        return self.source(folder)
+
+    def asked(self) -> list[str]:
+        """The ids of the invoices whose details were asked for since the last time."""
+        found = [path.removeprefix("invoice/") for path in self.stand_in.paths() if path.startswith("invoice/")]
+        self.stand_in.asked.clear()
+        return found
+
+
+def by_id(from_: Source, table: str = "invoice") -> dict[str, dict[str, Any]]:
+    return {row["invoice_id"]: row for row in rows(from_, table)}
+
+
+# --- the documented samples ---
+
+
+def test_the_documented_samples_are_read(tmp_path: Path) -> None:
+    account = Account()
+    account.stand_in.answering = lambda path, query: {
+        "invoice": sample("time4vps_invoices"),
+        "invoice/308976": sample("time4vps_invoice"),
+        "service": sample("time4vps_services"),
+        "balance": sample("time4vps_balance"),
+    }[path]
+    from_ = account.load(tmp_path)
+    invoice = by_id(from_)["308976"]
+    assert {
+        name: invoice[name]
+        for name in (
+            "number",
+            "status",
+            "issued_on",
+            "due_on",
+            "paid_at",
+            "subtotal",
+            "tax",
+            "tax_rate",
+            "credit",
+            "total",
+            "currency",
+            "merged_into",
+            "counts_as_expense",
+        )
+    } == {
+        "number": "2016/12/1",
+        "status": "paid",
+        "issued_on": date(2016, 12, 30),
+        "due_on": date(2017, 1, 6),
+        "paid_at": datetime(2016, 12, 30, 10, 40, 47, tzinfo=UTC),
+        "subtotal": Decimal("16.24"),
+        "tax": Decimal("3.41"),
+        "tax_rate": Decimal(21),
+        "credit": 0,
+        "total": Decimal("19.65"),
+        "currency": "USD",
+        "merged_into": None,
+        "counts_as_expense": True,
+    }
+    assert [(row["line_id"], row["item_id"], row["line_total"]) for row in rows(from_, "invoice_line")] == [
+        ("12305", "0", Decimal(15)),
+        ("12309", "-2", Decimal("1.24")),
+    ]
+    service = rows(from_, "service")[0]
+    assert (service["service_id"], service["recurring_amount"], service["next_due_on"], service["currency"]) == (
+        "301",
+        Decimal("9.99"),
+        date(2017, 12, 30),
+        "USD",
+    )
+    balance = rows(from_, "balance")[0]
+    assert (balance["balance"], balance["credit"]) == (Decimal("123456.55"), 0)
+    found = statuses(from_)
+    assert found.pop("unpaid_balance") == {"variance"}  # the sample owes what no invoice says
+    assert found == {name: {"matched"} for name in ("invoice_lines", "invoice_tax", "invoice_total", "invoice_list")}
+
+
+# --- what another stand-in may answer ---
+
+
+@pytest.mark.parametrize(
+    "balance",
+    [
+        {"success": True, "details": {"currency": "EUR", "acc_balance": "10.50", "acc_credit": "1"}},
+        {"currency": "EUR", "acc_balance": 10.5, "acc_credit": 1},
+        {"success": True, "currency": "eur", "acc_balance": "10.50", "acc_credit": "1.00", "details": []},
+    ],
+)
+def test_the_balance_is_read_nested_and_flat(tmp_path: Path, balance: Any) -> None:
+    account = Account()
+    account.balance = balance
+    (row,) = rows(account.load(tmp_path), "balance")
+    assert (row["balance"], row["credit"], row["currency"]) == (Decimal("10.5"), Decimal(1), "EUR")
+
+
+BROKEN = [{}, [], None, "x", {"success": False}, {"success": True}]
+
+
+@pytest.mark.parametrize("broken", [*BROKEN, {"details": {}}])
+def test_an_answer_that_is_no_balance_is_refused(tmp_path: Path, broken: Any) -> None:
+    account = Account()
+    account.stand_in.answering = lambda path, query: broken if path == "balance" else account.answer(path, query)
+    with pytest.raises(ContractError):
+        account.load(tmp_path)
+
+
+@pytest.mark.parametrize("broken", [*BROKEN, {"invoices": None}, {"invoices": [1]}, {"invoices": [{"id": ""}]}])
+def test_an_answer_without_invoices_is_never_no_invoices(tmp_path: Path, broken: Any) -> None:
+    account = Account()
+    account.stand_in.answering = lambda path, query: broken if path == "invoice" else account.answer(path, query)
+    with pytest.raises(ContractError):
+        account.load(tmp_path)
+
+
+@pytest.mark.parametrize("broken", [*BROKEN, {"services": None}, {"services": [1]}, {"services": [{"name": "x"}]}])
+def test_an_answer_without_services_is_never_no_services(tmp_path: Path, broken: Any) -> None:
+    account = Account()
+    account.stand_in.answering = lambda path, query: broken if path == "service" else account.answer(path, query)
+    with pytest.raises(ContractError):
+        account.load(tmp_path)
+
+
+@pytest.mark.parametrize("items", [None, "x", [1], 7])
+def test_a_detail_without_items_is_refused(tmp_path: Path, items: Any) -> None:
+    account = Account()
+    account.invoice(1, detail={"items": items})
+    with pytest.raises(ContractError, match="items"):
+        account.load(tmp_path)
+
+
+def test_another_invoice_than_was_asked_for_is_refused(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1, detail={"id": "2"})
+    with pytest.raises(ContractError, match="another invoice"):
+        account.load(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["../balance", "1/2", "1?x", "é", "9" * 41])
+def test_an_id_that_is_no_plain_number_is_not_asked_for(tmp_path: Path, number: str) -> None:
+    account = Account()
+    account.listed[number] = {"id": number, "status": "Paid"}
+    with pytest.raises(ContractError, match="id"):
+        account.load(tmp_path)
+    assert account.stand_in.paths() == ["invoice"]
+
+
+def test_lists_may_come_as_objects_keyed_by_id(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1)
+    items = {"12": line(12, "4.00"), "11": line(11, "6.00")}
+    account.details["1"]["items"] = items
+    account.services = {"301": {"id": 301, "name": 7, "total": 9.99, "next_due": "0000-00-00"}, "302": {"id": "302"}}
+    account.stand_in.answering = lambda path, query: (
+        {"invoices": account.listed} if path == "invoice" else account.answer(path, query)
+    )
+    from_ = account.load(tmp_path)
+    assert {row["line_id"]: row["line_total"] for row in rows(from_, "invoice_line")} == {"11": 6, "12": 4}
+    services = {row["service_id"]: row for row in rows(from_, "service")}
+    assert (services["301"]["recurring_amount"], services["301"]["next_due_on"]) == (Decimal("9.99"), None)
+    assert services["302"]["recurring_amount"] is None
+    assert statuses(from_)["invoice_lines"] == {"matched"}
+    (landing,) = from_.lake.landings("site", "invoices", None)
+    assert landing.rows == 1 + 1 + 2 + 1
+
+
+@pytest.mark.parametrize("empty", [[], {}])
+def test_nothing_to_list_is_fine(tmp_path: Path, empty: Any) -> None:
+    account = Account()
+    account.services = empty
+    account.stand_in.answering = lambda path, query: (
+        {"invoices": empty} if path == "invoice" else account.answer(path, query)
+    )
+    from_ = account.load(tmp_path)
+    assert (rows(from_, "invoice"), rows(from_, "service"), len(rows(from_, "balance"))) == ([], [], 1)
+    assert entries(empty) == []
+
+
+def test_amounts_may_be_numbers_or_text_and_fields_of_any_kind(tmp_path: Path) -> None:
+    account = Account()
+    text = {
+        "subtotal": "10.00",
+        "tax": "2.10",
+        "taxrate": "21.00",
+        "tax2": None,
+        "total": "12.10",
+        "credit": "",
+        "x": [1],
+    }
+    account.invoice(1, line(1, "10.00") | {"linetotal": 10, "amount": 10.0, "qty": 1, "taxed": 1}, detail=text)
+    account.listed["1"] |= {"total": 12.1, "number": 7, "id": 1, "currency": "€"}
+    account.details["1"] |= {"id": 1, "taxrate": "21.123456789", "currency": None}
+    from_ = account.load(tmp_path)
+    row = by_id(from_)["1"]
+    assert (row["number"], row["subtotal"], row["tax"], row["credit"], row["currency"]) == (
+        "7",
+        10,
+        Decimal("2.1"),
+        None,
+        "EUR",
+    )
+    assert row["tax_rate"] == Decimal("21.1235")
+    assert statuses(from_)["invoice_total"] == statuses(from_)["invoice_list"] == {"matched"}
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ({"error": ["wronglogin"]}, AuthError),
+        ({"error": "Unauthorized"}, AuthError),
+        ({"success": False, "error": ["unknown"]}, ContractError),
+        (Status(401), AuthError),
+        (Status(500, {"error": []}), Exception),
+    ],
+)
+def test_an_error_is_an_error_also_with_status_200(said: Any, error: type[Exception]) -> None:
+    stand_in = StandIn(lambda path, query: said)
+    with pytest.raises(error):
+        Time4VPS(stand_in.client).invoices()
+    if error is AuthError:
+        with pytest.raises(AuthError):
+            Time4VPS(stand_in.client).balance()
+        assert len(stand_in.asked) == 1, "refused credentials were sent again"
+
+
+# --- dates ---
+
+
+def test_zero_dates_are_null_and_payments_are_in_the_accounts_zone(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1, status="Unpaid", duedate="0000-00-00", dateorig="0000-00-00", date="0000-00-00")
+    account.invoice(2, dateorig="2026-09-01", datepaid="2026-10-25 03:30:00")  # an hour that comes twice
+    account.invoice(3, dateorig=None, datepaid=None)
+    account.invoice(4, datepaid="2026-09-04T12:00:00Z")
+    account.invoice(5, datepaid="0001-01-01 00:00:00", dateorig="soon")
+    from_ = account.load(tmp_path)
+    found = by_id(from_)
+    assert (found["1"]["paid_at"], found["1"]["due_on"], found["1"]["issued_on"]) == (None, None, None)
+    assert (found["2"]["paid_at"], found["2"]["issued_on"]) == (
+        datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
+        date(2026, 9, 1),
+    )
+    assert (found["3"]["paid_at"], found["3"]["issued_on"]) == (None, date(2026, 9, 3))
+    assert found["4"]["paid_at"] == datetime(2026, 9, 4, 12, tzinfo=UTC)
+    assert found["5"]["paid_at"] is None
+    account.asked()
+    account.load(tmp_path)
+    assert account.asked() == ["1"], "only the open one is asked for again, also when its time is ambiguous"
+
+
+# --- statuses ---
+
+
+@pytest.mark.parametrize("value", [None, 0, "0", "", "1"])
+def test_what_was_not_merged_counts(tmp_path: Path, value: Any) -> None:
+    """One that names itself was not merged either."""
+    account = Account()
+    account.invoice(1, merge_id=value)
+    row = by_id(account.load(tmp_path))["1"]
+    assert (row["merged_into"], row["counts_as_expense"]) == (None, True)
+
+
+@pytest.mark.parametrize("target", [3, "3"])
+def test_of_a_merged_invoice_and_its_originals_one_side_counts(tmp_path: Path, target: Any) -> None:
+    account = Account()
+    account.invoice(1, line(1, "7.50"), status="Unpaid", merge_id=target)
+    account.invoice(2, line(2, "6.35"), status="Unpaid", merge_id=target)
+    merged = [line(3, "7.50", type="Invoice", item_id="1"), line(4, "6.35", type="Invoice", item_id="2")]
+    account.invoice(3, *merged, status="Unpaid")
+    from_ = account.load(tmp_path)
+    assert {key: row["counts_as_expense"] for key, row in by_id(from_).items()} == {"1": False, "2": False, "3": True}
+    assert sum(row["subtotal"] for row in by_id(from_).values() if row["counts_as_expense"]) == Decimal("13.85")
+    assert statuses(from_)["unpaid_balance"] == {"matched"}
+    del account.listed["3"]
+    account.balance_fields = {"acc_balance": str(sum(Decimal(entry["total"]) for entry in account.listed.values()))}
+    from_ = account.load(tmp_path)
+    assert {key: row["counts_as_expense"] for key, row in by_id(from_).items()} == {"1": True, "2": True}
+    assert statuses(from_)["unpaid_balance"] == {"matched"}
+
+
+@pytest.mark.parametrize(
+    ("status", "counts"),
+    [
+        ("Paid", True),
+        ("UNPAID", True),
+        (" Collections ", True),
+        ("Credited", True),
+        ("Creditnote", True),
+        ("Receiptpaid", True),
+        ("Receiptunpaid", True),
+        ("Cancelled", False),
+        ("Draft", False),
+        ("Recurring", False),
+        ("Refunded", False),
+        ("CreditnoteDraft", False),
+        ("Chargeback", False),
+    ],
+)
+def test_which_statuses_are_an_expense(tmp_path: Path, status: str, counts: bool) -> None:
+    account = Account()
+    account.invoice(1, status=status)
+    account.balance_fields = {"acc_balance": "0"}
+    assert account.outcome(tmp_path).warnings == []
+    assert by_id(account.source(tmp_path))["1"]["counts_as_expense"] is counts
+
+
+def test_an_unknown_status_counts_with_a_warning_and_is_asked_for_again(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1, status="Postponed")
+    assert account.outcome(tmp_path).warnings == ["1 invoices have a status that is not known"]
+    assert by_id(account.source(tmp_path))["1"]["counts_as_expense"] is True
+    account.asked()
+    account.load(tmp_path)
+    assert account.asked() == ["1"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_credit_note_is_negative_whatever_sign_the_vendor_writes(tmp_path: Path, sign: int) -> None:
+    """With a line that goes the other way, so that the lines still make the subtotal."""
+    account = Account()
+    account.invoice(
+        1, line(1, str(sign * Decimal("10.50"))), line(2, str(sign * Decimal("-2.00"))), status="Creditnote"
+    )
+    from_ = account.load(tmp_path)
+    row = by_id(from_)["1"]
+    assert (row["subtotal"], row["tax"], row["total"]) == (Decimal("-8.5"), Decimal("-1.79"), Decimal("-10.29"))
+    assert [item["line_total"] for item in rows(from_, "invoice_line")] == [Decimal("-10.5"), 2]
+    assert all(found == {"matched"} for found in statuses(from_).values())
+    account.asked()
+    account.load(tmp_path)
+    assert account.asked() == []
+
+
+# --- control totals ---
+
+
+def test_each_sum_that_is_a_cent_off_is_a_variance_of_that_invoice_only(tmp_path: Path) -> None:
+    account = Account()
+    for number in range(1, 7):
+        account.invoice(number, line(number, "10.00"), line(10 + number, "0.50", taxed="0"))
+    account.details["2"]["items"][0]["linetotal"] = "10.01"
+    account.details["3"] |= {"tax": Decimal("2.11"), "total": Decimal("12.61")}
+    account.listed["3"]["total"] = "12.61"
+    account.details["4"]["total"] = Decimal("12.61")
+    account.listed["5"]["total"] = "12.61"
+    account.details["6"] |= {"subtotal": None}
+    from_ = account.load(tmp_path)
+    off = {
+        (name, subject): status
+        for name in ("invoice_lines", "invoice_tax", "invoice_total", "invoice_list")
+        for (_, subject), (_, _, status) in controls(from_, name).items()
+        if status != "matched"
+    }
+    assert off == {
+        ("invoice_lines", "2"): "variance",
+        ("invoice_tax", "3"): "variance",
+        ("invoice_total", "4"): "variance",
+        ("invoice_list", "4"): "variance",
+        ("invoice_list", "5"): "variance",
+        ("invoice_lines", "6"): "unavailable",
+        ("invoice_total", "6"): "unavailable",
+    }
+
+
+def test_the_tax_may_be_rounded_once_or_by_line_and_be_two_taxes_or_none(tmp_path: Path) -> None:
+    account = Account()
+    lines = [line(n, "0.33") for n in range(1, 4)]
+    account.invoice(1, *lines)  # 0.99 × 21 % = 0.21
+    by_line = {"tax": Decimal("0.21")}
+    account.invoice(
+        2, *[line(n, "0.07") for n in range(4, 7)], detail={"tax": Decimal("0.03"), "total": Decimal("0.24")}
+    )
+    account.listed["2"]["total"] = "0.24"  # three times 0.0147, by line
+    account.invoice(
+        3, line(7, "10.00"), detail={"tax2": Decimal("0.5"), "taxrate2": 5, "total": Decimal("12.60")}, total="12.60"
+    )
+    account.invoice(4, line(8, "10.00"), detail={"tax": 0, "taxexempt": "1", "total": 10}, total="10.00")
+    account.invoice(5, line(9, "10.00"), detail={"credit": Decimal("5.00")})
+    from_ = account.load(tmp_path)
+    assert account.details["1"]["tax"] == by_line["tax"]
+    assert all(found == {"matched"} for found in statuses(from_).values())
+    found = by_id(from_)
+    assert (found["3"]["tax"], found["5"]["credit"], found["5"]["total"]) == (Decimal("2.6"), 5, Decimal("7.1"))
+
+
+def test_balances_of_two_currencies_are_never_summed(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1, status="Unpaid")
+    account.invoice(2, status="Unpaid", currency="USD", detail={"currency": "USD"})
+    from_ = account.load(tmp_path)
+    assert controls(from_, "unpaid_balance") == {("client", ""): (Decimal("12.1"), Decimal("12.1"), "matched")}
+    account.balance_fields = {"acc_balance": "12.11"}
+    assert controls(account.load(tmp_path), "unpaid_balance")["client", ""][2] == "variance"
+    account.listed["1"]["total"] = None
+    assert controls(account.load(tmp_path), "unpaid_balance")["client", ""][2] == "unavailable"
+
+
+# --- over time ---
+
+
+def test_settled_invoices_are_asked_for_once_and_changed_ones_again(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1)
+    account.invoice(2)
+    account.invoice(3, status="Unpaid")
+    account.load(tmp_path)
+    assert account.asked() == ["1", "2", "3"]
+    before = rows(account.load(tmp_path), "invoice")
+    assert account.asked() == ["3"]
+    account.invoice(2, line(20, "9.00"), status="Refunded", datepaid="2026-09-04 12:40:47")
+    from_ = account.load(tmp_path)
+    assert account.asked() == ["2", "3"]
+    after = by_id(from_)
+    assert after["1"] == next(row for row in before if row["invoice_id"] == "1")
+    assert (after["2"]["status"], after["2"]["subtotal"], after["2"]["counts_as_expense"]) == ("refunded", 9, False)
+    (restated,) = (row for row in rows(from_, "restatement") if row["kind"] == "changed" and row["record_id"] == "2")
+    assert restated["cost_effect"] == Decimal("-12.1")
+    for field, value in (("total", "99.00"), ("number", "X"), ("merge_id", "1"), ("datepaid", ZERO)):
+        account.listed["1"][field] = value
+        account.load(tmp_path)
+        assert "1" in account.asked(), field
+
+
+def test_the_lines_and_controls_of_what_is_not_asked_for_again_stay(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1)
+    account.details["1"]["items"][0]["linetotal"] = "10.01"
+    account.invoice(2, status="Unpaid")
+    first = account.load(tmp_path)
+    lines, checks = rows(first, "invoice_line"), controls(first, "invoice_lines")
+    account.balance_fields = {"acc_credit": "1.00"}  # so that the reading is a new one
+    second = account.load(tmp_path)
+    assert len(second.lake.landings("site", "invoices", None)) == 2
+    assert rows(second, "invoice_line") == lines
+    assert controls(second, "invoice_lines") == checks
+    assert checks["client", "1"][2] == "variance"
+
+
+def test_an_invoice_is_joined_by_its_id_when_payment_changes_number_and_date(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1, status="Unpaid", number="PRO/1")
+    account.load(tmp_path)
+    account.invoice(1, date="2026-09-09", number="2026/09/77", datepaid="2026-09-09 09:15:02")
+    from_ = account.load(tmp_path)
+    (row,) = rows(from_, "invoice")
+    assert (row["number"], row["status"], row["issued_on"]) == ("2026/09/77", "paid", date(2026, 9, 3))
+    assert {entry["kind"] for entry in rows(from_, "restatement")} == {"changed"}
+
+
+def test_an_invoice_that_is_gone_is_restated_with_its_lines(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1)
+    account.invoice(2)
+    account.load(tmp_path)
+    del account.listed["1"], account.details["1"]
+    from_ = account.load(tmp_path)
+    assert list(by_id(from_)) == ["2"]
+    assert {row["invoice_id"] for row in rows(from_, "invoice_line")} == {"2"}
+    assert [(row["kind"], row["record_id"], row["cost_effect"]) for row in rows(from_, "restatement")] == [
+        ("vanished", "1", Decimal("-12.1"))
+    ]
+    assert {subject for _, subject in controls(from_, "invoice_lines")} == {"2"}
+
+
+def test_core_is_the_same_again_from_raw_alone(tmp_path: Path) -> None:
+    """Details that were landed earlier are found again, though later landings do not have them."""
+    account = Account()
+    account.invoice(1)
+    account.invoice(2, status="Unpaid")
+    account.load(tmp_path)
+    account.invoice(2)
+    from_ = account.load(tmp_path)
+    expected = {table: rows(from_, table) for table in ("invoice", "invoice_line", "control_total", "restatement")}
+    for file in (tmp_path / "state" / "core").rglob("*.json"):
+        file.unlink()
+    refine(from_, time4vps.invoices_stream(from_), None)
+    assert {table: rows(from_, table) for table in expected} == expected
+
+
+def test_details_that_are_nowhere_are_an_integrity_error(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1)
+    account.load(tmp_path)
+    account.balance_fields = {"acc_credit": "1.00"}
+    from_ = account.load(tmp_path)
+    first = from_.lake.landings("site", "invoices", None)[0]
+    for file in [*(tmp_path / "raw").rglob(f"{first.generation}.*"), *(tmp_path / "state" / "core").rglob("*.json")]:
+        file.unlink()
+    with pytest.raises(IntegrityError, match="details"):
+        refine(from_, time4vps.invoices_stream(from_), None)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**18 - 1), st.sampled_from(["plain", "text", "e"]))
+def test_every_amount_that_fits_is_read_digit_for_digit(units: int, style: str) -> None:
+    amount = Decimal(units).scaleb(-6)
+    written = {"plain": amount, "text": f"{amount:f}", "e": Decimal(f"{amount:e}")}[style]
+    item = line(1, "1.00") | {"linetotal": written, "amount": written}
+    row = time4vps._lines({"items": [item]}, {"invoice_id": "1", "currency": "EUR"}, {}, 1)[0]
+    assert (row["line_total"], row["unit_amount"]) == (amount, amount)
+
+
+def test_eighteen_digits_are_stored_exactly(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1)
+    body = Literal(
+        '{"invoice": {"id": "1", "items": [], "subtotal": 123456789012.345678, "total": 1.5E-3, "tax": 1e-6}}'
+    )
+    account.stand_in.answering = lambda path, query: body if path == "invoice/1" else account.answer(path, query)
+    row = by_id(account.load(tmp_path))["1"]
+    assert (row["subtotal"], row["total"], row["tax"]) == (
+        Decimal("123456789012.345678"),
+        Decimal("0.0015"),
+        Decimal("0.000001"),
+    )
+
+
+# --- the bundled vendors ---
+
+
+@pytest.mark.parametrize("options", [{}, {"vps_balance": "flat", "vps_credit_note_sign": -1, "vps_currency": "EUR"}])
+def test_the_bundled_vendor_loads_exactly_and_without_false_alarms(tmp_path: Path, options: dict[str, Any]) -> None:
+    with Vendors(first=date(2026, 9, 1), last=date(2026, 10, 31), scale=0.01, options=options) as vendors:
+        login = BasicAuth(Secret(vendors.secrets["TIME4VPS_USERNAME"]), Secret(vendors.secrets["TIME4VPS_PASSWORD"]))
+        client = Client(connection="site", base_url=vendors.urls["time4vps"], auth=login)
+        from_ = source(Account().stand_in, tmp_path, "time4vps", account_zone=VILNIUS, client=lambda: client)
+        run(from_, time4vps.invoices_stream(from_), lambda window: time4vps.fetch_invoices(from_))
+        check_truth(vendors, from_)
+        assert all(found == {"matched"} for found in statuses(from_).values())
+
+        unpaid = next(invoice.id for invoice in vendors.truth.invoices() if invoice.status == "Unpaid")
+        vendors.pay_invoice(unpaid)
+        vendors.faults.add(Fault("line_off", "time4vps", "invoice/detail"))
+        run(from_, time4vps.invoices_stream(from_), lambda window: time4vps.fetch_invoices(from_))
+        check_truth(vendors, from_)
+        assert sorted(status for _, _, status in controls(from_, "invoice_lines").values()).count("variance") == 1
+
+
+def check_truth(vendors: Vendors, from_: Source) -> None:
+    found = by_id(from_)
+    truth = vendors.truth.invoices()
+    assert set(found) == {invoice.id for invoice in truth}
+    for invoice in truth:
+        row, sign = found[invoice.id], -1 if invoice.status == "Creditnote" else 1
+        assert (row["number"], row["status"], row["issued_on"]) == (
+            invoice.number,
+            invoice.status.lower(),
+            invoice.issued_on,
+        )
+        assert (row["subtotal"], row["tax"], row["total"]) == (
+            sign * invoice.subtotal,
+            sign * invoice.tax,
+            sign * invoice.total,
+        )
+        assert (row["credit"], row["currency"], row["counts_as_expense"]) == (
+            invoice.credit,
+            invoice.currency,
+            invoice.counts_as_expense,
+        )
