@@ -29,7 +29,7 @@ from assets.materialize import (
 from assets.phone import UNREADABLE, Number, is_emergency, is_withheld, read_number, region_of_calling_code
 from assets.sources import strict_json
 from assets.sources.page import Page
-from assets.sources.pbxware import PBXware
+from assets.sources.pbxware import REFUSED, PBXware
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import AMOUNT, currency_code, money
@@ -123,15 +123,18 @@ def read_directory(source: Source, landing: Landing) -> Directory:
     answers = source.lake.answers(landing)
     said: dict[tuple[str, str | None], tuple[Any, dict[str, Any]]] = {}
     plans: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+    refused: set[str] = set()
     for answer in answers:
         data = strict_json.loads(answer["body"])
         where = {"raw_file": landing.file, "fetched_at": answer["fetched_at"], "first_row": answer["first_row"]}
-        if answer["kind"] == "splan.rates":
+        if answer["kind"] == REFUSED:
+            refused.add(strict_json.loads(answer["request"])["action"])
+        elif answer["kind"] == "splan.rates":
             plans.append((strict_json.loads(answer["request"])["id"], data if isinstance(data, dict) else {}, where))
         else:
             said[(answer["kind"], answer["account_id"])] = (data if isinstance(data, dict) else {}, where)
     listed, where = said[("tenant.list", None)]
-    found = Directory({}, [], [], [], [])
+    found = Directory({}, [], [], [], [f"the PBX does not give {action}" for action in sorted(refused)])
     servers = {account for kind, account in said if kind == "ext.list"}
     for server in sorted(servers, key=str):
         account = server or SINGLE

@@ -582,7 +582,7 @@ def test_a_list_of_another_form_is_refused(action: str, answer: Any, tmp_path: P
     ("said", "kind"),
     [
         ("Invalid API key.", AuthError),
-        ("Permission denied", AuthError),
+        ("Permission denied", ContractError),
         ("Invalid Tenant/Server ID.", ContractError),
         ("", ContractError),
         ({"code": 7}, ContractError),
@@ -596,6 +596,26 @@ def test_errors_in_a_200_are_errors_after_one_request(said: Any, kind: type[Exce
     assert client.requests_made == 1
     assert (client.refused is not None) == (kind is AuthError)
     assert not said or str(said) not in str(caught.value)
+
+
+@pytest.mark.parametrize("action", ["tenant.configuration", "department.list", "did.list", "trunk.list", "splan.list"])
+def test_a_list_that_the_pbx_does_not_give_is_a_warning(action: str, tmp_path: Path) -> None:
+    pbx = FakePbx([row()])
+    pbx.lists[action] = {"error": "Unknown method."}
+    source = source_of(pbx, tmp_path)
+    outcome = load_lists(source)
+    assert not outcome.failures
+    assert f"the PBX does not give {action}" in outcome.warnings
+    assert not load_day(source).failures
+    assert len(rows_of(source)) == 1
+
+
+@pytest.mark.parametrize("action", ["tenant.list", "ext.list"])
+def test_tenants_and_extensions_there_must_be(action: str, tmp_path: Path) -> None:
+    pbx = FakePbx()
+    pbx.lists[action] = {"error": "Unknown method."}
+    (failure,) = load_lists(source_of(pbx, tmp_path)).failures
+    assert isinstance(failure, ContractError)
 
 
 # --- the PBX's own sum -----------------------------------------------------------------------------------------------

@@ -20,10 +20,19 @@ from tollbook_errors import AuthError, ContractError, IntegrityError
 
 LIMIT = 1000  # the documented maximum of ``limit``
 MASTER = "1"  # the master tenant: holds no calls in tenant mode
-READINGS = 6  # how often an unstable second is read before it is refused
+READINGS = (
+    12  # of a second that is paged: before it is refused, or before records that are alike on two pages are believed
+)
 PAGES = 1000  # of one second, before the PBX is taken to go on for ever
 REPEATS = 10  # of one page in one reading; fewer can be records that are alike, on a PBX with very short pages
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+REFUSED = "refused"  # kind of the page that stands for a list which the PBX does not give
+
+
+class Refused(ContractError):
+    """The PBX answered this action with an error that is not about the key itself."""
 
 
 class PBXware:
@@ -34,21 +43,26 @@ class PBXware:
         self.tenants = tenants
 
     def lists(self) -> Iterator[Page]:
-        """Yield every list: tenants with their configuration, extensions, departments, DIDs, trunks, plans, rates."""
+        """Yield every list: tenants with their configuration, extensions, departments, DIDs, trunks, plans, rates.
+
+        Tenants and extensions there must be. A release or a key that does not give one of the others is no reason to
+        load nothing: a page of kind ``refused`` stands in its place.
+        """
         tenants = self._list("tenant.list", None)
         yield tenants
         servers = self.servers(tenants.data)
         for server in servers:
             if server is not None:
-                yield self._list("tenant.configuration", server, {"id": server})
+                yield self._optional("tenant.configuration", server, {"id": server})
         for server in servers:
-            for action in ("ext.list", "department.list", "did.list"):
-                yield self._list(action, server)
-        yield self._list("trunk.list", None)
-        plans = self._list("splan.list", None)
+            yield self._list("ext.list", server)
+            for action in ("department.list", "did.list"):
+                yield self._optional(action, server)
+        yield self._optional("trunk.list", None)
+        plans = self._optional("splan.list", None)
         yield plans
         for plan in plans.data or {}:
-            yield self._list("splan.rates", None, {"id": str(plan)})
+            yield self._optional("splan.rates", None, {"id": str(plan)})
 
     def servers(self, tenants: Any) -> tuple[str | None, ...]:
         """The servers that hold calls, from a ``tenant.list``; one None where the PBX is not in tenant mode."""
@@ -174,6 +188,12 @@ class PBXware:
             raise self._contract(action, "", "the answer is not a keyed list")
         return page
 
+    def _optional(self, action: str, server: str | None, arguments: Mapping[str, str] | None = None) -> Page:
+        try:
+            return self._list(action, server, arguments)
+        except Refused:
+            return Page(REFUSED, server, {"action": action}, "{}", datetime.now(UTC), 0, {})
+
     def _page(self, action: str, server: str | None, arguments: Mapping[str, str], window: str = "") -> Page:
         answer = self._ask(action, server, arguments, window)
         return _page(
@@ -187,7 +207,7 @@ class PBXware:
         answer = self.client.request("POST", "", asked, form=True, endpoint=action, window=window)
         if isinstance(answer.data, dict) and "error" in answer.data:
             said = str(answer.data["error"]).lower()
-            if "key" in said or "auth" in said or "permission" in said or "denied" in said:
+            if "key" in said or "auth" in said:
                 raise self.client.refuse(
                     AuthError(
                         "the PBX refused the API key",
@@ -197,7 +217,13 @@ class PBXware:
                         hint="check api_key and the key's permissions in Admin Settings, API Keys",
                     )
                 )
-            raise self._contract(action, window, "the PBX answered with an error (its text is not shown)")
+            raise Refused(
+                "the PBX answered with an error (its text is not shown)",
+                connection=self.client.connection,
+                endpoint=action,
+                window=window,
+                hint="check that the API key may do this, in Admin Settings, API Keys",
+            )
         return answer
 
     def _contract(self, endpoint: str, window: str, what: str) -> ContractError:

@@ -1,0 +1,626 @@
+"""The lake: whole or not at all, unchanged or noticed, and the same whatever happened on the way."""
+
+import errno
+import json
+import multiprocessing
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
+
+from assets import pbxware
+from assets.loading import Source, refine
+from tollbook_errors import ContractError, IntegrityError, StorageError
+from warehouse.lake import Lake, Landing, read_core, read_json, write_bytes, write_json, write_parquet
+from warehouse.schema import CDR, MONEY, Column, Table
+
+NUMBERS = Table("core", "numbers", "One number a row", (Column("n", "BIGINT", "A number"),), key=("n",))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below, by its path."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def core(source: Source) -> dict[str, bytes]:
+    return tree(source.lake.data_dir / "core")
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [str(p.relative_to(folder)) for p in folder.rglob("*.tmp")]
+
+
+def a_pbx() -> FakePbx:
+    """Records of every kind: rated and not, two alike, and one that cannot be understood."""
+    return FakePbx([row(NOON + n, n) for n in range(20)] + [row(), row(), row(rating_cost=""), row()[:-1]])
+
+
+def changed(pbx: FakePbx) -> FakePbx:
+    """The same PBX the next night: one cost has come, one record is late, one is gone."""
+    pbx.rows = [*pbx.rows[1:-2], row(rating_cost="0.70000"), row(NOON + 500, 500), row()[:-1]]
+    return pbx
+
+
+def refined(source: Source) -> None:
+    refine(source, pbxware.cdr_stream(source), DAY)
+
+
+def land(lake: Lake, body: str = "{}", stream: str = "lists", day: date | None = None, **depends_on: str) -> Landing:
+    with lake.landing("hq", "pbxware", stream, day, day, depends_on) as writer:
+        writer.add(kind="k", account_id=None, request={"page": "1"}, body=body, fetched_at=datetime.now(UTC), rows=1)
+        return writer.commit(requests=1)
+
+
+# --- the same answers, the same bytes --------------------------------------------------------------------------------
+
+
+def test_an_identical_load_changes_nothing(tmp_path: Path) -> None:
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    before = core(source)
+    outcome = load_day(source)
+    assert core(source) == before
+    assert [landing.unchanged for landing in outcome.landings] == [True]
+    assert rows_of(source, "audit.restatement") == []
+    assert len(list((tmp_path / "raw" / "hq" / "cdr").rglob("*.parquet"))) == 1
+
+
+def test_answers_in_another_order_change_no_row(tmp_path: Path) -> None:
+    """Other bytes from the vendor, the same records: core keeps what it has, and nothing is restated."""
+    pbx = a_pbx()
+    source = source_of(pbx, tmp_path)
+    load_day(source)
+    before = {name: content for name, content in core(source).items() if "cdr/" in name}
+    pbx.rows.reverse()
+    (landing,) = load_day(source).landings
+    assert not landing.unchanged
+    assert {name: content for name, content in core(source).items() if name in before} == before
+    assert rows_of(source, "audit.restatement") == []
+
+
+def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
+    """D12, D11: after three nights, from raw alone; three times over."""
+    pbx = a_pbx()
+    source = source_of(pbx, tmp_path)
+    load_day(source)
+    load_day(source_of(changed(pbx), tmp_path))
+    pbx.rows.pop()
+    load_day(source)
+    before, states = core(source), tree(tmp_path / "state" / "core")
+    assert rows_of(source, "audit.restatement")
+    for _ in range(3):
+        source.lake.clear_core()
+        assert core(source) == {}
+        refined(source)
+        refine(source, pbxware.lists_stream(source), None)
+        assert core(source) == before
+        assert tree(tmp_path / "state" / "core") == states
+
+
+# --- crashes ---------------------------------------------------------------------------------------------------------
+
+
+class Crash(Exception):
+    """The process would be gone here."""
+
+
+class Interrupted:
+    """Lets ``steps`` renames, syncs and removals happen, and then none, as if the process had been killed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, steps: int, error: Callable[[], Exception]) -> None:
+        self.left = steps
+        self.error = error
+        for name in ("replace", "fsync", "unlink"):
+            monkeypatch.setattr(os, name, self._counting(getattr(os, name)))
+
+    def _counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self.left <= 0:
+                raise self.error()
+            self.left -= 1
+            return function(*arguments, **named)
+
+        return call
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Core after two nights in which nothing went wrong, without what tells when it was read."""
+    pbx = a_pbx()
+    source = source_of(pbx, tmp_path_factory.mktemp("undisturbed"))
+    load_day(source)
+    load_day(source_of(changed(pbx), source.lake.data_dir))
+    return without_times(source)
+
+
+def without_times(source: Source) -> dict[str, Any]:
+    """Core's rows without the columns that name the moment of a reading."""
+    moments = {"fetched_at", "raw_file", "first_seen_at", "restated_at"}
+    found = {}
+    for name in core(source):
+        rows = pq.read_table(source.lake.data_dir / "core" / name).to_pylist()
+        found[name] = sorted(repr({k: v for k, v in entry.items() if k not in moments}) for entry in rows)
+    return found
+
+
+@pytest.mark.parametrize(
+    "error", [Crash, lambda: OSError(errno.ENOSPC, "no space left on device")], ids=["kill", "full"]
+)
+def test_a_load_that_is_cut_anywhere_is_made_good_by_the_next(
+    error: Callable[[], Exception], undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D01, D02, D03: after each rename, sync and removal in turn."""
+    for steps in range(60):
+        data_dir = tmp_path / str(steps)
+        pbx = a_pbx()
+        load_day(source_of(pbx, data_dir))
+        source = source_of(changed(pbx), data_dir)
+        with monkeypatch.context() as patched:
+            interrupted = Interrupted(patched, steps, error)
+            cut = False
+            try:
+                outcome = load_day(source)
+                cut = bool(outcome.failures)
+                assert all(isinstance(failure, StorageError) for failure in outcome.failures) or error is Crash
+            except (Crash, StorageError):
+                cut = True
+        held = data_dir / "core" / "cdr" / "hq" / f"{DAY}.parquet"
+        assert read_core(CDR, held).num_rows in (23, 23)
+        load_day(source_of(pbx, data_dir))
+        assert without_times(source) == undisturbed, f"after {steps} steps"
+        before = core(source)
+        source.lake.clear_core()
+        refined(source)
+        refine(source, pbxware.lists_stream(source), None)
+        assert core(source) == before, f"after {steps} steps, rebuilt"
+        if not cut:
+            assert interrupted.left > 0
+            return
+    pytest.fail("the load never came to its end")
+
+
+KILLED = """
+import os, sys, signal
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from test_lake import a_pbx, changed
+from fake_pbx import load_day, source_of
+steps = int(sys.argv[2])
+def counting(function):
+    def call(*arguments, **named):
+        global steps
+        steps -= 1
+        if steps < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **named)
+    return call
+for name in ("replace", "fsync"):
+    setattr(os, name, counting(getattr(os, name)))
+load_day(source_of(changed(a_pbx()), Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 7, 9])
+def test_a_process_that_is_killed_leaves_nothing_that_counts(
+    steps: int, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    """D01, D04: what it left aside is not read, and is gone after the next load."""
+    pbx = a_pbx()
+    load_day(source_of(pbx, tmp_path))
+    script = KILLED.format(paths=[str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(steps)], timeout=60)
+    assert ended.returncode == -9
+    assert leftovers(tmp_path)
+    source = source_of(changed(pbx), tmp_path)
+    load_day(source)
+    assert without_times(source) == undisturbed
+    assert leftovers(tmp_path / "raw") == leftovers(tmp_path / "core") == []
+
+
+def test_another_living_process_keeps_what_it_is_writing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    land(lake)
+    folder = tmp_path / "raw" / "hq" / "lists" / "all"
+    theirs, gone = (
+        folder / f".20260101T000000000000Z.{os.getppid()}.tmp",
+        folder / ".20260101T000000000000Z.4194999.tmp",
+    )
+    theirs.write_bytes(b"half")
+    gone.write_bytes(b"half")
+    land(lake)
+    assert theirs.exists()
+    assert not gone.exists()
+
+
+def test_a_landing_that_fails_leaves_nothing_and_counts_for_nothing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    with pytest.raises(ZeroDivisionError), lake.landing("hq", "pbxware", "cdr", DAY, DAY) as writer:
+        writer.add(kind="k", account_id=None, request={}, body="x" * 9_000_000, fetched_at=datetime.now(UTC), rows=1)
+        assert leftovers(tmp_path)
+        raise ZeroDivisionError
+    assert leftovers(tmp_path) == []
+    assert lake.landings("hq", "cdr", DAY) == []
+    assert lake.windows() == []
+    assert lake.newest_day("hq") is None
+
+
+def test_the_newest_day_is_one_that_was_landed(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    land(lake, stream="cdr", day=DAY)
+    land(lake, stream="lists")
+    with lake.landing("hq", "pbxware", "cdr", DAY + timedelta(days=1), DAY + timedelta(days=1)):
+        pass
+    assert lake.newest_day("hq") == DAY
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+def flip(path: Path, at: float = 0.5) -> None:
+    """One bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[int(len(content) * at)] ^= 4
+    path.write_bytes(bytes(content))
+
+
+def only_file(root: Path, pattern: str) -> Path:
+    (found,) = root.rglob(pattern)
+    return found
+
+
+@pytest.mark.parametrize("at", [0.0, 0.2, 0.5, 0.8, 0.999])
+def test_a_flipped_bit_in_raw_is_noticed_before_it_is_read(at: float, tmp_path: Path) -> None:
+    """D05."""
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    flip(only_file(tmp_path / "raw" / "hq" / "cdr", "*.parquet"), at)
+    source.lake.clear_core()
+    with pytest.raises(IntegrityError, match="checksum"):
+        refined(source)
+
+
+def test_a_damaged_landing_does_not_stand_for_a_new_one(tmp_path: Path) -> None:
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    flip(only_file(tmp_path / "raw" / "hq" / "cdr", "*.parquet"))
+    (landing,) = load_day(source).landings
+    assert not landing.unchanged
+
+
+@pytest.mark.parametrize("at", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+def test_a_flipped_bit_in_a_manifest_is_noticed(at: float, tmp_path: Path) -> None:
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    flip(only_file(tmp_path / "raw" / "hq" / "cdr", "*.json"), at)
+    (failure,) = load_day(source).failures
+    assert isinstance(failure, IntegrityError)
+
+
+@pytest.mark.parametrize("at", [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+@pytest.mark.parametrize(
+    "where", ["core/cdr/hq/*.parquet", "core/control_total/hq/cdr/*.parquet", "state/core/cdr/hq/*.json"]
+)
+def test_core_that_is_damaged_is_made_again_from_raw(where: str, at: float, tmp_path: Path) -> None:
+    pbx = a_pbx()
+    source = source_of(pbx, tmp_path)
+    load_day(source)
+    load_day(source_of(changed(pbx), tmp_path))
+    before, states = core(source), tree(tmp_path / "state" / "core")
+    partition = source.lake.core_partition("cdr", "hq", DAY)
+    assert partition is not None
+    (path,) = tmp_path.glob(where)
+    flip(path, at)
+    if path.suffix == ".parquet":
+        with pytest.raises(IntegrityError):
+            source.lake.core_files(partition)
+    refined(source)
+    assert core(source) == before
+    assert tree(tmp_path / "state" / "core") == states
+
+
+def test_a_damaged_partition_is_not_passed_over_when_everything_is_read(tmp_path: Path) -> None:
+    """A day that is missing from the database without a word would be the worst of all."""
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    source.lake.clear_pending(source.lake.pending())
+    assert {partition.stream for partition in source.lake.core_partitions()} == {"cdr", "lists"}
+    flip(only_file(tmp_path / "core" / "cdr", "*.parquet"))
+    with pytest.raises(IntegrityError, match="damaged"):
+        source.lake.core_partitions()
+
+
+def test_a_partition_that_a_crash_left_half_written_is_still_pending(tmp_path: Path) -> None:
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    only_file(tmp_path / "core" / "cdr", "*.parquet").write_bytes(b"newer, and the state was not written")
+    assert [partition.stream for partition in source.lake.core_partitions()] == ["lists"]
+    assert ("cdr", "hq", DAY) in source.lake.pending()
+
+
+def test_a_raw_file_that_is_gone_is_named(tmp_path: Path) -> None:
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    only_file(tmp_path / "raw" / "hq" / "cdr", "*.parquet").unlink()
+    source.lake.clear_core()
+    with pytest.raises(IntegrityError, match="is missing"):
+        refined(source)
+
+
+def test_a_core_file_of_another_schema_is_refused(tmp_path: Path) -> None:
+    """D07."""
+    path = tmp_path / "numbers.parquet"
+    pq.write_table(pa.table({"n": pa.array([1], pa.int32())}), path)
+    with pytest.raises(ContractError, match="other columns"):
+        read_core(NUMBERS, path)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"n": pa.array([1], pa.int32())},
+        {"m": pa.array([1], pa.int64())},
+        {"n": pa.array([1], pa.int64()), "m": pa.array([1], pa.int64())},
+        {"n": pa.array([1.5], pa.float64())},
+        {},
+    ],
+)
+def test_the_write_gate_takes_the_declared_columns_only(rows: dict[str, pa.Array], tmp_path: Path) -> None:
+    with pytest.raises(ContractError):
+        write_parquet(NUMBERS, pa.table(rows), tmp_path / "numbers.parquet")
+    assert tree(tmp_path) == {}
+
+
+def test_the_write_gate_gives_the_same_bytes_however_rows_are_batched(tmp_path: Path) -> None:
+    schema = NUMBERS.arrow()
+    numbers = pa.table({"n": pa.array(range(300_000), pa.int64())})
+    one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
+    assert write_parquet(NUMBERS, numbers, one) == 300_000
+    assert write_parquet(NUMBERS, pa.RecordBatchReader.from_batches(schema, numbers.to_batches(777)), two) == 300_000
+    assert one.read_bytes() == two.read_bytes()
+    assert read_core(NUMBERS, one).equals(numbers)
+
+
+def test_no_rows_are_no_file_and_the_old_one_goes(tmp_path: Path) -> None:
+    pbx = a_pbx()
+    source = source_of(pbx, tmp_path)
+    load_day(source)
+    pbx.rows = []
+    load_day(source)
+    assert not (tmp_path / "core" / "cdr" / "hq" / f"{DAY}.parquet").exists()
+    assert {entry["kind"] for entry in rows_of(source, "audit.restatement")} == {"vanished"}
+
+
+# --- landings --------------------------------------------------------------------------------------------------------
+
+
+def test_landings_are_kept_in_the_order_of_their_reading(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    made = [land(lake, body) for body in ("a", "b", "b", "a")]
+    found = lake.landings("hq", "lists", None)
+    assert found == made
+    assert [landing.unchanged for landing in found] == [False, False, True, False]
+    assert found[2].file == found[1].file
+    assert [lake.answers(landing)[0]["body"] for landing in found] == ["a", "b", "b", "a"]
+    assert lake.landings("hq", "lists", None, after=made[1].generation) == made[2:]
+    assert lake.last_landing("hq", "lists", None, None) == made[-1]
+    assert lake.landing_at("hq", "lists", made[2].content_generation) == made[1]
+
+
+def test_what_was_read_with_other_lists_is_not_the_same(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    assert [land(lake, lists=generation).unchanged for generation in ("1", "1", "2")] == [False, True, False]
+
+
+def test_a_landing_holds_for_every_day_of_its_stretch(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    with lake.landing("hq", "sipcentric", "sms", DAY, DAY + timedelta(days=2)) as writer:
+        landing = writer.commit(requests=0)
+    assert all(lake.landings("hq", "sms", DAY + timedelta(days=n)) == [landing] for n in range(3))
+    assert lake.landings("hq", "sms", DAY + timedelta(days=3)) == lake.landings("hq", "sms", None) == []
+    assert lake.windows() == [("hq", "sms", DAY, DAY + timedelta(days=2))]
+
+
+def test_generations_sort_when_the_clock_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(tmp_path)
+    future = [land(lake, "a")]
+    folder = tmp_path / "raw" / "hq" / "lists" / "all"
+    for path in list(folder.iterdir()):
+        path.rename(folder / path.name.replace("20", "29", 1))
+    manifest = only_file(folder, "*.json")
+    said = read_json(manifest)
+    write_json(
+        manifest, {name: v.replace("20", "29", 1) if name in ("generation", "file") else v for name, v in said.items()}
+    )
+    made = [land(lake, body) for body in ("b", "c")]
+    assert [landing.generation for landing in lake.landings("hq", "lists", None)][1:] == [m.generation for m in made]
+    assert made[0].generation.startswith("29")
+    assert len(future) == 1
+
+
+def test_strange_things_in_the_folders_are_not_read(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    landing = land(lake, stream="cdr", day=DAY)
+    stream = tmp_path / "raw" / "hq" / "cdr"
+    for name in ("lost+found", "2026-3-1", "20260310", "backup", "2026-W11-2", ".hidden"):
+        (stream / name).mkdir()
+        (stream / name / "x.json").write_text("{}")
+    (stream / str(DAY) / "notes.txt").write_text("mine")
+    (stream / str(DAY) / ".x.json.1.tmp").write_text("half")
+    assert lake.landings("hq", "cdr", DAY) == [landing]
+    assert lake.windows() == [("hq", "cdr", DAY, DAY)]
+    assert lake.newest_day("hq") == DAY
+
+
+# --- names and permissions -------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    "../..",
+    "..",
+    ".",
+    "",
+    "/etc/x",
+    "a/b",
+    "a\\b",
+    "nul\0",
+    "a" * 300,
+    "a..b",
+    "-rf",
+    ".hidden",
+    "a b",
+    "é",
+    "a\n",
+    "a@b",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_refused_and_touch_nothing(name: str, tmp_path: Path) -> None:
+    """D13."""
+    lake = Lake(tmp_path / "data")
+    uses: list[Callable[[], object]] = [
+        lambda: lake.landing(name, "v", "cdr", DAY, DAY).__enter__(),
+        lambda: lake.landing("hq", "v", name, DAY, DAY).__enter__(),
+        lambda: lake.landings(name, "cdr", DAY),
+        lambda: lake.landing_at("hq", "lists", name),
+        lambda: lake.core_file(CDR, name, DAY, "cdr"),
+        lambda: lake.core_partition("cdr", name, DAY),
+        lambda: lake.loads_of(name),
+        lambda: lake.newest_day(name),
+    ]
+    for use in uses:
+        with pytest.raises(ContractError):
+            use()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_only_the_owner_can_read_whatever_the_umask(umask: int, tmp_path: Path) -> None:
+    """D15."""
+    lake = Lake(tmp_path / "data")
+    with lake.writing():
+        land(lake)
+    lake.record_load({"connection": "hq", "stream": "lists", "window_from": None, "window_to": None, "load_id": "1"})
+    write_parquet(NUMBERS, pa.table({"n": pa.array([1], pa.int64())}), lake.core_file(NUMBERS, "hq", None, "lists"))
+    modes = {stat.S_IMODE(p.stat().st_mode) for p in lake.data_dir.rglob("*") if p.is_file()}
+    folders = {stat.S_IMODE(p.stat().st_mode) for p in (lake.data_dir, *lake.data_dir.rglob("*")) if p.is_dir()}
+    assert (modes, folders) == ({0o600}, {0o700})
+
+
+def test_what_is_being_written_is_closed_to_others_from_the_start(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with Lake(tmp_path).landing("hq", "v", "cdr", DAY, DAY) as writer:
+            writer.add(
+                kind="k", account_id=None, request={}, body="x" * 9_000_000, fetched_at=datetime.now(UTC), rows=1
+            )
+            (aside,) = tmp_path.rglob("*.tmp")
+            assert stat.S_IMODE(aside.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "raw").write_text("a file where a folder should be")
+    with pytest.raises(StorageError), Lake(tmp_path).landing("hq", "v", "cdr", DAY, DAY):
+        pass
+
+
+def test_small_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "small.json"
+    write_json(path, {"n": 1})
+
+    def full(handle: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="input/output"):
+        write_bytes(path, b"half")
+    assert read_json(path) == {"n": 1}
+    assert leftovers(tmp_path) == []
+
+
+def test_a_manifest_without_its_seal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    for text in ("", "{", "[]", "{}", json.dumps({"content": {"a": 1}, "sha256": "0" * 64}), "\xff"):
+        path.write_text(text, encoding="latin-1")
+        with pytest.raises(IntegrityError):
+            read_json(path)
+
+
+# --- several at once -------------------------------------------------------------------------------------------------
+
+
+def _refine_in_a_process(data_dir: Path, start: Any) -> None:
+    start.wait()
+    refined(source_of(FakePbx(), data_dir))
+
+
+def test_a_partition_that_two_processes_refine_at_once_has_one_result(tmp_path: Path) -> None:
+    """D11, O03."""
+    pbx = a_pbx()
+    source = source_of(pbx, tmp_path)
+    load_day(source)
+    load_day(source_of(changed(pbx), tmp_path))
+    before = core(source)
+    source.lake.clear_core()
+    refine(source, pbxware.lists_stream(source), None)
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    processes = [context.Process(target=_refine_in_a_process, args=(tmp_path, start)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert core(source) == before
+    assert leftovers(tmp_path) == []
+
+
+def test_who_waits_too_long_is_told_for_whom(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    with (
+        lake.writing(),
+        pytest.raises(StorageError, match=str(os.getpid())),
+        lake.writing(wait_seconds=0.05, poll=0.01),
+    ):
+        pass
+    with lake.writing(wait_seconds=0):
+        pass
+
+
+# --- loads and marks -------------------------------------------------------------------------------------------------
+
+
+def test_every_load_is_kept_with_its_types(tmp_path: Path) -> None:
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    load_day(source_of(a_pbx(), tmp_path, load_id="20260312T000000Z"))
+    assert [load["load_id"] for load in source.lake.loads(after="20260311T000000Z")] == ["20260312T000000Z"]
+    (said,) = [load for load in source.lake.loads_of("20260311T000000Z") if load["stream"] == "cdr"]
+    assert (said["window_from"], said["status"], said["rows"], said["quarantined"]) == (DAY, "loaded", 24, 1)
+    assert isinstance(said["started_at"], datetime)
+
+
+def test_what_the_database_has_not_seen_is_marked(tmp_path: Path) -> None:
+    source = source_of(a_pbx(), tmp_path)
+    load_lists(source)
+    load_day(source)
+    assert sorted(source.lake.pending(), key=str) == [("cdr", "hq", DAY), ("lists", "hq", None)]
+    source.lake.clear_pending([("cdr", "hq", DAY)])
+    assert source.lake.pending() == [("lists", "hq", None)]
+    assert MONEY
