@@ -200,7 +200,11 @@ def load(
 
 
 def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:
-    """Fold every landing of a day that core has not seen yet into its partition; from the first if core is damaged."""
+    """Fold every landing of a day that core has not seen yet into its partition; from the first if core is damaged.
+
+    A landing that cannot be understood is passed over once a later one of the day can be: one bad night must not keep
+    the day from being read again. Raises what is wrong with the newest.
+    """
     lake = source.lake
     with lake.writing():
         current = lake.core_partition(stream.name, source.name, day)
@@ -222,7 +226,14 @@ def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:
         out_of_window, warnings = (current.out_of_window, current.warnings) if current else (0, ())
         for landing in todo:
             if landing.file != last_file:
-                latest = _fold_one(source, stream, day, landing, rows, last_read_at)
+                folded = dict(rows)
+                try:
+                    latest = _fold_one(source, stream, day, landing, folded, last_read_at)
+                except Exception as error:
+                    if landing is todo[-1] or isinstance(error, (StorageError, IntegrityError)):
+                        raise
+                    continue
+                rows = folded
                 out_of_window, warnings = latest.out_of_window, tuple(latest.warnings)
             last_file, last_read_at = landing.file, landing.started_at
         return lake.commit_core(

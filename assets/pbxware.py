@@ -35,6 +35,8 @@ from warehouse.lake import Landing, RawWriter
 from warehouse.money import AMOUNT, currency_code, money
 from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, MONEY, SERVICE_PLAN_RATE
 
+INCOMING, OUTGOING = "1", "2"  # ``cdrtype``
+_CHECKS = {"": "billamount", INCOMING: "billamount_incoming", OUTGOING: "billamount_outgoing"}
 SINGLE = "1"  # account_id of a PBX that is not in tenant mode
 READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before the variance is reported
 
@@ -51,7 +53,7 @@ def fetch_lists(source: Source) -> Fetch:
 
 
 def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
-    """A day's call records of every tenant, each followed by the PBX's own sum of their cost.
+    """A day's call records of every tenant, each followed by the PBX's own sums of their cost, in all and by direction.
 
     A day that does not add up is read once more before it is believed.
     """
@@ -73,6 +75,8 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
                 yield control
                 theirs = money(control.data["billamount"])
                 variance |= theirs is not None and theirs != ours
+                for cdrtype in (INCOMING, OUTGOING) if theirs else ():
+                    yield pbx.billamount(server, start, end, window=str(day), cdrtype=cdrtype)
             if not variance or reading == READINGS - 1:
                 return
             writer.restart()
@@ -524,21 +528,38 @@ def _column(name: str) -> str | None:
 
 
 def _controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date) -> list[dict[str, Any]]:
-    """``billamount`` of each tenant against the cost we have for the day."""
-    ours = dict(con.execute("SELECT account_id, coalesce(sum(cost), 0) FROM fresh_cdr GROUP BY ALL").fetchall())
+    """``billamount`` of each tenant against the cost we have for the day: in all, incoming and outgoing.
+
+    The PBX's own direction proves ours. Where internal calls are charged, it may count them as outgoing.
+    """
+    ours = {
+        account: {"": whole, INCOMING: inbound, OUTGOING: outbound, "internal": internal}
+        for account, whole, inbound, outbound, internal in con.execute(
+            "SELECT account_id, coalesce(sum(cost), 0), coalesce(sum(cost) FILTER (direction = 'inbound'), 0),"
+            " coalesce(sum(cost) FILTER (direction = 'outbound'), 0),"
+            " coalesce(sum(cost) FILTER (direction = 'internal'), 0) FROM fresh_cdr GROUP BY account_id"
+        ).fetchall()
+    }
     answers = con.execute(
-        "SELECT coalesce(account_id, $single), body, fetched_at FROM read_parquet($raw) WHERE kind = 'cdr.billamount'",
+        "SELECT coalesce(account_id, $single), coalesce(request->>'cdrtype', ''), body, fetched_at"
+        " FROM read_parquet($raw) WHERE kind = 'cdr.billamount'",
         {"raw": str(source.lake.data_dir / landing.file), "single": SINGLE},
     ).fetchall()
+    said = {(account, kind): money(strict_json.loads(body)["billamount"]) for account, kind, body, _ in answers}
+    nothing = dict.fromkeys(("", INCOMING, OUTGOING, "internal"), Decimal(0))
     rows = []
-    for account, body, fetched_at in answers:
-        theirs = money(strict_json.loads(body)["billamount"])
-        mine = ours.get(account, Decimal(0))
+    for account, kind, _, fetched_at in answers:
+        have = ours.get(account, nothing)
+        mine, theirs = have[kind], said[(account, kind)]
+        if kind and len({said.get((account, each)) for each in ("", INCOMING, OUTGOING)}) == 1:
+            theirs = None  # the PBX does not heed cdrtype
+        if kind == OUTGOING and theirs == mine + have["internal"]:
+            mine = theirs
         rows.append(
             {
                 "window_date": day,
                 **_whose(source, account),
-                "check_name": "billamount",
+                "check_name": _CHECKS[kind],
                 "subject": "",
                 "ours": mine,
                 "theirs": theirs,

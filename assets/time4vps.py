@@ -150,7 +150,6 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
 def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
     """What the list says of an invoice; ``dateorig`` and ``merge_id`` stand only there."""
     status = str(entry.get("status") or "").strip().lower()
-    total = money(entry.get("total"))
     return {
         "vendor": source.vendor,
         "connection": source.name,
@@ -160,7 +159,7 @@ def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
         "issued_on": _day(entry.get("dateorig")) or _day(entry.get("date")),
         "due_on": _day(entry.get("duedate")),
         "paid_at": _moment(source, entry.get("datepaid")),
-        "total": -abs(total) if total is not None and status in CREDIT_NOTES else total,
+        "total": money(entry.get("total")),
         "currency": _currency(source, entry),
         "merged_into": _merged_into(entry),
     }

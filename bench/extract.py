@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,14 @@ from assets.loading import Outcome, Source, Window, bounds, load
 from assets.sources.pbxware import LIMIT, PBXware
 from assets.sources.sipcentric import PAGE_SIZE, Sipcentric
 from bench.child import measure
-from bench.figures import Way, interleave, ratio, show
+from bench.figures import Figure, Way, interleave, ratio, show
 from bench.vendor import CUSTOMER, DAY, DAY_START, SECONDS, serving
+from pipelines.cli import main as command
 from pipelines.resources import House
 from pipelines.settings import load_settings
 
 ROWS_A_PAGE = {"pbxware": LIMIT, "sipcentric": PAGE_SIZE}
-# Lists, control totals, and what a reading of an empty stretch costs; they do not grow with the rows.
+GOALS = {"pbxware": 1.5, "sipcentric": 1.2}  # × floor
 NAMES = {"pbxware": "hq", "sipcentric": "sip"}
 CONFIG = """
 [tollbook]
@@ -120,6 +121,15 @@ def extract(vendor: str, base: str, rows: int) -> dict[str, float]:
         return {"seconds": seconds, "requests": outcome.landings[0].requests}
 
 
+def whole_command(base: str) -> dict[str, float]:
+    """``tollbook load`` of the day, Dagster, the database and publishing included."""
+    with tempfile.TemporaryDirectory(prefix="tollbook-bench-") as folder:
+        config = configure(Path(folder), base, "pbxware")
+        started = time.perf_counter()
+        command(["--config", str(config), "load", "--from", str(DAY), "--to", str(DAY)], standalone_mode=False)
+        return {"seconds": time.perf_counter() - started}
+
+
 def count_requests(vendor: str, base: str, rows: int) -> dict[str, float]:
     """Read the day and keep nothing."""
     with source_of(vendor, base) as source:
@@ -186,40 +196,49 @@ def _page(session: requests.Session, vendor: str, base: str, page: int, size: in
 # --- benchmarks ------------------------------------------------------------------------------------------------------
 
 
-def _ways(vendor: str, base: str, rows: int, **floor: Any) -> dict[str, Way]:
-    asked = {"vendor": vendor, "base": base, "rows": rows}
-    return {
-        "download": lambda: measure("bench.extract:download", **asked, parse=False, **floor),
-        "floor": lambda: measure("bench.extract:download", **asked, parse=True, **floor),
-        "extract": lambda: measure("bench.extract:extract", **asked),
-    }
+def _serving(vendor: str, rows: int) -> AbstractContextManager[str]:
+    return serving(pbx=rows) if vendor == "pbxware" else serving(sip=rows)
 
 
-def speed_and_memory(rows: dict[str, int], repeat: int) -> None:
-    """Goals 1 and 2: a day from the vendor to core, against downloading and parsing its pages."""
-    with serving(pbx=rows["pbxware"], sip=rows["sipcentric"]) as base:
-        for vendor, goal in (("pbxware", 1.5), ("sipcentric", 1.2)):
-            found = interleave(_ways(vendor, base, rows[vendor]), repeat)
-            show(
-                f"1 extract to core, {vendor}, {rows[vendor]:,} CDRs",
-                [
-                    ("download, s", found["download"]["seconds"], ""),
-                    ("download + orjson (the floor), s", found["floor"]["seconds"], ""),
-                    ("extract to core, s", found["extract"]["seconds"], ""),
-                    ("× download", ratio(found["extract"]["seconds"], found["download"]["seconds"]), ""),
-                    (
-                        "× floor",
-                        ratio(found["extract"]["seconds"], found["floor"]["seconds"]),
-                        f"at most {goal}",
-                    ),
-                    ("peak resident, extract and core alone, MiB", found["extract"]["peak_mib"], ""),
-                    (
-                        "× the floor's peak",
-                        ratio(found["extract"]["peak_mib"], found["floor"]["peak_mib"]),
-                        "",
-                    ),
-                ],
-            )
+def speed(vendor: str, rows: int, repeat: int) -> None:
+    """Goal 1: a day from the vendor to core, against downloading and parsing its pages."""
+    with _serving(vendor, rows) as base:
+        asked = {"vendor": vendor, "base": base, "rows": rows}
+        found = interleave(
+            {
+                "download": partial(measure, "bench.extract:download", **asked, parse=False),
+                "floor": partial(measure, "bench.extract:download", **asked, parse=True),
+                "extract": partial(measure, "bench.extract:extract", **asked),
+            },
+            repeat,
+        )
+    download, floor, extract = (found[way]["seconds"] for way in ("download", "floor", "extract"))
+    show(
+        f"1 extract to core, {vendor}, {rows:,} CDRs",
+        [
+            ("download, s", download, ""),
+            ("download + orjson (the floor), s", floor, ""),
+            ("extract to core, s", extract, ""),
+            ("extract to core, × download", ratio(extract, download), ""),
+            ("extract to core, × floor", ratio(extract, floor), f"at most {GOALS[vendor]}"),
+            ("peak resident, MiB", found["extract"]["peak_mib"], ""),
+            ("the floor's, MiB", found["floor"]["peak_mib"], ""),
+        ],
+    )
+
+
+def memory(rows: int) -> None:
+    """Goal 2: the most memory that a whole load of one day takes."""
+    with serving(pbx=rows) as base:
+        whole = interleave({"load": partial(measure, "bench.extract:whole_command", base=base)}, 1)["load"]
+    show(
+        f"2 tollbook load, pbxware, {rows:,} CDRs, all in one process",
+        [
+            ("seconds", whole["seconds"], ""),
+            ("peak resident, MiB", whole["peak_mib"], "at most 512 at a million, 600 at 5 million"),
+            ("bytes a CDR", Figure(tuple(mib * 2**20 / rows for mib in whole["peak_mib"].values)), ""),
+        ],
+    )
 
 
 def request_counts(sizes: dict[str, list[int]]) -> None:
@@ -227,7 +246,7 @@ def request_counts(sizes: dict[str, list[int]]) -> None:
     lines: list[tuple[str, object, str]] = []
     for vendor, rows_each in sizes.items():
         for rows in rows_each:
-            with serving(**{"pbx" if vendor == "pbxware" else "sip": rows}) as base:
+            with _serving(vendor, rows) as base:
                 made = measure("bench.extract:count_requests", vendor=vendor, base=base, rows=rows)["requests"]
             fewest = math.ceil(rows / ROWS_A_PAGE[vendor])
             text = f"{made:.0f} / {fewest} = {made / fewest:.2f}"

@@ -5,7 +5,6 @@ code that always builds them. What does not: measuring (``nights``), raw answers
 """
 
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import duckdb
 
@@ -13,7 +12,7 @@ from assets.marts import update_and_publish
 from bench.vendor import DAY, EXTENSIONS
 from pipelines.resources import House
 from warehouse.lake import Landing
-from warehouse.schema import CDR, EXTENSION_TABLE, EXTENSION_TOTAL, Table
+from warehouse.schema import CDR, EXTENSION_TOTAL, Table
 
 # Two legs of three are calls of their own, the third is a further leg of the call before it.
 _LEGS = f"""
@@ -66,19 +65,6 @@ _TOTAL = {
     "raw_row": "inside",
     "fetched_at": "$day::TIMESTAMP + INTERVAL 1 DAY",
 }
-_EXTENSION = {
-    "vendor": "'pbxware'",
-    "connection": "'hq'",
-    "account_id": "'2'",
-    "extension_id": "number",
-    "extension": "1000 + number",
-    "name": "'Desk ' || number",
-    "type": "'phone'",
-    "department": "'Department ' || number % 10",
-    "raw_file": "'raw/hq/lists/all'",
-    "raw_row": "number + 1",
-    "fetched_at": "TIMESTAMP '2026-01-01'",
-}
 
 
 def build(house: House, rows: int, rows_a_day: int) -> None:
@@ -109,7 +95,7 @@ def _commit(
 ) -> None:
     cells = (f"CAST({columns.get(c.name, 'NULL')} AS {c.type}) AS {c.name}" for c in table_.columns)
     order = ", ".join(table_.key)
-    rows = con.execute(f"SELECT {', '.join(cells)} {source} ORDER BY {order}", given).to_arrow_table()
+    rows = con.sql(f"SELECT {', '.join(cells)} {source} ORDER BY {order}", params=given).to_arrow_table()
     landing = _landing(stream, connection, vendor, day)
     house.lake.commit_core(
         stream, connection, vendor, day, {table_: rows.cast(table_.arrow())}, applied=1, last=landing
@@ -120,7 +106,3 @@ def _landing(stream: str, connection: str, vendor: str, day: date | None) -> Lan
     """The landing that a core file of the past says it was made of."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
     return Landing(connection, vendor, stream, day, day, "past", "raw/past", "", 0, 0, 0, 0, "", at, at)
-
-
-def published(house: House) -> Path:
-    return house.database.public

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from bench import history
 from bench.child import ROOT, measure
 from bench.extract import configure, load_day, load_lists
 from bench.figures import Figure, interleave, ratio, show
-from bench.vendor import serving
+from bench.vendor import DAY, serving
 from pipelines.resources import House
 from pipelines.settings import load_settings
 
@@ -81,8 +82,6 @@ def night(folder: str, turn: int) -> dict[str, float]:
 
 def _forget_day(house: House) -> None:
     """Take the day out of lake and database, so that the next load of it is the first."""
-    from bench.vendor import DAY
-
     lake = house.lake
     for folder in ("raw/hq/cdr", "core/cdr/hq", "state/core/cdr/hq", "core/control_total/hq/cdr"):
         for path in (lake.data_dir / folder).glob(f"{DAY}*"):
@@ -171,10 +170,7 @@ def over_history(sizes: list[int], rows_a_day: int, repeat: int) -> None:
 def _nights(folders: dict[int, str], rows_a_day: int, repeat: int) -> None:
     turns = iter(range(10_000))
     found = interleave(
-        {
-            str(rows): lambda folder=folder: measure("bench.nights:night", folder=folder, turn=next(turns))
-            for rows, folder in folders.items()
-        },
+        {str(rows): partial(_next_night, folder, turns) for rows, folder in folders.items()},
         repeat,
     )
     small, large = (found[str(rows)] for rows in (min(folders), max(folders)))
@@ -192,6 +188,10 @@ def _nights(folders: dict[int, str], rows_a_day: int, repeat: int) -> None:
             ("the copy, s, above the longer", large["copy"], ""),
         ],
     )
+
+
+def _next_night(folder: str, turns: Iterator[int]) -> dict[str, float]:
+    return measure("bench.nights:night", folder=folder, turn=next(turns))
 
 
 def _all_marts(folders: dict[int, str], repeat: int) -> None:
@@ -213,12 +213,10 @@ def _all_marts(folders: dict[int, str], repeat: int) -> None:
 
 def _questions(folders: dict[int, str], repeat: int) -> None:
     for rows, folder in folders.items():
-        found = interleave({"all": lambda folder=folder: measure("bench.nights:questions", folder=folder)}, repeat)
+        found = interleave({"all": partial(measure, "bench.nights:questions", folder=folder)}, repeat)
         lines: list[tuple[str, Figure, str]] = [
             (f"{title}, ms", figure, "under 100 at 10 million")
             for title, figure in found["all"].items()
             if title != "peak_mib"
         ]
         show(f"8 questions of docs/querying.md, {rows:,} legs", lines)
-
-

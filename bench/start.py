@@ -18,7 +18,7 @@ from bench.vendor import DAY, serving
 
 
 def process(*arguments: str, well: tuple[int, ...] = (0,)) -> dict[str, float]:
-    """Run Python with these arguments to its end; seconds. RuntimeError when it ends with another code than ``well``."""
+    """Run Python with these arguments; seconds. RuntimeError when it ends with another code than ``well``."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False

@@ -129,7 +129,7 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     landed = {landing.file: landing for window in todo for landing in lake.landings(*window)}
     for landing in landed.values():
         lake.verified(landing)
-    lake.clear_core()
+    lake.clear_core(configured)
     failures = []
     for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
         source = house.source(connection, load_id="rebuild")

@@ -26,6 +26,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assets.loading import Progress
+from assets.sources.client import Client
 from pipelines.cli import main
 from pipelines.demo.company import CUSTOMERS, SIP, SIP_CURRENCY, TENANTS, VPS
 from pipelines.demo.hosting import Hosting
@@ -33,7 +34,7 @@ from pipelines.demo.pbx_traffic import PbxTraffic
 from pipelines.demo.server import Vendors
 from pipelines.demo.sip_traffic import SipTraffic
 from pipelines.demo.truth import Truth
-from pipelines.resources import Client, House
+from pipelines.resources import House
 from pipelines.running import Ran, run_load
 from pipelines.settings import Settings, load_settings
 

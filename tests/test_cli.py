@@ -184,7 +184,9 @@ def test_demo_shows_what_it_found_and_where(tmp_path: Path, monkeypatch: pytest.
     for name in SECRETS:
         monkeypatch.setenv(name, "")  # so that what the demo sets is gone after the test
     small = subprocess.Popen
-    monkeypatch.setattr(showing.subprocess, "Popen", lambda args, **rest: small([*args, "--scale", "0.05"], **rest))
+    monkeypatch.setattr(
+        "pipelines.demo.showing.subprocess.Popen", lambda args, **rest: small([*args, "--scale", "0.05"], **rest)
+    )
     monkeypatch.setattr(showing, "today_in_london", lambda: date(2026, 3, 2))
     monkeypatch.setattr(showing, "run_load", lambda settings, _, last, *rest: run_load(settings, A_FEW, last, *rest))
     told = CliRunner().invoke(main, ["demo", "--data-dir", str(tmp_path / "shown")])
@@ -440,7 +442,7 @@ def test_no_secret_number_or_name_is_told_or_written_down(
     assert (home / "history").is_dir()
     assert list((data / "state").rglob("*.json"))
     # What people say to each other about a load, and what the machinery keeps of it, names no secret and nobody.
-    everywhere = (*outputs, caplog.text, home, data / "state", config)
+    everywhere: list[Path | str] = [*outputs, caplog.text, home, data / "state", config]
     assert traces(forms_of_secrets(place.vendors.secrets), *everywhere) == []
     assert traces(forms_of_secrets(place.vendors.secrets, user_names=False), data) == []
     assert traces(forms_of_people(), *everywhere) == []

@@ -113,7 +113,7 @@ def test_from_the_first_loaded_day_of_a_stream_to_the_newest_of_any(tmp_path: Pa
 # --- like days --------------------------------------------------------------------------------------------------------
 
 
-# Rows of some Mondays (None: nobody loaded it), the last being in question: its typical rows, and whether it is unusual.
+# Rows of some Mondays (None: nobody loaded it), the last one being in question: its typical rows, is it unusual?
 MONDAYS: list[tuple[list[int | None], int | None, bool | None]] = [
     ([40, 40, 10], None, None),  # two days are too few to say what is typical
     ([40, 42, 44, 43], 42, False),

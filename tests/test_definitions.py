@@ -400,7 +400,9 @@ def test_a_day_that_fails_leaves_the_others_materialised(place: World, tmp_path:
             for name in ("raw_cdr", "cdr"):
                 assert made(instance, PBX, name) == {str(FIRST), str(LAST)}
             [failure] = [event for event in ran.all_events if event.is_step_failure]
-            assert "ContractError" in failure.step_failure_data.user_failure_data.description
-            assert str(bad) in failure.step_failure_data.user_failure_data.description
+            said = failure.step_failure_data.user_failure_data
+            assert said is not None
+            assert "ContractError" in (said.description or "")
+            assert str(bad) in (said.description or "")
     finally:
         place.vendors.faults.clear()

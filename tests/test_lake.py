@@ -98,7 +98,7 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     before, states = core(source), tree(tmp_path / "state" / "core")
     assert rows_of(source, "audit.restatement")
     for _ in range(3):
-        source.lake.clear_core()
+        source.lake.clear_core([source.name])
         assert core(source) == {}
         refined(source)
         refine(source, pbxware.lists_stream(source), None)
@@ -178,7 +178,7 @@ def test_a_load_that_is_cut_anywhere_is_made_good_by_the_next(
         load_day(source_of(pbx, data_dir))
         assert without_times(source) == undisturbed, f"after {steps} steps"
         before = core(source)
-        source.lake.clear_core()
+        source.lake.clear_core([source.name])
         refined(source)
         refine(source, pbxware.lists_stream(source), None)
         assert core(source) == before, f"after {steps} steps, rebuilt"
@@ -283,7 +283,7 @@ def test_a_flipped_bit_in_raw_is_noticed_before_it_is_read(at: float, tmp_path: 
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     flip(only_file(tmp_path / "raw" / "hq" / "cdr", "*.parquet"), at)
-    source.lake.clear_core()
+    source.lake.clear_core([source.name])
     with pytest.raises(IntegrityError, match="checksum"):
         refined(source)
 
@@ -350,7 +350,7 @@ def test_a_raw_file_that_is_gone_is_named(tmp_path: Path) -> None:
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     only_file(tmp_path / "raw" / "hq" / "cdr", "*.parquet").unlink()
-    source.lake.clear_core()
+    source.lake.clear_core([source.name])
     with pytest.raises(IntegrityError, match="is missing"):
         refined(source)
 
@@ -577,7 +577,7 @@ def test_a_partition_that_two_processes_refine_at_once_has_one_result(tmp_path: 
     load_day(source)
     load_day(source_of(changed(pbx), tmp_path))
     before = core(source)
-    source.lake.clear_core()
+    source.lake.clear_core([source.name])
     refine(source, pbxware.lists_stream(source), None)
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(2)

@@ -90,13 +90,13 @@ def test_reporting_cost_is_converted_at_the_rate_of_the_day(loaded: tuple[World,
     place, _ = loaded
     rates: dict[str, list[tuple[str, Decimal]]] = defaultdict(list)
     for line in (place.folder / "reference" / "fx_rates.csv").read_text().splitlines()[1:]:
-        day, currency, rate = line.split(",")
-        rates[currency].append((day, Decimal(rate)))
+        since, currency, rate = line.split(",")
+        rates[currency].append((since, Decimal(rate)))
     rows = place.query("SELECT cost_date, currency, cost, reporting_cost, unconverted FROM mart.cost_daily")
     assert {row[1] for row in rows} == {"EUR", "GBP", "USD"}
     for day, currency, cost, converted, unconverted in rows:
-        rate = next((rate for said, rate in reversed(rates[currency]) if said <= str(day)), Decimal(1))
-        assert converted == (None if cost is None else (cost * rate).quantize(Decimal("1e-6"), ROUND_HALF_UP))
+        of_the_day = next((known for since, known in reversed(rates[currency]) if since <= str(day)), Decimal(1))
+        assert converted == (None if cost is None else (cost * of_the_day).quantize(Decimal("1e-6"), ROUND_HALF_UP))
         assert unconverted == 0
 
 
@@ -412,8 +412,8 @@ def test_what_was_not_understood_does_not_stand_in_the_way_of_the_next_answer(tm
         assert "yesterday" not in told.output
         place.vendors.faults.clear()
         assert place.load(day, day).failures == []
-        expected = Expected(place.vendors.truth, day, day)
-        assert Counter(place.query(_LEGS)) == expected.legs()
+        legs = Expected(place.vendors.truth, day, day).legs()
+        assert dict(Counter(place.query(_LEGS))) == {leg: times for leg, times in legs.items() if leg[0] == PBX}
         core = place.core()
         assert place.command("rebuild").exit_code == 0
         assert place.core() == core

@@ -277,9 +277,10 @@ def headers(limit: int | None, left: int | None, day: int | None = None, day_lef
 def test_limit_headers() -> None:
     assert rate_wait({}, 429) is None
     assert rate_wait({"TIM4biz-Rate-Limit-Limit": "x"}, 200) is None
-    zero = rate_wait(headers(0, 0), 429)
-    assert zero is not None
-    assert zero.limit == 0
+    for none in (headers(0, 0), headers(600, 5, 0, 0)):
+        zero = rate_wait(none, 429)
+        assert zero is not None
+        assert zero.limit == 0
     hour = rate_wait(headers(600, 0, 5000, 10), 429)
     assert hour is not None
     assert (hour.limit, hour.remaining, hour.seconds) == (600, 0, 3600.0)

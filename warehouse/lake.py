@@ -351,13 +351,15 @@ class Lake:
                         )
         return found
 
-    def clear_core(self) -> None:
-        """Forget all of core, before a rebuild makes it again from raw."""
-        for root in (self.data_dir / "core", self.data_dir / "state" / "core", self.data_dir / "state" / "pending"):
-            with storage(root):
-                for folder, _, files in os.walk(root):
-                    for name in files:
-                        (Path(folder) / name).unlink()
+    def clear_core(self, connections: Iterable[str]) -> None:
+        """Forget all of core that belongs to these connections, before a rebuild makes it again from raw."""
+        for connection in connections:
+            for root in (self.data_dir / "core", self.data_dir / "state" / "core"):
+                with storage(root):
+                    for part in _names(root):
+                        for folder, _, files in os.walk(root / part / _safe(connection)):
+                            for name in files:
+                                (Path(folder) / name).unlink()
 
     def pending(self) -> list[tuple[str, str, date | None]]:
         """The partitions (stream, connection, day) that were written since the database last took them in."""
