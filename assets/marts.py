@@ -68,17 +68,18 @@ def update_and_publish(lake: Lake, database: Database) -> Published:
     out to its fact or a file is not what was written.
     """
     with lake.writing():
-        changed = lake.pending()
+        changed, loaded = lake.pending(), lake.pending_loads()
         if database.private.exists():
             found = (lake.core_partition(stream, connection, day) for stream, connection, day in changed)
             partitions = [partition for partition in found if partition is not None]
-            loads = lake.loads(after=database.last_load())
+            loads = [row for load in loaded for row in lake.loads_of(load)]
             result = database.update([_partition(lake, p) for p in partitions], loads)
         else:
             partitions = lake.core_partitions()
             result = database.update([_partition(lake, p) for p in partitions], lake.loads(), full=True)
         path = database.publish()
         lake.clear_pending(changed)
+        lake.clear_pending_loads(loaded)
         return Published(path, result)
 
 
@@ -89,6 +90,7 @@ def rebuild_database(lake: Lake, database: Database) -> Published:
         result = database.update([_partition(lake, p) for p in partitions], lake.loads(), full=True)
         path = database.publish()
         lake.clear_pending(lake.pending())
+        lake.clear_pending_loads(lake.pending_loads())
         return Published(path, result)
 
 

@@ -51,10 +51,15 @@ def peak_mib() -> float:
     return int(found[1]) / 1024
 
 
+def call(function: str, **arguments: Any) -> dict[str, float]:
+    """Call ``module:function`` in this process; its figures, with ``peak_mib`` of this process so far."""
+    module, name = function.split(":")
+    figures: dict[str, float] = getattr(importlib.import_module(module), name)(**arguments)
+    return {**figures, "peak_mib": peak_mib()}
+
+
 def main() -> None:
-    module, name = sys.argv[1].split(":")
-    figures = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
-    print(json.dumps({**figures, "peak_mib": peak_mib()}))
+    print(json.dumps(call(sys.argv[1], **json.loads(sys.argv[2]))))
 
 
 if __name__ == "__main__":

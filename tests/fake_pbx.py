@@ -136,7 +136,10 @@ class FakePbx:
     def _billamount(self, asked: dict[str, str]) -> Any:
         if self.billamount is not None:
             return self.billamount
-        units = sum(round(float(record[5] or 0) * 100_000) for record in self._selected(asked))
+        rows = self._selected(asked)
+        if "cdrtype" in asked:
+            rows = [record for record in rows if ("(100)" in record[0]) == (asked["cdrtype"] == "2")]
+        units = sum(round(float(record[5] or 0) * 100_000) for record in rows)
         return f"{units // 100_000}.{units % 100_000:05d}"
 
     @property

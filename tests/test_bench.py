@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from bench import child, extract, nights
 from bench.__main__ import SIZES, benchmarks, main
 from bench.figures import Figure, interleave, ratio
 from bench.nights import worked_questions
@@ -14,13 +15,30 @@ RATIO = re.compile(r"× floor|peak resident|ratio of time|requests / pages|tollb
 
 
 @pytest.mark.parametrize("name", benchmarks(SIZES["toy"]))
-def test_every_benchmark_prints_a_ratio_or_a_time(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_benchmark_prints_a_ratio_or_a_time(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In this process: to start one for each measurement would take minutes, and nobody reads the figures.
+    monkeypatch.setattr(extract, "measure", child.call)
+    monkeypatch.setattr(nights, "measure", child.call)
     main([name, "--size", "toy"])
     said = [line for line in capsys.readouterr().out.splitlines() if RATIO.search(line)]
     assert said, "nothing was measured"
     for line in said:
         figures = [float(number) for number in re.findall(r"\s(\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?=\s|$)", line)]
         assert any(figure > 0 for figure in figures), line
+
+
+def test_a_measurement_has_a_process_of_its_own() -> None:
+    # Whatever it returns is passed on as JSON; nothing is measured but the process.
+    own = child.measure("builtins:dict", seconds=1.5)
+    assert own["seconds"] == 1.5
+    assert 0 < own["peak_mib"] < child.peak_mib()
+
+
+def test_a_measurement_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match="no attribute 'nothing'"):
+        child.measure("bench.figures:nothing")
 
 
 def test_a_benchmark_that_is_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from assets import pbxware
 from assets.loading import Source, refine
 from tollbook_errors import ContractError, IntegrityError, StorageError
 from warehouse.lake import Lake, Landing, read_core, read_json, write_bytes, write_json, write_parquet
-from warehouse.schema import CDR, MONEY, Column, Table
+from warehouse.schema import CDR, Column, Table
 
 NUMBERS = Table("core", "numbers", "One number a row", (Column("n", "BIGINT", "A number"),), key=("n",))
 
@@ -79,7 +80,7 @@ def test_answers_in_another_order_change_no_row(tmp_path: Path) -> None:
     pbx = a_pbx()
     source = source_of(pbx, tmp_path)
     load_day(source)
-    before = {name: content for name, content in core(source).items() if "cdr/" in name}
+    before = {name: content for name, content in core(source).items() if name.startswith("cdr/")}
     pbx.rows.reverse()
     (landing,) = load_day(source).landings
     assert not landing.unchanged
@@ -114,12 +115,12 @@ class Crash(Exception):
 
 
 class Interrupted:
-    """Lets ``steps`` renames, syncs and removals happen, and then none, as if the process had been killed."""
+    """Lets ``steps`` renames and syncs happen, and then none, as if the process had been killed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, steps: int, error: Callable[[], Exception]) -> None:
         self.left = steps
         self.error = error
-        for name in ("replace", "fsync", "unlink"):
+        for name in ("replace", "fsync"):
             monkeypatch.setattr(os, name, self._counting(getattr(os, name)))
 
     def _counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,40 +153,44 @@ def without_times(source: Source) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(
-    "error", [Crash, lambda: OSError(errno.ENOSPC, "no space left on device")], ids=["kill", "full"]
-)
+FULL = OSError(errno.ENOSPC, "no space left on device")
+
+
+@pytest.mark.parametrize(("error", "stride"), [(Crash, 2), (lambda: FULL, 5)], ids=["kill", "full"])
 def test_a_load_that_is_cut_anywhere_is_made_good_by_the_next(
-    error: Callable[[], Exception], undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Callable[[], Exception],
+    stride: int,
+    undisturbed: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """D01, D02, D03: after each rename, sync and removal in turn."""
-    for steps in range(60):
+    """D01, D02, D03: after each rename and sync in turn."""
+    first = tmp_path / "first"
+    load_day(source_of(a_pbx(), first))
+    for steps in range(0, 60, stride):
         data_dir = tmp_path / str(steps)
-        pbx = a_pbx()
-        load_day(source_of(pbx, data_dir))
-        source = source_of(changed(pbx), data_dir)
+        shutil.copytree(first, data_dir)
+        source = source_of(changed(a_pbx()), data_dir)
         with monkeypatch.context() as patched:
-            interrupted = Interrupted(patched, steps, error)
-            cut = False
+            Interrupted(patched, steps, error)
             try:
-                outcome = load_day(source)
-                cut = bool(outcome.failures)
-                assert all(isinstance(failure, StorageError) for failure in outcome.failures) or error is Crash
+                failures = load_day(source).failures
+                assert error is Crash or all(isinstance(failure, StorageError) for failure in failures)
+                cut = bool(failures)
             except (Crash, StorageError):
                 cut = True
-        held = data_dir / "core" / "cdr" / "hq" / f"{DAY}.parquet"
-        assert read_core(CDR, held).num_rows in (23, 23)
-        load_day(source_of(pbx, data_dir))
-        assert without_times(source) == undisturbed, f"after {steps} steps"
-        before = core(source)
-        source.lake.clear_core([source.name])
-        refined(source)
-        refine(source, pbxware.lists_stream(source), None)
-        assert core(source) == before, f"after {steps} steps, rebuilt"
         if not cut:
-            assert interrupted.left > 0
-            return
-    pytest.fail("the load never came to its end")
+            break
+        load_day(source_of(changed(a_pbx()), data_dir))
+        assert without_times(source) == undisturbed, f"after {steps} steps"
+        assert leftovers(data_dir) == []
+        if steps % (5 * stride) == 0:
+            before = core(source)
+            source.lake.clear_core([source.name])
+            refined(source)
+            refine(source, pbxware.lists_stream(source), None)
+            assert core(source) == before, f"after {steps} steps, rebuilt"
+    assert 10 < steps < 59
 
 
 KILLED = """
@@ -243,10 +248,12 @@ def test_another_living_process_keeps_what_it_is_writing(tmp_path: Path) -> None
 
 def test_a_landing_that_fails_leaves_nothing_and_counts_for_nothing(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
-    with pytest.raises(ZeroDivisionError), lake.landing("hq", "pbxware", "cdr", DAY, DAY) as writer:
-        writer.add(kind="k", account_id=None, request={}, body="x" * 9_000_000, fetched_at=datetime.now(UTC), rows=1)
-        assert leftovers(tmp_path)
-        raise ZeroDivisionError
+    landing = lake.landing("hq", "pbxware", "cdr", DAY, DAY)
+    writer = landing.__enter__()
+    writer.add(kind="k", account_id=None, request={}, body="x" * 9_000_000, fetched_at=datetime.now(UTC), rows=1)
+    assert leftovers(tmp_path)
+    error = ZeroDivisionError()
+    assert not landing.__exit__(ZeroDivisionError, error, None), "the error goes on"
     assert leftovers(tmp_path) == []
     assert lake.landings("hq", "cdr", DAY) == []
     assert lake.windows() == []
@@ -429,9 +436,9 @@ def test_a_landing_holds_for_every_day_of_its_stretch(tmp_path: Path) -> None:
     assert lake.windows() == [("hq", "sms", DAY, DAY + timedelta(days=2))]
 
 
-def test_generations_sort_when_the_clock_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generations_sort_when_the_clock_is_set_back(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
-    future = [land(lake, "a")]
+    land(lake, "a")
     folder = tmp_path / "raw" / "hq" / "lists" / "all"
     for path in list(folder.iterdir()):
         path.rename(folder / path.name.replace("20", "29", 1))
@@ -443,7 +450,7 @@ def test_generations_sort_when_the_clock_is_set_back(tmp_path: Path, monkeypatch
     made = [land(lake, body) for body in ("b", "c")]
     assert [landing.generation for landing in lake.landings("hq", "lists", None)][1:] == [m.generation for m in made]
     assert made[0].generation.startswith("29")
-    assert len(future) == 1
+    assert lake.last_landing("hq", "lists", None, None) == made[1]
 
 
 def test_strange_things_in_the_folders_are_not_read(tmp_path: Path) -> None:
@@ -610,7 +617,10 @@ def test_every_load_is_kept_with_its_types(tmp_path: Path) -> None:
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     load_day(source_of(a_pbx(), tmp_path, load_id="20260312T000000Z"))
-    assert [load["load_id"] for load in source.lake.loads(after="20260311T000000Z")] == ["20260312T000000Z"]
+    assert sorted({load["load_id"] for load in source.lake.loads()}) == ["20260311T000000Z", "20260312T000000Z"]
+    assert source.lake.pending_loads() == ["20260311T000000Z", "20260312T000000Z"]
+    source.lake.clear_pending_loads(["20260311T000000Z"])
+    assert source.lake.pending_loads() == ["20260312T000000Z"]
     (said,) = [load for load in source.lake.loads_of("20260311T000000Z") if load["stream"] == "cdr"]
     assert (said["window_from"], said["status"], said["rows"], said["quarantined"]) == (DAY, "loaded", 24, 1)
     assert isinstance(said["started_at"], datetime)
@@ -623,4 +633,3 @@ def test_what_the_database_has_not_seen_is_marked(tmp_path: Path) -> None:
     assert sorted(source.lake.pending(), key=str) == [("cdr", "hq", DAY), ("lists", "hq", None)]
     source.lake.clear_pending([("cdr", "hq", DAY)])
     assert source.lake.pending() == [("lists", "hq", None)]
-    assert MONEY

@@ -636,7 +636,7 @@ def billamounts(*amounts: Any) -> Callable[[dict[str, str], Any], Any]:
 def test_billamount_as_a_number_or_as_text(amount: Any, tmp_path: Path) -> None:
     pbx = FakePbx([row(number=n) for n in range(3)], change=billamounts(amount))
     source, _ = loaded(pbx, tmp_path)
-    (control,) = rows_of(source, "audit.control_total")
+    control = rows_of(source, "audit.control_total")[0]
     assert (control["status"], control["ours"], control["difference"]) == ("matched", Decimal("0.3"), 0)
     assert len(pbx.downloads) == 1
 
@@ -655,13 +655,45 @@ def test_a_day_that_still_does_not_add_up_is_a_variance(tmp_path: Path) -> None:
     pbx = FakePbx([row(number=n) for n in range(3)], change=billamounts("0.4"))
     source, _ = loaded(pbx, tmp_path)
     assert len(pbx.downloads) == 2
-    (control,) = rows_of(source, "audit.control_total")
+    control = rows_of(source, "audit.control_total")[0]
+    assert control["check_name"] == "billamount"
     assert (control["status"], control["ours"], control["theirs"], control["difference"]) == (
         "variance",
         Decimal("0.3"),
         Decimal("0.4"),
         Decimal("-0.1"),
     )
+
+
+def checks(source: Source) -> dict[str, tuple[str, Decimal, Decimal | None]]:
+    found = rows_of(source, "audit.control_total")
+    return {control["check_name"]: (control["status"], control["ours"], control["theirs"]) for control in found}
+
+
+def test_the_pbxs_own_direction_proves_ours(tmp_path: Path) -> None:
+    """Incoming, outgoing, and an internal call that the PBX counts as outgoing."""
+    records = [row(number=1), row(number=2, to="*97", rating_cost="0.03"), row(number=3, **{"from": OUT, "to": OWN})]
+    source, _ = loaded(FakePbx(records), tmp_path)
+    assert {name: status for name, (status, _, _) in checks(source).items()} == {
+        "billamount": "matched",
+        "billamount_incoming": "matched",
+        "billamount_outgoing": "matched",
+    }
+
+
+def test_a_direction_that_the_pbx_sees_otherwise_is_a_variance(tmp_path: Path) -> None:
+    source, _ = loaded(FakePbx([row(number=1, **{"from": DID}), row(number=2)]), tmp_path)
+    tenth, fifth = Decimal("0.1"), Decimal("0.2")
+    assert checks(source) == {
+        "billamount": ("matched", fifth, fifth),
+        "billamount_incoming": ("variance", 0, tenth),
+        "billamount_outgoing": ("variance", fifth, tenth),
+    }
+
+
+def test_a_pbx_that_does_not_heed_the_type_proves_nothing_by_it(tmp_path: Path) -> None:
+    source, _ = loaded(FakePbx([row(number=1)], billamount="0.1"), tmp_path)
+    assert [status for status, _, _ in checks(source).values()] == ["matched", "unavailable", "unavailable"]
 
 
 # --- the directory ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The walk over a window, and PBXware's pages under it: everything exactly once whatever happens meanwhile, or an error."""
+"""The walk over a window, and PBXware's pages under it: everything exactly once whatever happens, or an error."""
 
 import bisect
 import math
@@ -116,7 +116,7 @@ def test_requests_stay_near_the_fewest_that_could_do(rows: int, most: int, sort:
 
 def test_an_overfull_slice_is_never_asked_for_again_as_it_was() -> None:
     # 1176 records, of which an answer reaches over 85 %: a cut to that would round to one part.
-    vendor = Density([second for second in range(0, 1176)], sort=True)
+    vendor = Density(list(range(1176)), sort=True)
     vendor.read(Slice(0, 1176))
     assert len(set(vendor.requests)) == len(vendor.requests)
 

@@ -277,7 +277,7 @@ def headers(limit: int | None, left: int | None, day: int | None = None, day_lef
 def test_limit_headers() -> None:
     assert rate_wait({}, 429) is None
     assert rate_wait({"TIM4biz-Rate-Limit-Limit": "x"}, 200) is None
-    for none in (headers(0, 0), headers(600, 5, 0, 0)):
+    for none in (headers(0, 0), headers(600, 5, 0, 0), headers(600, 5, 0)):
         zero = rate_wait(none, 429)
         assert zero is not None
         assert zero.limit == 0

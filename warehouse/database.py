@@ -279,15 +279,6 @@ class Database:
             self._make_tables(db)
             return {table_.full_name: _digest(db, table_) for table_ in TABLES if table_ is not LOAD}
 
-    def last_load(self) -> str:
-        """The latest ``load_id`` in ``audit.load``; empty when there is none."""
-        if not self.private.exists():
-            return ""
-        with self._opened(self.private) as db:
-            self._make_tables(db)
-            row = db.execute("SELECT max(load_id) FROM audit.load").fetchone()
-            return str(row[0]) if row and row[0] is not None else ""
-
     # --- opening -----------------------------------------------------------------------------------------------
 
     @contextmanager

@@ -118,7 +118,7 @@ class CorePartition:
 
 
 class Lake:
-    """The lake under ``data_dir``. Methods raise StorageError where the disk fails, IntegrityError on a bad checksum."""
+    """The lake under ``data_dir``. Methods raise StorageError where the disk fails, IntegrityError on a checksum."""
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
@@ -388,21 +388,31 @@ class Lake:
     # --- loads -------------------------------------------------------------------------------------------------
 
     def record_load(self, row: Mapping[str, Any]) -> None:
-        """Keep one row of ``audit.load``."""
+        """Keep one row of ``audit.load``, and the word that the database has not seen this load whole."""
         name = "@".join((_safe(row["connection"]), _safe(row["stream"]), _window(row["window_from"], row["window_to"])))
         path = self.data_dir / "state" / "loads" / _safe(row["load_id"]) / f"{name}.json"
-        with storage(path):
+        with storage(path), self.writing():
+            pending = self.data_dir / "state" / "pending" / f"load@{_safe(row['load_id'])}"
+            if not pending.exists():
+                write_bytes(pending, b"")
             write_json(path, {key: _plain(value) for key, value in row.items()})
 
-    def loads(self, after: str = "") -> list[dict[str, Any]]:
-        """The rows of ``audit.load`` of every load later than ``after``, in order."""
+    def loads(self) -> list[dict[str, Any]]:
+        """The rows of ``audit.load`` of every load, in order."""
         root = self.data_dir / "state" / "loads"
-        rows = []
         with storage(root):
-            for load in sorted(_names(root)):
-                if load > after:
-                    rows += [read_json(root / load / name) for name in sorted(_names(root / load))]
-        return [_typed_load(row) for row in rows]
+            return [row for load in _names(root) for row in self.loads_of(load)]
+
+    def pending_loads(self) -> list[str]:
+        """The loads that have rows which the database has not seen."""
+        names = (name.split("@") for name in _names(self.data_dir / "state" / "pending"))
+        return [name[1] for name in names if len(name) == 2]
+
+    def clear_pending_loads(self, loads: Iterable[str]) -> None:
+        """The database has taken these in."""
+        for load in loads:
+            with suppress(FileNotFoundError):
+                (self.data_dir / "state" / "pending" / f"load@{_safe(load)}").unlink()
 
     def loads_of(self, load_id: str) -> list[dict[str, Any]]:
         """The rows of ``audit.load`` of one load, by connection, stream and window."""
@@ -759,7 +769,8 @@ def _names(folder: Path) -> Sequence[str]:
 
 
 def _manifests(folder: Path) -> list[str]:
-    return [name for name in _names(folder) if name.endswith(".json")]
+    """The manifests in a folder, by generation: with their ending, ``-000001`` would sort before what it follows."""
+    return sorted((name for name in _names(folder) if name.endswith(".json")), key=lambda name: name[:-5])
 
 
 def _windows(folder: Path) -> list[str]:

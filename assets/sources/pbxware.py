@@ -4,7 +4,8 @@ Source: PBXware API reference (October 2025) and its introduction. What lives he
 is complete. What does not: HTTP (``client``), the walk over a day (``slices``), what a cell means (``assets.pbxware``).
 
 The stop rule: a slice is complete when its first answer says that there is no next page, and has room left. Where it
-says anything else, or is full, the next page is asked for too; one that holds anything makes the slice overfull.
+says anything else, or is full, the next page is asked for too; the slice is complete if that one is empty and the first
+still says the same, and overfull otherwise.
 """
 
 from collections import Counter
@@ -20,9 +21,7 @@ from tollbook_errors import AuthError, ContractError, IntegrityError
 
 LIMIT = 1000  # the documented maximum of ``limit``
 MASTER = "1"  # the master tenant: holds no calls in tenant mode
-READINGS = (
-    12  # of a second that is paged: before it is refused, or before records that are alike on two pages are believed
-)
+READINGS = 12  # of an unstable second before it is refused, and of one with records alike before it is believed
 PAGES = 1000  # of one second, before the PBX is taken to go on for ever
 REPEATS = 10  # of one page in one reading; fewer can be records that are alike, on a PBX with very short pages
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -119,8 +118,11 @@ class PBXware:
         elif more is True and page.rows >= stated:
             complete = False
         else:
-            # What it says and what it holds disagree: only the next page can tell.
-            complete = self._cdr_page(server, part, 2, window).rows == 0
+            # What it says and what it holds disagree: only the next page can tell. Where that is empty the first is
+            # asked for again, for a record that left in between would have pulled another one over to it.
+            complete = self._cdr_page(server, part, 2, window).rows == 0 and _records(page) == _records(
+                self._cdr_page(server, part, 1, window)
+            )
         return Reading(part, [page], page.rows, complete, max(page.rows, stated), reach=_reach(page))
 
     def _stable_second(self, server: str | None, part: Slice, window: str) -> Reading:
@@ -245,6 +247,10 @@ def _window_arguments(part: Slice) -> dict[str, str]:
         "endtime": f"{last:%H:%M:%S}",
         "timezone": "UTC",
     }
+
+
+def _records(page: Page) -> list[str]:
+    return sorted(repr(row) for row in page.data["csv"])
 
 
 def _flag(value: Any) -> bool | None:
