@@ -29,8 +29,8 @@ def load_job(assets: Sequence[AssetsDefinition]) -> "Job":
         LOAD,
         selection=AssetSelection.assets(*assets),
         executor_def=in_process_executor,
-        description="Loads every connection: its lists whole, its records for the asked business days. A failure of one "
-        "leaves the others loaded; the run then fails and says which.",
+        description="Loads every connection: its lists whole, its records for the asked business days. A failure of "
+        "one leaves the others loaded; the run then fails and says which.",
     )
 
 

@@ -482,7 +482,7 @@ def test_rows_outside_the_window_are_left_out_and_counted(tmp_path: Path) -> Non
     "spelling", [None, "", "null", "TRUE", "False", 0, 1, "0", "1", "yes", "no", 2, "maybe", [], True]
 )
 def test_next_page_in_any_spelling_does_not_lose_rows(spelling: Any, tmp_path: Path) -> None:
-    """S13. Whatever constant it says, 40 rows of pages of 16 are read; what says "no" on a full page is not believed."""
+    """S13. Whatever it says, 40 rows of pages of 16 are read; what says "no" on a full page is not believed."""
     pbx = FakePbx([row(NOON + number * 60, number) for number in range(40)], page_size=16)
     pbx.next_page = lambda more: spelling
     source, _ = loaded(pbx, tmp_path)

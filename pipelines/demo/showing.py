@@ -110,7 +110,8 @@ def _show_proof(console: Console, database: Path) -> None:
     with open_public(database) as con:
         rows = con.execute(
             "SELECT connection, check_name, count(*) FILTER (status = 'matched'),"
-            " count(*) FILTER (status = 'variance'), count(*) FILTER (status = 'unavailable') FROM audit.control_total GROUP BY ALL ORDER BY ALL"
+            " count(*) FILTER (status = 'variance'), count(*) FILTER (status = 'unavailable')"
+            " FROM audit.control_total GROUP BY ALL ORDER BY ALL"
         ).fetchall()
         ties = con.execute("SELECT count(*), count(*) FILTER (difference <> 0) FROM audit.tie_out").fetchall()[0]
     for row in rows:
