@@ -5,6 +5,7 @@ records with direction and outcome, the PBX's own sum of cost as a control total
 (``sources.pbxware``), the steps every vendor shares (``loading``), calls put together from legs (``warehouse``).
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -38,6 +39,8 @@ from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, MO
 INCOMING, OUTGOING = "1", "2"  # ``cdrtype``
 _CHECKS = {"": "billamount", INCOMING: "billamount_incoming", OUTGOING: "billamount_outgoing"}
 SINGLE = "1"  # account_id of a PBX that is not in tenant mode
+_PLAIN_COST = r"(?:[0-9]{1,11}(?:\.[0-9]{1,6})?)?"
+_PLAIN_COSTS = re.compile(rf"(?:{_PLAIN_COST}\n)*{_PLAIN_COST}")  # of an answer, one a line
 READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before the variance is reported
 
 # --- raw -------------------------------------------------------------------------------------------------------------
@@ -90,8 +93,10 @@ def _cost_of(data: dict[str, Any]) -> Decimal:
     if "cost" not in names:
         return Decimal(0)
     column = names.index("cost")
-    costs = (money(row[column]) for row in data["csv"] if isinstance(row, list) and len(row) == len(names))
-    return sum((cost for cost in costs if cost is not None), Decimal(0))
+    cells = [row[column] for row in data["csv"] if isinstance(row, list) and len(row) == len(names)]
+    if all(isinstance(cell, str) for cell in cells) and _PLAIN_COSTS.fullmatch("\n".join(cells)):
+        return sum(map(Decimal, filter(None, cells)), Decimal(0))  # as nearly always: no need to look at each
+    return sum((cost for cost in map(money, cells) if cost is not None), Decimal(0))
 
 
 # --- normalise: the directory ----------------------------------------------------------------------------------------
@@ -382,7 +387,7 @@ WITH page AS (
     SELECT page, coalesce(account_id, '{SINGLE}') AS account_id, first_row, fetched_at,
         epoch(strptime(request->>'start' || (request->>'starttime'), '%b-%d-%Y%H:%M:%S'))::BIGINT AS first_second,
         epoch(strptime(request->>'end' || (request->>'endtime'), '%b-%d-%Y%H:%M:%S'))::BIGINT AS last_second,
-        from_json(body, '{{"header":["VARCHAR"],"csv":["JSON"]}}') AS answer,
+        from_json(body, '{{"header":["VARCHAR"],"csv":[["VARCHAR"]]}}') AS answer,
         from_json(body, '{{"csv":[["{WIDE}"]]}}').csv AS amounts
     FROM read_parquet($raw) WHERE kind = 'cdr.download' AND rows > 0
 ), named AS (
@@ -391,12 +396,13 @@ WITH page AS (
         list_transform(answer.header, lambda name: {_COLUMN_MAP}[lower(trim(name))]) AS names
     FROM page
 ), cell AS (
-    SELECT named.* EXCLUDE (csv, amounts), first_row + position - 1 AS raw_row,
-        CASE WHEN json_type(record) = 'ARRAY' THEN record->>'$[*]' END AS cells,
-        try_cast(amounts[position][list_position(names, 'cost')] AS {MONEY}) AS amount
-    FROM named, unnest(csv) WITH ORDINALITY AS entry(record, position)
+    -- Unnested side by side: a join with the page would hold the whole page once for every row of it.
+    SELECT named.* EXCLUDE (csv, amounts), first_row + unnest(range(len(csv))) AS raw_row, unnest(csv) AS cells,
+        unnest(amounts) AS wide
+    FROM named
 ), split AS (
-    SELECT page, account_id, fetched_at, first_second, last_second, raw_row, width, len(cells) AS found, amount,
+    SELECT page, account_id, fetched_at, first_second, last_second, raw_row, width, len(cells) AS found,
+        try_cast(wide[list_position(names, 'cost')] AS {MONEY}) AS amount,
         {", ".join(f"cells[list_position(names, '{name}')] AS {name}" for name in _CELLS)}
     FROM cell
 )

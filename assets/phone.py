@@ -92,13 +92,19 @@ def _type(number: phonenumbers.PhoneNumber) -> str:
     """The kind of a number; one in a block that is not assigned has the kind of the nearest block that is."""
     known = _TYPES.get(phonenumbers.number_type(number))
     digits = phonenumbers.national_significant_number(number)
-    for kept in range(len(digits) - 1, 2, -1):
-        for fill in "012345" if known is None else "":
-            near = phonenumbers.PhoneNumber(
-                country_code=number.country_code, national_number=int(digits[:kept] + fill * (len(digits) - kept))
-            )
-            known = known or _TYPES.get(phonenumbers.number_type(near))
-    return known or "unknown"
+    return known or _type_of_block(number.country_code or 0, digits[:-2], len(digits))
+
+
+@lru_cache(maxsize=20_000)
+def _type_of_block(country_code: int, block: str, length: int) -> str:
+    for kept in range(len(block), 2, -1):
+        for fill in "012345":
+            near = int(block[:kept] + fill * (length - kept))
+            number = phonenumbers.PhoneNumber(country_code=country_code, national_number=near)
+            known = _TYPES.get(phonenumbers.number_type(number))
+            if known is not None:
+                return known
+    return "unknown"
 
 
 def _short(text: str, region: str) -> Number:

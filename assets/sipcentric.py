@@ -7,6 +7,7 @@ every vendor shares (``loading``), calls put together from legs (``warehouse``).
 Costs are in GBP [API v1]. Message texts never reach this module: the source takes them out.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -270,17 +271,24 @@ _INSTANT = "CASE WHEN {text} LIKE '____-__-__T%' THEN try_cast({text} AS TIMESTA
 _AMOUNT = """CASE WHEN regexp_full_match(cost, '[-+]?[0-9]{1,18}([.][0-9]+)?([eE][-+]?[0-9]{1,2})?')
     THEN try_cast(try_cast(cost AS DECIMAL(38, 20)) AS DECIMAL(18, 6)) END"""
 
+
+def _items(fields: tuple[str, ...]) -> str:
+    """The form of an answer's items for ``from_json``: these fields, each as text."""
+    return json.dumps({"items": [dict.fromkeys(fields, "VARCHAR")]})
+
+
 _TYPED_CALLS = f"""
 CREATE OR REPLACE TEMP TABLE typed AS
 WITH entry AS (
-    SELECT page, account_id, fetched_at, first_row + position - 1 AS raw_row,
-        json_extract_string(item, [{", ".join(f"'$.{name}'" for name in _FIELDS)}]) AS cells
-    FROM read_parquet($raw), unnest(json_extract({_EXACT}, '$.items[*]')) WITH ORDINALITY AS listed(item, position)
-    WHERE kind = 'calls' AND rows > 0
-), split AS (
-    SELECT page, account_id, fetched_at, raw_row,
-        {", ".join(f'cells[{number}] AS "{name}"' for number, name in enumerate(_FIELDS, 1))}
+    SELECT page, account_id, fetched_at, first_row, from_json({_EXACT}, '{_items(_FIELDS)}').items AS items
+    FROM read_parquet($raw) WHERE kind = 'calls' AND rows > 0
+), listed AS (
+    -- Unnested side by side: a join with the page would hold the whole page once for every item of it.
+    SELECT page, account_id, fetched_at, first_row + unnest(range(len(items))) AS raw_row, unnest(items) AS item
     FROM entry
+), split AS (
+    SELECT page, account_id, fetched_at, raw_row, {", ".join(f'item."{name}"' for name in _FIELDS)}
+    FROM listed
 )
 SELECT *, {_INSTANT.format(text='"callStarted"')} AS started, {_AMOUNT} AS amount,
     CASE WHEN regexp_full_match(duration, '[0-9]{{1,8}}([.]0+)?') THEN duration::DECIMAL(18, 6)::BIGINT END AS seconds,
@@ -531,14 +539,15 @@ _SMS_FIELDS = ("uri", "created", "direction", "from", "to", "sendStatus", "deliv
 _TYPED_SMS = f"""
 CREATE OR REPLACE TEMP TABLE typed AS
 WITH entry AS (
-    SELECT page, account_id, fetched_at, first_row + position - 1 AS raw_row,
-        json_extract_string(item, [{", ".join(f"'$.{name}'" for name in _SMS_FIELDS)}]) AS cells
-    FROM read_parquet($raw), unnest(json_extract({_EXACT}, '$.items[*]')) WITH ORDINALITY AS listed(item, position)
-    WHERE kind = 'sms' AND rows > 0
-), split AS (
-    SELECT page, account_id, fetched_at, raw_row,
-        {", ".join(f'cells[{number}] AS "{name}"' for number, name in enumerate(_SMS_FIELDS, 1))}
+    SELECT page, account_id, fetched_at, first_row, from_json({_EXACT}, '{_items(_SMS_FIELDS)}').items AS items
+    FROM read_parquet($raw) WHERE kind = 'sms' AND rows > 0
+), listed AS (
+    -- Unnested side by side: a join with the page would hold the whole page once for every item of it.
+    SELECT page, account_id, fetched_at, first_row + unnest(range(len(items))) AS raw_row, unnest(items) AS item
     FROM entry
+), split AS (
+    SELECT page, account_id, fetched_at, raw_row, {", ".join(f'item."{name}"' for name in _SMS_FIELDS)}
+    FROM listed
 )
 SELECT *, {_INSTANT.format(text="created")} AS sent, {_AMOUNT} AS amount, CASE
     WHEN coalesce(uri, '') = '' THEN 'there is no uri'

@@ -528,17 +528,11 @@ def test_only_the_owner_can_read_whatever_the_umask(umask: int, tmp_path: Path) 
     assert (modes, folders) == ({0o600}, {0o700})
 
 
-def test_what_is_being_written_is_closed_to_others_from_the_start(tmp_path: Path) -> None:
-    before = os.umask(0)
-    try:
-        with Lake(tmp_path).landing("hq", "v", "cdr", DAY, DAY) as writer:
-            writer.add(
-                kind="k", account_id=None, request={}, body="x" * 9_000_000, fetched_at=datetime.now(UTC), rows=1
-            )
-            (aside,) = tmp_path.rglob("*.tmp")
-            assert stat.S_IMODE(aside.stat().st_mode) == 0o600
-    finally:
-        os.umask(before)
+def test_what_is_being_written_is_the_owners_from_the_start(umask: int, tmp_path: Path) -> None:
+    with Lake(tmp_path).landing("hq", "v", "cdr", DAY, DAY) as writer:
+        writer.add(kind="k", account_id=None, request={}, body="x" * 9_000_000, fetched_at=datetime.now(UTC), rows=1)
+        (aside,) = tmp_path.rglob("*.tmp")
+        assert stat.S_IMODE(aside.stat().st_mode) == 0o600
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:

@@ -436,6 +436,8 @@ def test_one_id_on_two_servers_and_two_connections_is_distinct(tmp_path: Path) -
         assert {r["account_id"] for r in found} == {"2", "7"}
         ids |= {r["cdr_id"] for r in found}
     assert len(ids) == 4
+    alone, _ = loaded(pbx, tmp_path / "alone", tenants=("7",))
+    assert {r["cdr_id"] for r in rows_of(alone)} < ids, "an id does not depend on the other server"
 
 
 def test_the_order_of_answers_does_not_matter(tmp_path: Path) -> None:
@@ -552,6 +554,7 @@ def test_an_answer_of_another_form_is_refused_and_never_zero_rows(body: str, tmp
     source = source_of(pbx, tmp_path)
     (failure,) = load_day(source).failures
     assert isinstance(failure, ContractError)
+    assert source.lake.landings("hq", "cdr", DAY) == []
     assert source.lake.core_partition("cdr", "hq", DAY) is None
     assert audit(source)["status"] == "failed"
 

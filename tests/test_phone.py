@@ -53,7 +53,7 @@ def test_what_is_not_a_number_is_nobody(text: str) -> None:
 
 def test_an_extension_is_never_read_as_a_public_number() -> None:
     """A bare 1000 parses to +44 1000."""
-    assert all(read_number(text, "GB").e164 is None for text in ("100", "1000", "20000", "300000"))
+    assert all(read_number(text, "GB").e164 is None for text in ("100", "1000", "20000", "300000", "+441000", "00441"))
 
 
 @given(text=st.text(max_size=60), region=st.sampled_from(["GB", "US", "LT", "ZZ", ""]))
@@ -162,7 +162,8 @@ def test_another_tenants_extension_has_no_public_number() -> None:
 
 
 def test_emergency_calls_are_told_as_such() -> None:
-    assert read_party("999", TENANT, CODES).public.type == "emergency"
+    for codes in (CODES, frozenset({"9", "99"})):
+        assert read_party("999", TENANT, codes).public.type == "emergency"
 
 
 @given(text=st.text(max_size=40))

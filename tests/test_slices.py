@@ -288,6 +288,32 @@ def test_records_that_leave_while_a_second_is_paged_are_not_papered_over() -> No
         read_second(pbx)
 
 
+def test_a_record_that_slips_over_the_edge_of_an_only_page_is_not_lost() -> None:
+    """One leaves after the first page was read; the second, where the sixth had been, is empty."""
+    pbx = FakePbx([row(NOON + number, number) for number in range(6)], page_size=5, stated_limit=1000)
+
+    def leave(number: int) -> None:
+        if number == 2:
+            del pbx.rows[0]
+
+    pbx.before = leave
+    client: Any = FakeClient(pbx.answer)
+    pages = PBXware(client).cdrs("2", START, START + timedelta(days=1), window="a day")
+    assert {record[7] for page in pages for record in page.data["csv"]} == {record[7] for record in pbx.rows}
+
+
+def test_a_record_on_two_pages_is_not_believed_to_be_two_before_the_order_holds_still() -> None:
+    """S06. Two records change places between pages, in the same way for a while: one seems to be there twice."""
+    pbx = FakePbx([row(number=1), row(number=2)], page_size=1, stated_limit=1)
+
+    def change_places(number: int) -> None:
+        if number < 15:
+            pbx.rows.sort(key=lambda record: str(record[7]), reverse=pbx.asked[-1]["page"] == "2")
+
+    pbx.before = change_places
+    assert {record[7][-2:] for record in read_second(pbx)} == {".1", ".2"}
+
+
 def test_identical_records_on_two_pages_are_each_kept() -> None:
     """S06. An order that holds still through all readings shows that they are two."""
     pbx = FakePbx([row(number=1), row(number=2), row(number=1)], page_size=2)
