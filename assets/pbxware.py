@@ -28,6 +28,7 @@ from assets.materialize import (
     raw_spec,
 )
 from assets.phone import UNREADABLE, Number, is_emergency, is_withheld, read_number, region_of_calling_code
+from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.page import Page
 from assets.sources.pbxware import REFUSED, PBXware
@@ -501,7 +502,7 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
     return Normalised(
         {CDR: "fresh_cdr"},
         _controls(source, con, landing, day),
-        _quarantine(source, con, landing, day),
+        quarantined(source, CDRS, con, landing, day),
         outside,
         warnings,
     )
@@ -561,40 +562,8 @@ def _controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, 
             theirs = None  # the PBX does not heed cdrtype
         if kind == OUTGOING and theirs == mine + have["internal"]:
             mine = theirs
-        rows.append(
-            {
-                "window_date": day,
-                **_whose(source, account),
-                "check_name": _CHECKS[kind],
-                "subject": "",
-                "ours": mine,
-                "theirs": theirs,
-                "difference": None if theirs is None else mine - theirs,
-                "status": "unavailable" if theirs is None else "matched" if theirs == mine else "variance",
-                "stream": CDRS,
-                "fetched_at": fetched_at,
-            }
-        )
+        rows.append(control_total(source, CDRS, day, account, _CHECKS[kind], mine, theirs, fetched_at))
     return rows
-
-
-def _quarantine(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date) -> list[dict[str, Any]]:
-    found = con.execute(
-        "SELECT account_id, problem, page, raw_row, fetched_at FROM typed WHERE problem IS NOT NULL ORDER BY raw_row"
-    ).fetchall()
-    return [
-        {
-            "window_date": day,
-            **_whose(source, account),
-            "stream": CDRS,
-            "reason": problem,
-            "raw_file": landing.file,
-            "page": page,
-            "raw_row": raw_row,
-            "fetched_at": fetched_at,
-        }
-        for account, problem, page, raw_row, fetched_at in found
-    ]
 
 
 # --- normalise: parties ----------------------------------------------------------------------------------------------

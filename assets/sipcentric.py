@@ -30,6 +30,7 @@ from assets.materialize import (
     raw_spec,
 )
 from assets.phone import UNREADABLE, is_withheld, read_number
+from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.page import Page
 from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant
@@ -201,35 +202,9 @@ def _bundle_controls(source: Source, bundles: list[dict[str, Any]], today: date)
         ours = Decimal(parts[0] + parts[1]) if known else None
         theirs = Decimal(parts[2]) if known else None
         subject = f"{bundle['bundle_id']}/{bundle['valid_from']:%Y-%m-%d}"
-        rows.append(_control(source, today, bundle, "bundle_minutes", subject, ours, theirs, LISTS))
+        account, read_at = bundle["account_id"], bundle["fetched_at"]
+        rows.append(control_total(source, LISTS, today, account, "bundle_minutes", ours, theirs, read_at, subject))
     return rows
-
-
-def _control(
-    source: Source,
-    day: date,
-    place: dict[str, Any],
-    name: str,
-    subject: str,
-    ours: Decimal | None,
-    theirs: Decimal | None,
-    stream: str,
-) -> dict[str, Any]:
-    difference = None if ours is None or theirs is None else ours - theirs
-    return {
-        "window_date": day,
-        "vendor": source.vendor,
-        "connection": source.name,
-        "account_id": place["account_id"],
-        "check_name": name,
-        "subject": subject,
-        "ours": ours,
-        "theirs": theirs,
-        "difference": difference,
-        "status": "unavailable" if difference is None else "variance" if difference else "matched",
-        "stream": stream,
-        "fetched_at": place["fetched_at"],
-    }
 
 
 def _whole(value: Any) -> int | None:
@@ -365,7 +340,7 @@ def normalise_calls(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
         if unknown:
             warnings.append(f"{unknown} calls have a value of {column} that is not known")
     outside = con.execute("SELECT count(*) FROM typed WHERE outside").fetchall()[0][0]
-    quarantine = _quarantine(source, con, landing, day, CALLS)
+    quarantine = quarantined(source, CALLS, con, landing, day)
     controls = _call_controls(source, con, raw, day, start, end)
     return Normalised({CDR: "fresh_cdr"}, controls, quarantine, outside, warnings)
 
@@ -396,16 +371,15 @@ def _call_controls(
     wide = (start - timedelta(seconds=1), end + timedelta(microseconds=1))
     within = [_sums(con, *stretch) for stretch in ((start, end), wide)]
     for account in sorted(at):
-        place = {"account_id": account, "fetched_at": at[account]}
         theirs = Decimal(sum(asked.get(account, {}).values()))
         overlap = _twice(con, account)
         mine = Decimal(counted.get(account, 0)) + overlap
-        rows.append(_control(source, day, place, "total_items", "", mine, theirs, CALLS))
+        rows.append(control_total(source, CALLS, day, account, "total_items", mine, theirs, at[account]))
         for metric in METRICS:
             said = stats.get(account, {}).get(metric)
             sums = [of_account.get(account, {}).get(metric, Decimal(0)) for of_account in within]
             mine = said if said in sums else sums[0]
-            rows.append(_control(source, day, place, f"calls_stats_{metric}", "", mine, said, CALLS))
+            rows.append(control_total(source, CALLS, day, account, f"calls_stats_{metric}", mine, said, at[account]))
     return rows
 
 
@@ -509,29 +483,6 @@ def _party(text: str, own: set[str], region: str) -> dict[str, Any]:
     }
 
 
-def _quarantine(
-    source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date, stream: str
-) -> list[dict[str, Any]]:
-    found = con.execute(
-        "SELECT account_id, problem, page, raw_row, fetched_at FROM typed WHERE problem IS NOT NULL ORDER BY raw_row"
-    ).fetchall()
-    return [
-        {
-            "window_date": day,
-            "vendor": source.vendor,
-            "connection": source.name,
-            "account_id": account,
-            "stream": stream,
-            "reason": problem,
-            "raw_file": landing.file,
-            "page": page,
-            "raw_row": raw_row,
-            "fetched_at": fetched_at,
-        }
-        for account, problem, page, raw_row, fetched_at in found
-    ]
-
-
 # --- normalise: messages ---------------------------------------------------------------------------------------------
 
 _SMS_FIELDS = ("uri", "created", "direction", "from", "to", "sendStatus", "deliveryStatus", "cost")
@@ -608,7 +559,7 @@ def normalise_messages(
         "SELECT count(*) FROM typed WHERE problem IS NULL AND NOT (sent >= $start AND sent < $end)",
         {"start": start, "end": end},
     ).fetchall()[0][0]
-    return Normalised({SMS: "fresh_sms"}, [], _quarantine(source, con, landing, day, MESSAGES), outside)
+    return Normalised({SMS: "fresh_sms"}, [], quarantined(source, MESSAGES, con, landing, day), outside)
 
 
 # --- core ------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from assets.materialize import (
     materialize_stream,
     raw_spec,
 )
+from assets.proof import control_total
 from assets.sources import strict_json
 from assets.sources.page import Page
 from assets.sources.time4vps import Time4VPS, balance_details, entries
@@ -264,7 +265,8 @@ def _invoice_controls(
         "invoice_list": (total, listed),
     }
     return [
-        _control(source, day, name, row["invoice_id"], ours, theirs, landing) for name, (ours, theirs) in pairs.items()
+        control_total(source, INVOICES, day, ACCOUNT, name, ours, theirs, landing.started_at, row["invoice_id"])
+        for name, (ours, theirs) in pairs.items()
     ]
 
 
@@ -292,33 +294,9 @@ def _unpaid_control(
         and _currency(source, entry) == balance["currency"]
     )
     today = landing.started_at.astimezone(source.zone).date()
-    return _control(source, today, "unpaid_balance", "", unpaid, balance["balance"], landing)
-
-
-def _control(
-    source: Source,
-    day: date,
-    name: str,
-    subject: str,
-    ours: Decimal | None,
-    theirs: Decimal | None,
-    landing: Landing,
-) -> dict[str, Any]:
-    difference = None if ours is None or theirs is None else ours - theirs
-    return {
-        "window_date": day,
-        "vendor": source.vendor,
-        "connection": source.name,
-        "account_id": ACCOUNT,
-        "check_name": name,
-        "subject": subject,
-        "ours": ours,
-        "theirs": theirs,
-        "difference": difference,
-        "status": "unavailable" if difference is None else "variance" if difference else "matched",
-        "stream": INVOICES,
-        "fetched_at": landing.started_at,
-    }
+    return control_total(
+        source, INVOICES, today, ACCOUNT, "unpaid_balance", unpaid, balance["balance"], landing.started_at
+    )
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

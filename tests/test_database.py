@@ -481,11 +481,11 @@ if sys.argv[4] == "update":
     module._Update._tie_out = die
     database.update(cdr_days(folder / "core", [leg("new", "2026-03-02 12:00:00", 5)]))
 elif sys.argv[4] == "rebuild":
-    module._settle = die
+    module.settle = die
     database.update([], full=True)
 else:
     database.update(cdr_days(folder / "core", [leg("new", "2026-03-02 12:00:00", 5)]))
-    module._settle = die
+    module.settle = die
     database.publish()
 """
 

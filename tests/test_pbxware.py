@@ -429,15 +429,14 @@ def test_one_id_on_two_servers_and_two_connections_is_distinct(tmp_path: Path) -
     """S08."""
     pbx = FakePbx([row(number=1)])
     pbx.lists["tenant.list"]["7"] = pbx.lists["tenant.list"]["2"]
-    ids = set()
+    ids = {}
     for name in ("hq", "branch"):
         source, _ = loaded(pbx, tmp_path, name=name)
-        found = rows_of(source)
-        assert {r["account_id"] for r in found} == {"2", "7"}
-        ids |= {r["cdr_id"] for r in found}
-    assert len(ids) == 4
+        ids |= {(name, r["account_id"]): r["cdr_id"] for r in rows_of(source)}
+    assert set(ids) == {(name, account) for name in ("hq", "branch") for account in ("2", "7")}
+    assert len(set(ids.values())) == 4
     alone, _ = loaded(pbx, tmp_path / "alone", tenants=("7",))
-    assert {r["cdr_id"] for r in rows_of(alone)} < ids, "an id does not depend on the other server"
+    assert [r["cdr_id"] for r in rows_of(alone)] == [ids["hq", "7"]], "an id does not depend on the other server"
 
 
 def test_the_order_of_answers_does_not_matter(tmp_path: Path) -> None:
@@ -554,6 +553,7 @@ def test_an_answer_of_another_form_is_refused_and_never_zero_rows(body: str, tmp
     source = source_of(pbx, tmp_path)
     (failure,) = load_day(source).failures
     assert isinstance(failure, ContractError)
+    assert "understood" not in str(failure), "it was refused for what it is, and not by chance"
     assert source.lake.landings("hq", "cdr", DAY) == []
     assert source.lake.core_partition("cdr", "hq", DAY) is None
     assert audit(source)["status"] == "failed"

@@ -42,7 +42,7 @@ import pyarrow.parquet as pq
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.close import CLOSED, Close, current, read_closes
-from warehouse.lake import FILE_MODE, make_folder, storage
+from warehouse.lake import FILE_MODE, make_folder, settle, storage
 from warehouse.reference import Reference, read_reference
 from warehouse.schema import (
     COVERAGE,
@@ -172,7 +172,7 @@ class Database:
             with storage(self.private):
                 # Nothing is lost with the old log: an update that returned has left none.
                 _remove_logs(self.private)
-                _settle(aside, self.private, FILE_MODE)
+                settle(aside, self.private)
         finally:
             _remove(aside)
         return result
@@ -261,7 +261,7 @@ class Database:
             with storage(self.public):
                 # One left by somebody who opened the public file for writing would make the new file unopenable.
                 _remove_logs(self.public)
-                _settle(aside, self.public, PUBLIC_MODE)
+                settle(aside, self.public, PUBLIC_MODE)
         finally:
             _remove(aside)
         with self._opened(self.private) as db:
@@ -992,22 +992,6 @@ def _remove(path: Path) -> None:
     with storage(path):
         path.unlink(missing_ok=True)
         _remove_logs(path)
-
-
-def _settle(aside: Path, path: Path, mode: int) -> None:
-    """Give a finished database its name, synced, so that it is there whole also after a power cut."""
-    handle = os.open(aside, os.O_RDONLY)
-    try:
-        os.fchmod(handle, mode)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _identity(path: Path, revision: str) -> str:

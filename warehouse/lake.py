@@ -703,11 +703,11 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def settle(aside: Path, path: Path) -> None:
+def settle(aside: Path, path: Path, mode: int = FILE_MODE) -> None:
     """Give a file that was written aside its name, so that it is there whole, also after a power cut."""
     handle = os.open(aside, os.O_RDONLY)
     try:
-        os.fchmod(handle, FILE_MODE)
+        os.fchmod(handle, mode)
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -1,0 +1,67 @@
+"""The rows by which a reading is proved or found wanting: control totals and quarantine.
+
+What lives here: making those rows, the same way for every vendor. What does not: which figures are compared and what is
+wrong with a record (the vendor modules), and keeping the rows (``loading``).
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+
+from assets.loading import Source
+from warehouse.lake import Landing
+
+
+def control_total(
+    source: Source,
+    stream: str,
+    day: date,
+    account: str | None,
+    check: str,
+    ours: Decimal | None,
+    theirs: Decimal | None,
+    read_at: datetime,
+    subject: str = "",
+) -> dict[str, Any]:
+    """One row of ``audit.control_total``; without one of the two figures it is unavailable, never matched."""
+    difference = None if ours is None or theirs is None else ours - theirs
+    return {
+        "window_date": day,
+        "vendor": source.vendor,
+        "connection": source.name,
+        "account_id": account,
+        "check_name": check,
+        "subject": subject,
+        "ours": ours,
+        "theirs": theirs,
+        "difference": difference,
+        "status": "unavailable" if difference is None else "variance" if difference else "matched",
+        "stream": stream,
+        "fetched_at": read_at,
+    }
+
+
+def quarantined(
+    source: Source, stream: str, con: duckdb.DuckDBPyConnection, landing: Landing, day: date
+) -> list[dict[str, Any]]:
+    """The rows of ``audit.quarantine`` for the records of the relation ``typed`` that have a ``problem``."""
+    found = con.execute(
+        "SELECT account_id, problem, page, raw_row, fetched_at FROM typed WHERE problem IS NOT NULL ORDER BY raw_row"
+    ).fetchall()
+    return [
+        {
+            "window_date": day,
+            "vendor": source.vendor,
+            "connection": source.name,
+            "account_id": account,
+            "stream": stream,
+            "reason": problem,
+            "raw_file": landing.file,
+            "page": page,
+            "raw_row": raw_row,
+            "fetched_at": fetched_at,
+        }
+        for account, problem, page, raw_row, fetched_at in found
+    ]
