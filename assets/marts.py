@@ -78,7 +78,8 @@ def update_and_publish(lake: Lake, database: Database) -> Published:
             partitions = lake.core_partitions()
             result = database.update([_partition(lake, p) for p in partitions], lake.loads(), full=True)
         path = database.publish()
-        lake.clear_pending(changed)
+        # One that a crash left half-written stays marked until a load has made it whole.
+        lake.clear_pending((partition.stream, partition.connection, partition.day) for partition in partitions)
         lake.clear_pending_loads(loaded)
         return Published(path, result)
 
