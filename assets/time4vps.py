@@ -128,6 +128,9 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         invoices.append(row)
     unknown = sum(invoice["status"] not in KNOWN for invoice in invoices)
     warnings = [f"{unknown} invoices have a status that is not known"] if unknown else []
+    undated = sum(invoice["counts_as_expense"] and invoice["issued_on"] is None for invoice in invoices)
+    if undated:
+        warnings.append(f"{undated} invoices have no date of issue, so no day's cost holds them")
     balance, place = answers["balance"][0]
     balances = [_balance(source, balance, place)]
     controls.append(_unpaid_control(source, listed, balances[0], landing))

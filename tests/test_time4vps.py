@@ -406,6 +406,13 @@ def test_which_statuses_are_an_expense(tmp_path: Path, status: str, counts: bool
     assert by_id(account.source(tmp_path))["1"]["counts_as_expense"] is counts
 
 
+def test_an_invoice_without_a_date_of_issue_is_said(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1, dateorig=ZERO, date="0000-00-00")
+    account.invoice(2)
+    assert account.outcome(tmp_path).warnings == ["1 invoices have no date of issue, so no day's cost holds them"]
+
+
 def test_an_unknown_status_counts_with_a_warning_and_is_asked_for_again(tmp_path: Path) -> None:
     account = Account()
     account.invoice(1, status="Postponed")
