@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 CODE = pipelines assets warehouse tollbook_errors.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 COMPILE_LOCK = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --no-config --generate-hashes \
-	--no-strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+	--no-strip-extras --allow-unsafe --no-emit-options
 
 .PHONY: help install demo dev test lint format bench soak lock clean
 
