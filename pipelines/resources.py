@@ -61,7 +61,12 @@ class House:
             return self._clients[name]
 
     def source(self, name: str, context: AssetExecutionContext | None = None, load_id: str = "") -> Source:
-        """What loading a connection needs; in a run the load is named after it."""
+        """What loading a connection needs; in a run the load is named after it.
+
+        ConfigError when the zone of the business days was changed since the first load.
+        """
+        if context is not None:
+            self.lake.hold_to(self.settings.timezone)
         connection = self.settings.connection(name)
         return Source(
             name=name,

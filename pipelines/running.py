@@ -74,6 +74,7 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
     from pipelines.sensors import BY_COMMAND_LINE
 
     house = House(settings, watch)
+    house.lake.hold_to(settings.timezone)
     definitions = build(settings, ResourceDefinition.hardcoded_resource(house))
     failures: list[str] = []
     quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
@@ -118,6 +119,7 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
 
     house = House(settings, watch)
     lake = house.lake
+    lake.hold_to(settings.timezone)
     configured = {connection.name for connection in settings.connections}
     todo: set[tuple[str, str, date | None]] = set()
     for connection, stream, window_from, window_to in lake.windows():

@@ -20,7 +20,7 @@ from fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, sou
 
 from assets import pbxware
 from assets.loading import Source, refine
-from tollbook_errors import ContractError, IntegrityError, StorageError
+from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.lake import Lake, Landing, read_core, read_json, write_bytes, write_json, write_parquet
 from warehouse.schema import CDR, Column, Table
 
@@ -602,6 +602,14 @@ def test_who_waits_too_long_is_told_for_whom(tmp_path: Path) -> None:
         pass
     with lake.writing(wait_seconds=0):
         pass
+
+
+def test_the_zone_of_the_days_cannot_change_under_what_was_landed(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "data")
+    lake.hold_to("Europe/London")
+    lake.hold_to("Europe/London")
+    with pytest.raises(ConfigError, match="Europe/London"):
+        lake.hold_to("Europe/Vilnius")
 
 
 # --- loads and marks -------------------------------------------------------------------------------------------------

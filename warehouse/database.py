@@ -392,7 +392,7 @@ class _Update:
         elif known != self.database.timezone:
             raise ConfigError(
                 f"tollbook.timezone is {self.database.timezone}, but the business days in the warehouse are of {known}",
-                hint=f"set it back, or {REBUILD}",
+                hint="set it back, or load into a new data_dir",
             )
 
     # --- rows from the lake ------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tollbook_errors import ContractError, IntegrityError, StorageError
+from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.schema import Table, table
 
 FILE_MODE = 0o600
@@ -122,6 +122,23 @@ class Lake:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
+
+    def hold_to(self, timezone: str) -> None:
+        """Refuse (ConfigError) another zone of business days than the landings were cut by; the first one is kept.
+
+        Typed again by other days, the records between the old edges and the new ones would be lost.
+        """
+        path = self.data_dir / "state" / "timezone.json"
+        with storage(path):
+            if not path.exists():
+                write_json(path, {"timezone": timezone})
+                return
+        known = read_json(path)["timezone"]
+        if known != timezone:
+            raise ConfigError(
+                f"tollbook.timezone is {timezone}, but what was landed is cut into the days of {known}",
+                hint="set it back, or load into a new data_dir",
+            )
 
     # --- raw ---------------------------------------------------------------------------------------------------
 
