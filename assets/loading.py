@@ -130,7 +130,11 @@ class Outcome:
     partitions: list[CorePartition]
     failures: list[TollbookError]
     warnings: list[str]
-    quarantined: int
+
+    @property
+    def quarantined(self) -> int:
+        """Records of the partitions that could not be understood."""
+        return sum(partition.rows.get(QUARANTINE.full_name, 0) for partition in self.partitions)
 
 
 def bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
@@ -152,8 +156,7 @@ def load(
 
     After a failure that the next window would only repeat, the rest are recorded as failed without asking.
     """
-    outcome = Outcome([], [], [], [], 0)
-    quarantined = 0
+    outcome = Outcome([], [], [], [])
     stopped: TollbookError | None = None
     for number, window in enumerate(windows):
         started_at = datetime.now(UTC)
@@ -180,7 +183,6 @@ def load(
             outcome.landings.append(landing)
             outcome.partitions.extend(partitions)
             outcome.warnings.extend(warnings)
-            quarantined += row["quarantined"]
         except Exception as caught:
             error = caught if isinstance(caught, TollbookError) else _unexpected(source, stream, window, caught)
             if stopped is None:
@@ -196,7 +198,7 @@ def load(
         row["finished_at"] = datetime.now(UTC)
         source.lake.record_load(row)
         source.watch(Progress(source.name, stream.name, str(window), number + 1, len(windows), row["rows"] or 0))
-    return Outcome(outcome.landings, outcome.partitions, outcome.failures, outcome.warnings, quarantined)
+    return outcome
 
 
 def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:

@@ -31,7 +31,7 @@ from dagster import (
 
 from assets.loading import Fetch, Outcome, Source, Stream, Window, load
 from warehouse.lake import CorePartition, Landing, read_core
-from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
+from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
 
 RESOURCE = "tollbook"
 
@@ -246,13 +246,12 @@ def _checks(source: Source, stream: Stream, raw: AssetKey, outcome: Outcome) -> 
         severity=AssetCheckSeverity.WARN,
         metadata={**counts, "variances": MetadataValue.json(variances)},
     )
-    quarantined = sum(partition.rows.get(QUARANTINE.full_name, 0) for partition in outcome.partitions)
     yield AssetCheckResult(
         check_name=f"{stream.name}_understood",
         asset_key=raw,
-        passed=quarantined == 0,
+        passed=outcome.quarantined == 0,
         severity=AssetCheckSeverity.WARN,
-        metadata={"quarantined": quarantined},
+        metadata={"quarantined": outcome.quarantined},
     )
 
 

@@ -4,6 +4,7 @@ What lives here: the one place that turns settings into working objects, and the
 assets. What does not: reading the settings (``settings``), what the objects do (``assets``, ``warehouse``).
 """
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,6 +16,7 @@ from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext,
 from assets.loading import Progress, Source
 from assets.sources.budget import Budget
 from assets.sources.client import Auth, BasicAuth, Client, FormKey, QueryKey
+from assets.sources.secret import MaskSecrets
 from pipelines.settings import Connection, Settings, load_settings
 from warehouse.database import Database, Tolerance
 from warehouse.lake import Lake
@@ -57,7 +59,11 @@ class House:
         """The HTTP client of a connection; one for the process, so that its budget and its connections are shared."""
         with self._making:
             if name not in self._clients:
-                self._clients[name] = _client(self.settings.connection(name), self.settings.data_dir)
+                client = _client(self.settings.connection(name), self.settings.data_dir)
+                # Nothing of ours logs a secret; what a library logs of a request passes here.
+                for handler in logging.getLogger().handlers:
+                    handler.addFilter(MaskSecrets(client.secrets))
+                self._clients[name] = client
             return self._clients[name]
 
     def source(self, name: str, context: AssetExecutionContext | None = None, load_id: str = "") -> Source:

@@ -69,6 +69,7 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
     from dagster import DagsterInstance, ResourceDefinition
 
     from pipelines.definitions import build
+    from pipelines.jobs import LOAD, PUBLISH
     from pipelines.resources import House, load_name
     from pipelines.schedules import range_tags
     from pipelines.sensors import BY_COMMAND_LINE
@@ -79,10 +80,9 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
     failures: list[str] = []
     quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
     with _instance(settings, DagsterInstance) as instance:
-        job = definitions.resolve_job_def("load")
-        keys = [
-            key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in _keys(settings, names)
-        ]
+        job = definitions.resolve_job_def(LOAD)
+        chosen = _keys(settings, names)
+        keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in chosen]
         ran = job.execute_in_process(
             run_config=quiet,
             instance=instance,
@@ -93,7 +93,7 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
         load_id = load_name(instance, ran.run_id)
         loads = house.lake.loads_of(load_id)
         failures += _failures(ran, loads)
-        published = definitions.resolve_job_def("publish").execute_in_process(
+        published = definitions.resolve_job_def(PUBLISH).execute_in_process(
             run_config=quiet,
             instance=instance,
             tags={BY_COMMAND_LINE: "true"},
@@ -112,7 +112,7 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
 
     Every day that can be made is made. IntegrityError, and nothing is published, when one cannot.
     """
-    from assets.loading import refine
+    from assets.loading import Window, refine
     from assets.marts import rebuild_database
     from assets.streams import streams_of
     from pipelines.resources import House
@@ -124,7 +124,7 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     todo: set[tuple[str, str, date | None]] = set()
     for connection, stream, window_from, window_to in lake.windows():
         if connection in configured:
-            todo |= {(connection, stream, day) for day in _days(window_from, window_to)}
+            todo |= {(connection, stream, day) for day in Window(window_from, window_to).days}
     if not todo:
         raise StorageError(f"nothing was landed in {settings.data_dir / 'raw'} yet", hint="run: tollbook load")
     # Damage is found before anything is cleared: a rebuild that cannot be finished must not take away what stands.
@@ -208,12 +208,6 @@ def _keys(settings: Settings, names: Sequence[str]) -> set[str]:
     from assets.materialize import Connection
 
     return {Connection(name, settings.connection(name).vendor).key for name in names}
-
-
-def _days(first: date | None, last: date | None) -> list[date | None]:
-    from assets.loading import Window
-
-    return Window(first, last).days
 
 
 def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import logging
 import os
 import socketserver
 import subprocess
@@ -406,3 +407,13 @@ def test_a_day_that_fails_leaves_the_others_materialised(place: World, tmp_path:
             assert str(bad) in (said.description or "")
     finally:
         place.vendors.faults.clear()
+
+
+def test_what_a_library_logs_of_a_request_is_masked(place: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing of ours logs a secret; a handler that is there when a client is made lets none of another's pass."""
+    settings = load_settings(place.config)
+    secret = settings.connection(PBX).secret("api_key").reveal()
+    House(settings).client(PBX)
+    logging.getLogger("a.library").warning("asking for /?apikey=%s", secret)
+    assert secret not in caplog.text
+    assert "asking for" in caplog.text
