@@ -40,8 +40,8 @@ demo: install ## the nightly load on the bundled vendors, on loopback, and last 
 dev: install ## Dagster's own pages, on loopback
 	@$(BIN)/tollbook dev $(ARGS)
 
-test: install ## every test
-	@$(BIN)/python -m pytest $(ARGS)
+test: install ## every test, on all cores
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: install ## style, format and types
 	@$(BIN)/ruff check .
