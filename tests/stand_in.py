@@ -4,6 +4,7 @@ What lives here: ``StandIn`` and how to load a stream from it. What does not: wh
 """
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
+import duckdb
 import pyarrow.parquet as pq
 import requests
 
@@ -148,14 +150,22 @@ def sample(name: str) -> Any:
     return json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"), parse_float=Decimal)
 
 
-def everything_written(data_dir: Path) -> bytes:
-    """All that is on disk below a folder: file names and contents, and of Parquet every value unpacked."""
+def everything_written(folder: Path) -> bytes:
+    """All that is on disk below a folder: names and contents, and what Parquet, DuckDB and workbooks pack, unpacked."""
     parts = []
-    for file in sorted(data_dir.rglob("*")):
-        if file.is_file():
-            parts += [str(file).encode(), file.read_bytes()]
-            if file.suffix == ".parquet":
-                parts.append(repr(pq.read_table(file).to_pylist()).encode())
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file():
+            continue
+        parts += [str(file).encode(), file.read_bytes()]
+        if file.suffix == ".parquet":
+            parts.append(repr(pq.read_table(file).to_pylist()).encode())
+        elif file.suffix == ".duckdb":
+            with duckdb.connect(str(file), read_only=True) as con:
+                tables = con.execute("SELECT table_schema, table_name FROM information_schema.tables").fetchall()
+                parts += [repr(con.execute(f'FROM "{place}"."{name}"').fetchall()).encode() for place, name in tables]
+        elif file.suffix == ".xlsx":
+            with zipfile.ZipFile(file) as book:
+                parts += [book.read(name) for name in book.namelist()]
     return b"\0".join(parts)
 
 

@@ -1,0 +1,350 @@
+"""Answers changed at random: what is loaded is exactly what was said, or the load is refused with a typed error.
+
+Each answer of a small load is recorded once; then one of them is changed, and its stream is loaded again. An oracle,
+which shares nothing with the loading but the landed text, reads amounts, durations and ids a second time.
+"""
+
+import json
+import random
+import re
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import requests
+from loading import World, world
+from mutants import mutated
+
+from assets import pbxware, sipcentric, tim4biz, time4vps
+from assets.loading import Fetch, Outcome, Source, Stream, Window, load
+from assets.sources.client import Client
+from assets.sources.wire import Reply
+from pipelines.resources import House
+from tollbook_errors import TollbookError
+
+DAY = date(2026, 10, 21)
+TRIES = {"few": 60, "many": 100_000}
+SECONDS, MIB = 2.0, 1 << 20
+SHM = Path("/dev/shm")
+
+Asked = tuple[str, str]
+
+
+class Recorded:
+    """Stands for the wire of a client: what the vendor once answered, but for the one request that is to go wrong."""
+
+    def __init__(self, client: Client) -> None:
+        self._really = client._wire.exchange
+        self.answers: dict[Asked, Reply] = {}
+        self.asked: list[Asked] = []
+        self.wrong: dict[Asked, bytes] = {}
+        client._wire.exchange = self  # type: ignore[assignment,method-assign]
+        client._sleep = lambda seconds: None
+
+    def __call__(self, request: requests.PreparedRequest, **how: Any) -> Reply:
+        what = (str(request.url), str(request.body))
+        if what not in self.asked:
+            self.asked.append(what)
+        if what not in self.answers:
+            self.answers[what] = self._really(request, **how)
+        reply = self.answers[what]
+        if what not in self.wrong or reply.body is None:
+            return reply
+        return replace(reply, body=self.wrong[what], wire_bytes=len(self.wrong[what]))
+
+
+@dataclass
+class Step:
+    """One stream of a connection, how it is loaded, and the streams whose landings it needs."""
+
+    stream: Callable[[Source], Stream]
+    fetch: Callable[[Source, Window], Fetch]
+    check: Callable[[Source, Outcome], None]
+    needs: tuple[str, ...] = ()
+    of_days: bool = True
+    requests: list[Asked] = field(default_factory=list)
+
+    def run(self, source: Source) -> Outcome:
+        window = Window(DAY, DAY) if self.of_days else Window(None, None)
+        lists = {name: source.lake.newest_list(source.name, name).content_generation for name in self.needs}
+        return load(source, self.stream(source), [window], lambda w: self.fetch(source, w), depends_on=lists)
+
+
+def _with_lists(fetch: Callable[[Source, Any, Window], Fetch]) -> Callable[[Source, Window], Fetch]:
+    return lambda source, window: fetch(source, source.lake.newest_list(source.name, "lists"), window)
+
+
+# --- the oracle ------------------------------------------------------------------------------------------------------
+
+
+def exact(value: Any) -> Decimal | None:
+    """An amount or a count as it is spelt, to six places; None for nothing."""
+    if value is None or str(value).strip() == "":
+        return None
+    with_all = Decimal(str(value).strip())
+    return with_all.quantize(Decimal("0.000001"), ROUND_HALF_UP) if with_all.is_finite() else with_all
+
+
+def landed(source: Source, outcome: Outcome) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Every answer of the landing with its value."""
+    for landing in outcome.landings:
+        for answer in source.lake.answers(landing):
+            yield answer, json.loads(answer["body"], parse_float=Decimal)
+
+
+def core(source: Source, outcome: Outcome, table: str) -> list[dict[str, Any]]:
+    (partition,) = outcome.partitions
+    file = source.lake.core_files(partition).get(table)
+    return pq.read_table(file).to_pylist() if file else []
+
+
+def same(row: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    for name, value in said.items():
+        assert row[name] == value, f"{name} is {row[name]!r}, said was {value!r}"
+
+
+def _text_or(said: Any, read: Any) -> Any:
+    """What was said where it is text; no text has one spelling only, and is not looked at."""
+    return said if isinstance(said, str) else read
+
+
+def all_accounted_for(source: Source, outcome: Outcome, rows: list[dict[str, Any]], said: int) -> None:
+    (partition,) = outcome.partitions
+    set_aside = len(core(source, outcome, "audit.quarantine"))
+    assert len(rows) + set_aside + partition.out_of_window == said, "a record is neither loaded nor set aside"
+
+
+def check_pbxware_cdrs(source: Source, outcome: Outcome) -> None:
+    said = {}
+    for answer, data in landed(source, outcome):
+        if answer["kind"] != "cdr.download" or not answer["rows"]:
+            continue
+        names = [str(name).strip(" ").lower() for name in data["header"]]
+        for number, cells in enumerate(data["csv"]):
+            said[answer["first_row"] + number] = (
+                dict(zip(names, cells, strict=False)) if isinstance(cells, list) else {}
+            )
+    rows = core(source, outcome, "core.cdr")
+    all_accounted_for(source, outcome, rows, len(said))
+    for row in rows:
+        cells = said[row["raw_row"]]
+        same(
+            row,
+            {
+                "cost": exact(cells.get("rating cost")),
+                "duration_seconds": exact(cells["total duration"]),
+                "native_id": _text_or(cells["unique id"], row["native_id"]),
+                "from_text": _text_or(cells["from"], row["from_text"]),
+            },
+        )
+        assert int(row["started_at"].timestamp()) == int(str(cells["date/time"]))
+
+
+def check_sipcentric_calls(source: Source, outcome: Outcome) -> None:
+    _check_items(source, outcome, "core.cdr", {"duration_seconds": "duration"})
+
+
+def check_sipcentric_messages(source: Source, outcome: Outcome) -> None:
+    _check_items(source, outcome, "core.sms", {})
+    assert not any("body" in item for _, data in landed(source, outcome) for item in data.get("items", []))
+
+
+def _check_items(source: Source, outcome: Outcome, table: str, figures: dict[str, str]) -> None:
+    said = {
+        answer["first_row"] + number: item
+        for answer, data in landed(source, outcome)
+        if answer["rows"]
+        for number, item in enumerate(data["items"])
+    }
+    for row in core(source, outcome, table):
+        item = said[row["raw_row"]]
+        same(row, {"cost": exact(item.get("cost")), "native_id": _text_or(item["uri"], row["native_id"])})
+        same(row, {ours: exact(item.get(theirs)) for ours, theirs in figures.items()})
+
+
+def check_tim4biz(source: Source, outcome: Outcome) -> None:
+    by_extension: dict[str, list[Any]] = {}
+    for _, data in landed(source, outcome):
+        entries = (
+            data if isinstance(data, list) else next((each for each in data.values() if isinstance(each, list)), [])
+        )
+        for entry in entries:
+            plain = {re.sub("[^a-z0-9]", "", str(name).lower()): value for name, value in entry.items()}
+            by_extension.setdefault(str(plain.get("extension")).strip(), []).append(plain.get("cost"))
+    for row in core(source, outcome, "core.extension_total"):
+        costs = by_extension.get(row["extension"])
+        if costs and all(isinstance(cost, (int, str, Decimal)) and not isinstance(cost, bool) for cost in costs):
+            assert row["cost"] == sum((exact(cost) or Decimal(0) for cost in costs), Decimal(0)) or row["cost"] is None
+
+
+def check_time4vps(source: Source, outcome: Outcome) -> None:
+    details = {
+        str(data["invoice"]["id"]): data["invoice"]
+        for answer, data in landed(source, outcome)
+        if answer["kind"] == "invoice"
+    }
+    rows = {row["invoice_id"]: row for row in core(source, outcome, "core.invoice")}
+    for invoice_id, row in rows.items():
+        if row["subtotal"] is not None:
+            said = exact(details[invoice_id]["subtotal"])
+            assert said is not None
+            assert abs(row["subtotal"]) == abs(said)
+    items = [item for invoice in details.values() for item in _entries(invoice["items"])]
+    assert len(core(source, outcome, "core.invoice_line")) == len(items)
+
+
+def _entries(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
+
+
+def unchecked(source: Source, outcome: Outcome) -> None:
+    """Lists hold no figures."""
+
+
+STEPS: dict[str, tuple[Step, ...]] = {
+    "pbxware": (
+        Step(pbxware.lists_stream, lambda s, w: pbxware.fetch_lists(s), unchecked, of_days=False),
+        Step(pbxware.cdr_stream, _with_lists(pbxware.fetch_cdrs), check_pbxware_cdrs, ("lists",)),
+    ),
+    "sipcentric": (
+        Step(sipcentric.lists_stream, lambda s, w: sipcentric.fetch_lists(s), unchecked, of_days=False),
+        Step(sipcentric.calls_stream, _with_lists(sipcentric.fetch_calls), check_sipcentric_calls, ("lists",)),
+        Step(sipcentric.messages_stream, _with_lists(sipcentric.fetch_messages), check_sipcentric_messages, ("lists",)),
+    ),
+    "tim4biz": (Step(tim4biz.totals_stream, tim4biz.fetch_totals, check_tim4biz),),
+    "time4vps": (
+        Step(time4vps.invoices_stream, lambda s, w: time4vps.fetch_invoices(s), check_time4vps, of_days=False),
+    ),
+}
+
+
+# --- the tries -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Bench:
+    """A vendor's recorded answers, and the landings that its streams build on."""
+
+    source: Source
+    wire: Recorded
+    steps: tuple[Step, ...]
+    stood: Path
+
+    def again(self, seed: int) -> tuple[bool, str]:
+        """Load one stream with one answer changed; whether it was loaded, and else by which error it was refused."""
+        random_ = random.Random(seed)
+        step = random_.choice(self.steps)
+        data_dir = self.source.lake.data_dir
+        shutil.rmtree(data_dir)
+        if step.needs:
+            shutil.copytree(self.stood, data_dir)
+        asked = random_.choice(step.requests)
+        body = self.wire.answers[asked].body or b""
+        self.wire.wrong = {asked: mutated(body, random_)}
+        started = time.process_time()
+        outcome = step.run(self.source)
+        took = time.process_time() - started
+        assert took < SECONDS, f"it took {took:.1f} s"
+        if not outcome.failures:
+            step.check(self.source, outcome)
+            return True, ""
+        (error,) = outcome.failures
+        assert isinstance(error, TollbookError)
+        assert "could not be understood (" not in str(error), f"nobody foresaw this: {error}"
+        return False, type(error).__name__
+
+
+@pytest.fixture(scope="module")
+def vendors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("mutants"), DAY, DAY, scale=0.05) as made:
+        yield made
+
+
+@contextmanager
+def bench(made: World, vendor: str) -> Iterator[Bench]:
+    """One connection of the bundled vendors, loaded once and recorded; in memory where the machine has room for it."""
+    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder:
+        house = House(replace(made.settings, data_dir=Path(folder, "data")))
+        name = next(connection.name for connection in made.settings.connections if connection.vendor == vendor)
+        source = house.source(name, load_id="20261122T000000Z")
+        wire = Recorded(source.client())
+        stood = Path(folder, "stood")
+        for step in STEPS[vendor]:
+            wire.asked.clear()
+            outcome = step.run(source)
+            assert not outcome.failures
+            step.check(source, outcome)
+            step.requests = list(wire.asked)
+            if step is STEPS[vendor][0]:
+                shutil.copytree(source.lake.data_dir, stood)
+        yield Bench(source, wire, STEPS[vendor], stood)
+
+
+def _tries(how_many: str) -> Any:
+    marks = [pytest.mark.soak] if how_many == "many" else []
+    return pytest.param(TRIES[how_many], id=how_many, marks=marks)
+
+
+@pytest.mark.parametrize("tries", [_tries("few"), _tries("many")])
+@pytest.mark.parametrize("vendor", STEPS)
+def test_a_changed_answer_is_read_exactly_or_refused(vendors: World, vendor: str, tries: int) -> None:
+    """Seconds are of the processor, memory is what the whole process has ever held beyond what it held before."""
+    counts: dict[str, int] = {}
+    with bench(vendors, vendor) as made, _only_here(made) as opened:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for seed in range(tries):
+            try:
+                well, error = made.again(seed)
+            except (AssertionError, InvalidOperation) as found:
+                raise AssertionError(f"{vendor}, mutant {seed}: {found}") from found
+            counts[error or "loaded"] = counts.get(error or "loaded", 0) + 1
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < 256, f"{grown:.0f} MiB more than before"
+    assert opened == []
+    # Both ways were really gone.
+    assert counts.pop("loaded") > tries / 20
+    assert counts.pop("ContractError") > tries / 20
+    print(f"{vendor}: {tries} mutants, {counts}, {grown:.0f} MiB", file=sys.stderr)
+
+
+_WATCHING: list[Callable[[str, tuple[Any, ...]], None]] = []
+
+
+@cache
+def _listen() -> None:
+    """For good: Python knows no way to take an audit hook away."""
+    sys.addaudithook(lambda event, arguments: _WATCHING[-1](event, arguments) if _WATCHING else None)
+
+
+@contextmanager
+def _only_here(made: Bench) -> Iterator[list[str]]:
+    """What is written outside the data directory or asked of the network meanwhile."""
+    strays: list[str] = []
+    folder = str(made.source.lake.data_dir.parent)
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str) and isinstance(arguments[1], str):
+            path, mode = arguments[0], arguments[1]
+            if any(sign in mode for sign in "wax+") and not path.startswith(folder):
+                strays.append(path)
+        elif event in ("socket.connect", "subprocess.Popen", "os.system"):
+            strays.append(event)
+
+    _WATCHING.append(watch)
+    _listen()
+    try:
+        yield strays
+    finally:
+        _WATCHING.pop()
