@@ -71,6 +71,7 @@ class Source:
     region: str
     currency: str | None = None
     tenants: tuple[str, ...] = ()
+    count_by_status: bool = True
     fields: dict[str, str] = field(default_factory=dict)
     load_id: str = ""
     watch: Callable[[Progress], None] = lambda progress: None

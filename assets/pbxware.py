@@ -6,9 +6,10 @@ records with direction and outcome, the PBX's own sum of cost as a control total
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +32,7 @@ from assets.phone import UNREADABLE, Number, is_emergency, is_withheld, read_num
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.page import Page
-from assets.sources.pbxware import REFUSED, PBXware
+from assets.sources.pbxware import COUNT, REFUSED, STATUSES, PBXware, counted
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import AMOUNT, currency_code, money
@@ -39,6 +40,7 @@ from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, MO
 
 INCOMING, OUTGOING = "1", "2"  # ``cdrtype``
 _CHECKS = {"": "billamount", INCOMING: "billamount_incoming", OUTGOING: "billamount_outgoing"}
+ROWS_BY_STATUS = "rows_by_status"
 SINGLE = "1"  # account_id of a PBX that is not in tenant mode
 _PLAIN_COST = r"(?:[0-9]{1,11}(?:\.[0-9]{1,6})?)?"
 _PLAIN_COSTS = re.compile(rf"(?:{_PLAIN_COST}\n)*{_PLAIN_COST}")  # of an answer, one a line
@@ -57,7 +59,8 @@ def fetch_lists(source: Source) -> Fetch:
 
 
 def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
-    """A day's call records of every tenant, each followed by the PBX's own sums of their cost, in all and by direction.
+    """A day's call records of every tenant, each followed by the PBX's own sums of their cost, in all and by direction,
+    and by what counts them by status.
 
     A day that does not add up is read once more before it is believed.
     """
@@ -69,11 +72,14 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
         pbx = PBXware(source.client(), source.tenants)
         servers = pbx.servers(_tenant_list(source, lists))
         for reading in range(READINGS):
+            last = reading == READINGS - 1
             variance = False
             for server in servers:
                 ours = Decimal(0)
+                outcomes: Counter[str] = Counter()
                 for page in pbx.cdrs(server, start, end, window=str(day)):
                     ours += _cost_of(page.data)
+                    outcomes += _outcomes_of(page.data)
                     yield page
                 control = pbx.billamount(server, start, end, window=str(day))
                 yield control
@@ -81,7 +87,14 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
                 variance |= theirs is not None and theirs != ours
                 for cdrtype in (INCOMING, OUTGOING) if theirs else ():
                     yield pbx.billamount(server, start, end, window=str(day), cdrtype=cdrtype)
-            if not variance or reading == READINGS - 1:
+                if source.count_by_status and outcomes and (last or not variance):
+                    counts = []
+                    for page in _counts(pbx, server, start, end, str(day), outcomes):
+                        counts.append((page.request, page.data))
+                        yield page
+                    rows, said = _compared(outcomes, _counted(counts))
+                    variance |= said is not None and said != rows
+            if last or not variance:
                 return
             writer.restart()
 
@@ -98,6 +111,31 @@ def _cost_of(data: dict[str, Any]) -> Decimal:
     if all(isinstance(cell, str) for cell in cells) and _PLAIN_COSTS.fullmatch("\n".join(cells)):
         return sum(map(Decimal, filter(None, cells)), Decimal(0))  # as nearly always: no need to look at each
     return sum((cost for cost in map(money, cells) if cost is not None), Decimal(0))
+
+
+def _counts(
+    pbx: PBXware, server: str | None, start: datetime, end: datetime, window: str, outcomes: Counter[str]
+) -> Iterator[Page]:
+    """The answers that count a tenant's records by status; ends early where the PBX does not heed the filter."""
+    for status in STATUSES:
+        near = sum(number for outcome, number in outcomes.items() if _FILTERED_AS.get(outcome) == status)
+        for page in pbx.count(server, start, end, status, near, window=window):
+            yield page
+            if page.kind == REFUSED or not _heeded(status, page.data):
+                return
+
+
+def _outcomes_of(data: dict[str, Any]) -> Counter[str]:
+    """How often each outcome stands in one answer."""
+    names = [_column(name) for name in data.get("header") or []]
+    if "status" not in names:
+        return Counter()
+    column = names.index("status")
+    words = Counter(str(row[column]) for row in data["csv"] if isinstance(row, list) and len(row) == len(names))
+    outcomes: Counter[str] = Counter()
+    for word, number in words.items():
+        outcomes[_outcome(word)] += number
+    return outcomes
 
 
 # --- normalise: the directory ----------------------------------------------------------------------------------------
@@ -371,13 +409,29 @@ _REQUIRED = ("from_text", "to_text", "started", "duration", "status", "unique_id
 _CELLS = tuple(dict.fromkeys(_COLUMNS.values()))
 _COLUMN_MAP = "MAP " + str(_COLUMNS)
 
-_OUTCOMES = """
-    CASE regexp_replace(upper(coalesce(status, '')), '[^A-Z]', '', 'g')
-        WHEN 'ANSWERED' THEN 'answered' WHEN 'ANSWER' THEN 'answered'
-        WHEN 'UNANSWERED' THEN 'no_answer' WHEN 'NOTANSWERED' THEN 'no_answer' WHEN 'NOANSWER' THEN 'no_answer'
-        WHEN 'BUSY' THEN 'busy' WHEN 'FAILED' THEN 'failed'
-        WHEN 'CANCELLED' THEN 'cancelled' WHEN 'CANCELED' THEN 'cancelled' WHEN 'CANCEL' THEN 'cancelled'
-        WHEN 'VOICEMAIL' THEN 'voicemail' ELSE 'unknown' END"""
+_OUTCOME_OF = {
+    "ANSWERED": "answered",
+    "ANSWER": "answered",
+    "UNANSWERED": "no_answer",
+    "NOTANSWERED": "no_answer",
+    "NOANSWER": "no_answer",
+    "BUSY": "busy",
+    "FAILED": "failed",
+    "CANCELLED": "cancelled",
+    "CANCELED": "cancelled",
+    "CANCEL": "cancelled",
+    "VOICEMAIL": "voicemail",
+}
+_OUTCOMES = f"coalesce(MAP {_OUTCOME_OF}[regexp_replace(upper(coalesce(status, '')), '[^A-Z]', '', 'g')], 'unknown')"
+# The filter ``status`` that an outcome is documented under; of the last two only where it is looked for first.
+_DOCUMENTED = {"answered": "8", "no_answer": "4", "busy": "2", "failed": "1"}
+_FILTERED_AS = {**_DOCUMENTED, "cancelled": "4", "voicemail": "8"}
+
+
+def _outcome(status: str) -> str:
+    """The outcome that a status means, as ``_OUTCOMES`` tells it."""
+    return _OUTCOME_OF.get(re.sub("[^A-Z]", "", status.upper()), "unknown")
+
 
 # Cells by name, whatever order each answer has them in; what cannot be understood is named in ``problem``. Amounts are
 # read from the answer a second time: as text, DuckDB hands out a JSON number only as exactly as a DOUBLE holds it.
@@ -535,7 +589,7 @@ def _column(name: str) -> str | None:
 
 
 def _controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date) -> list[dict[str, Any]]:
-    """``billamount`` of each tenant against the cost we have for the day: in all, incoming and outgoing.
+    """What the PBX says of each tenant's day against what we have: ``billamount``, and the number of rows by status.
 
     The PBX's own direction proves ours. Where internal calls are charged, it may count them as outgoing.
     """
@@ -563,7 +617,70 @@ def _controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, 
         if kind == OUTGOING and theirs == mine + have["internal"]:
             mine = theirs
         rows.append(control_total(source, CDRS, day, account, _CHECKS[kind], mine, theirs, fetched_at))
+    return rows + _row_controls(source, con, landing, day)
+
+
+def _row_controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date) -> list[dict[str, Any]]:
+    """The rows of each tenant against the PBX's own counts by status, where it was asked for them."""
+    outcomes: dict[str, Counter[str]] = {}
+    for account, outcome, number in con.execute(
+        "SELECT account_id, outcome, count(*) FROM fresh_cdr GROUP BY ALL"
+    ).fetchall():
+        outcomes.setdefault(account, Counter())[outcome] = number
+    counts: dict[str, list[tuple[dict[str, str], Any]]] = {}
+    read_at: dict[str, datetime] = {}
+    for account, request, body, fetched_at in con.execute(
+        "SELECT coalesce(account_id, $single), request, body, fetched_at FROM read_parquet($raw)"
+        " WHERE kind IN ($count, $refused) ORDER BY page",
+        {
+            "raw": str(source.lake.data_dir / landing.file),
+            "single": SINGLE,
+            "count": COUNT,
+            "refused": REFUSED,
+        },
+    ).fetchall():
+        counts.setdefault(account, []).append((strict_json.loads(request), strict_json.loads(body)))
+        read_at[account] = fetched_at
+    rows = []
+    for account, answers in counts.items():
+        ours, theirs = _compared(outcomes.get(account, Counter()), _counted(answers))
+        figures = Decimal(ours), None if theirs is None else Decimal(theirs)
+        rows.append(control_total(source, CDRS, day, account, ROWS_BY_STATUS, *figures, read_at[account]))
     return rows
+
+
+def _counted(answers: list[tuple[dict[str, str], Any]]) -> int | None:
+    """The sum of the PBX's counts by status; None where one is missing, or where it does not heed the filter."""
+    counts = []
+    for status in STATUSES:
+        asked = [(int(request["page"]), data) for request, data in answers if request["status"] == status]
+        number = counted(asked) if all(_heeded(status, data) for _, data in asked) else None
+        if number is None:
+            return None
+        counts.append(number)
+    return sum(counts) if len(set(counts)) > 1 or not any(counts) else None
+
+
+def _heeded(status: str, data: dict[str, Any]) -> bool:
+    """Whether an answer can be one to this filter: answered calls where they were asked for, and nowhere else.
+
+    Which of the others a PBX files where is its own affair.
+    """
+    found = {_DOCUMENTED.get(outcome) for outcome in _outcomes_of(data)} - {None}
+    return found <= {"8"} if status == "8" else "8" not in found
+
+
+def _compared(outcomes: Counter[str], counts: int | None) -> tuple[int, int | None]:
+    """Our number of rows and the PBX's. None: it has none that could be compared.
+
+    The filter knows four statuses. Rows of others (Voicemail, Cancelled, …) it may count under one of those or not at
+    all; where it seems to count some of them, nothing can be said.
+    """
+    every = outcomes.total()
+    certain = sum(number for outcome, number in outcomes.items() if outcome in _DOCUMENTED)
+    if counts == certain:
+        return certain, counts
+    return every, None if counts is not None and certain < counts < every else counts
 
 
 # --- normalise: parties ----------------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ class House:
             region=connection.region,
             currency=connection.currency,
             tenants=connection.tenants,
+            count_by_status=connection.count_by_status,
             fields=dict(connection.fields),
             load_id=load_name(context.instance, context.run.run_id) if context else load_id,
             watch=self.watch,

@@ -40,6 +40,7 @@ HEADER = [
     "Location Type",
     "MOS",
 ]
+FILED = {"Unanswered": "4", "Not Answered": "4", "No Answer": "4", "Cancelled": "4", "Busy": "2", "Failed": "1"}
 TENANTS = {
     "1": {"name": "master.example.com", "tenantcode": "", "ext_length": 3, "country_code": "44"},
     "2": {"name": "one.example.com", "tenantcode": "344", "ext_length": 3, "country_code": "44"},
@@ -82,7 +83,7 @@ def second_of(record: list[Any]) -> int:
 class FakePbx:
     """``rows`` in the order in which pages give them. ``page_size`` is what it really keeps to (None: as asked).
 
-    ``before`` is called with the number of each request, from 1, before it is answered; ``change`` may replace the data
+    ``filed`` is the value of the filter ``status`` under which it finds a status. ``before`` is called with the number of each request, from 1, before it is answered; ``change`` may replace the data
     of an answer that is an object.
     """
 
@@ -93,6 +94,8 @@ class FakePbx:
     next_page: Callable[[bool], Any] = lambda more: more
     stated_limit: int | None = None
     billamount: Any = None
+    heeds_status: bool = True
+    filed: Callable[[str], str | None] = lambda status: FILED.get(status, "8")
     before: Callable[[int], None] = lambda number: None
     change: Callable[[dict[str, str], Any], Any] = lambda asked, data: data
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -115,7 +118,12 @@ class FakePbx:
             for day, time in (("start", "starttime"), ("end", "endtime"))
         )
         assert asked["timezone"] == "UTC"
-        return [record for record in self.rows if first <= second_of(record) <= last]
+        wanted = asked.get("status") if self.heeds_status else None
+        return [
+            record
+            for record in self.rows
+            if first <= second_of(record) <= last and wanted in (None, self.filed(str(record[6])))
+        ]
 
     def _download(self, asked: dict[str, str]) -> Any:
         rows, size = self._selected(asked), self.page_size or int(asked["limit"])
@@ -144,6 +152,16 @@ class FakePbx:
 
     @property
     def downloads(self) -> list[dict[str, str]]:
+        """What was asked for to have the records themselves."""
+        return [asked for asked in self._cdr_requests if "status" not in asked]
+
+    @property
+    def counts(self) -> list[dict[str, str]]:
+        """What was asked for only to count the records of a status."""
+        return [asked for asked in self._cdr_requests if "status" in asked]
+
+    @property
+    def _cdr_requests(self) -> list[dict[str, str]]:
         return [asked for asked in self.asked if asked["action"] == "pbxware.cdr.download"]
 
 

@@ -668,8 +668,9 @@ def test_a_day_that_still_does_not_add_up_is_a_variance(tmp_path: Path) -> None:
     )
 
 
-def checks(source: Source) -> dict[str, tuple[str, Decimal, Decimal | None]]:
-    found = rows_of(source, "audit.control_total")
+def checks(source: Source, of: str = "billamount") -> dict[str, tuple[str, Decimal, Decimal | None]]:
+    """The control totals whose names begin like this: status, our figure, theirs."""
+    found = [control for control in rows_of(source, "audit.control_total") if control["check_name"].startswith(of)]
     return {control["check_name"]: (control["status"], control["ours"], control["theirs"]) for control in found}
 
 
@@ -700,6 +701,109 @@ def test_a_pbx_that_does_not_heed_the_type_proves_nothing_by_it(tmp_path: Path) 
 
 
 # --- the directory ---------------------------------------------------------------------------------------------------
+
+
+# --- the PBX's own count, by status ----------------------------------------------------------------------------------
+
+
+def with_statuses(**numbers: int) -> list[list[Any]]:
+    words = [word.replace("_", " ") for word, number in numbers.items() for _ in range(number)]
+    return [row(NOON + number, number, status=word) for number, word in enumerate(words)]
+
+
+def counted(pbx: FakePbx, tmp_path: Path, **changes: Any) -> tuple[str, Decimal, Decimal | None] | None:
+    source, _ = loaded(pbx, tmp_path, **changes)
+    return checks(source, "rows_by_status").get("rows_by_status")
+
+
+@pytest.mark.parametrize("answered", [0, 1, 99, 100, 101, 300, 1234])
+def test_one_small_request_a_status_proves_the_number_of_rows(answered: int, tmp_path: Path) -> None:
+    pbx = FakePbx(with_statuses(Answered=answered, No_Answer=7, Busy=3, Voicemail=2))
+    every = answered + 12
+    assert counted(pbx, tmp_path) == ("matched", every, every)
+    full = answered + 2 if (answered + 2) % 100 == 0 else None
+    assert len(pbx.counts) == 4 + (full is not None)
+    assert {asked["limit"] for asked in pbx.counts} == {"100"}
+
+
+@pytest.mark.parametrize("filed", ["1", "2", "4", "none of them"])
+def test_a_status_that_the_document_does_not_know_is_no_variance(filed: str, tmp_path: Path) -> None:
+    """Wherever the PBX files it, also under a status of which there are otherwise none, or under none at all."""
+    pbx = FakePbx(with_statuses(Answered=150, Voicemail=260, HANGUP=5))
+    pbx.filed = lambda status: "8" if status == "Answered" else filed
+    ours = 150 if filed == "none of them" else 415
+    assert counted(pbx, tmp_path) == ("matched", ours, ours)
+    assert len(pbx.counts) < 16
+
+
+def test_a_status_that_is_only_counted_in_part_proves_nothing(tmp_path: Path) -> None:
+    pbx = FakePbx(with_statuses(Answered=10, Voicemail=3, Cancelled=4))
+    pbx.filed = lambda status: {"Answered": "8", "Cancelled": "4"}.get(status)
+    assert counted(pbx, tmp_path) == ("unavailable", 17, None)
+
+
+def hiding(pbx: FakePbx, hidden: int) -> FakePbx:
+    """Let the PBX give some records only to who filters."""
+    shown = pbx.rows[:-hidden]
+
+    def change(asked: dict[str, str], data: Any) -> Any:
+        if "csv" in data and "status" not in asked:
+            pbx.rows, kept = shown, pbx.rows
+            data, pbx.rows = pbx._download(asked), kept
+        return data
+
+    pbx.change = change
+    return pbx
+
+
+@pytest.mark.parametrize("hidden", [1, 120, 2900])
+def test_rows_that_never_came_are_a_variance_after_a_second_reading(hidden: int, tmp_path: Path) -> None:
+    """Also a great many: the count is searched for, not walked to. They cost nothing, so billamount cannot tell."""
+    records = [record[:5] + ["0"] + record[6:] for record in with_statuses(Busy=20, Answered=3000)]
+    pbx = hiding(FakePbx(records), hidden)
+    assert counted(pbx, tmp_path) == ("variance", 3020 - hidden, 3020)
+    assert len([asked for asked in pbx.asked if asked["action"].endswith("billamount")]) == 2
+    assert len(pbx.counts) <= 2 * (4 + 12)
+
+
+def test_a_row_in_quarantine_is_a_row_that_is_missing(tmp_path: Path) -> None:
+    pbx = FakePbx([*with_statuses(Answered=2), row(unique_id="")])
+    assert counted(pbx, tmp_path) == ("variance", 2, 3)
+
+
+@pytest.mark.parametrize("numbers", [{"Answered": 250, "Busy": 40}, {"Busy": 3}, {"Answered": 3}, {"Voicemail": 3}])
+def test_a_pbx_that_does_not_heed_the_filter_proves_nothing(numbers: dict[str, int], tmp_path: Path) -> None:
+    pbx = FakePbx(with_statuses(**numbers), heeds_status=False)
+    assert counted(pbx, tmp_path) == ("unavailable", sum(numbers.values()), None)
+
+
+@pytest.mark.parametrize(
+    "said", [{"error": "Invalid status."}, "Notice: Undefined index: status", {"csv": None}, {"csv": [["x"]]}]
+)
+def test_a_filter_that_is_refused_or_not_understood_is_unavailable(said: Any, tmp_path: Path) -> None:
+    pbx = FakePbx(with_statuses(Answered=5), change=lambda asked, data: said if "status" in asked else data)
+    assert counted(pbx, tmp_path) == ("unavailable", 5, None)
+    assert len(pbx.counts) == 1
+
+
+@pytest.mark.parametrize("change", [{"limit": 16}, {"next_page": True}, {"next_page": "1", "limit": "100"}])
+def test_a_count_in_pages_that_cannot_be_relied_on_is_unavailable(change: dict[str, Any], tmp_path: Path) -> None:
+    pbx = FakePbx(with_statuses(Answered=5), change=lambda asked, data: data | change if "status" in asked else data)
+    assert counted(pbx, tmp_path) == ("unavailable", 5, None)
+
+
+def test_pages_without_end_are_not_followed_for_ever(tmp_path: Path) -> None:
+    full = {"header": HEADER, "csv": [row(number=n) for n in range(100)], "limit": 100}
+    pbx = FakePbx(with_statuses(Answered=5), change=lambda asked, data: full if "status" in asked else data)
+    assert counted(pbx, tmp_path) == ("unavailable", 5, None)
+    assert len(pbx.counts) <= 25
+
+
+def test_nothing_is_counted_where_there_is_nothing_or_it_is_not_wanted(tmp_path: Path) -> None:
+    for folder, records, wanted in (("none", [], True), ("off", with_statuses(Answered=5), False)):
+        pbx = FakePbx(records)
+        assert counted(pbx, tmp_path / folder, count_by_status=wanted) is None
+        assert pbx.counts == []
 
 
 def test_numbers_in_lists_may_be_numbers_or_text(tmp_path: Path) -> None:

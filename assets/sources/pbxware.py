@@ -9,7 +9,7 @@ still says the same, and overfull otherwise.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,12 @@ REPEATS = 10  # of one page in one reading; fewer can be records that are alike,
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-REFUSED = "refused"  # kind of the page that stands for a list which the PBX does not give
+STATUSES = ("8", "4", "2", "1")  # values of the filter ``status``: answered, unanswered, busy, failed
+COUNT_LIMIT = 100  # of an answer that is read only to count
+COUNT_REQUESTS = 24  # for one status, before a PBX whose pages never end is believed to have no count
+
+COUNT = "cdr.count"  # kind of the page of ``cdr.download`` that was asked for only to count
+REFUSED = "refused"  # kind of the page that stands for what the PBX does not give: a list, a filter
 
 
 class Refused(ContractError):
@@ -109,6 +114,41 @@ class PBXware:
             raise self._contract("cdr.billamount", window, "the answer has no billamount")
         return replace(page, rows=0)
 
+    def count(
+        self, server: str | None, start: datetime, end: datetime, status: str, near: int, *, window: str
+    ) -> Iterator[Page]:
+        """Yield the answers that tell how many records of [start, end) have a ``status`` (see :func:`counted`).
+
+        PBXware states no totals. The page on which the last of ``near`` records would stand tells, in one request, if
+        there are about so many; from there the last page is searched for. A PBX that does not take the filter yields a
+        page of kind ``refused``.
+        """
+        window_arguments = _window_arguments(Slice(int(start.timestamp()), int(end.timestamp())))
+        low = 0  # the last page known to be full; 0 while none is
+        high: int | None = None  # the first page known to be empty
+        number, step = max(1, -(-near // COUNT_LIMIT)), 1
+        for _ in range(COUNT_REQUESTS):
+            arguments = {**window_arguments, "status": status, "limit": str(COUNT_LIMIT), "page": str(number)}
+            try:
+                page = self._rows(server, arguments, window)
+            except ContractError:
+                yield Page(REFUSED, server, {"action": "cdr.download", **arguments}, "{}", datetime.now(UTC), 0, {})
+                return
+            yield replace(page, kind=COUNT, rows=0)
+            if page.rows == 0:
+                high = number
+            elif page.rows == COUNT_LIMIT:
+                low = number
+            else:
+                return
+            if high == low + 1:
+                return
+            if high is None:
+                number = low + step
+            else:
+                number = (low + high) // 2 if low else max(1, high - step)
+            step *= 2
+
     def _slice(self, server: str | None, part: Slice, window: str) -> Reading:
         page = self._cdr_page(server, part, 1, window)
         stated = min(LIMIT, _number(page.data.get("limit")) or LIMIT)
@@ -170,7 +210,10 @@ class PBXware:
         raise self._contract("cdr.download", window, f"one second has more than {PAGES} pages")
 
     def _cdr_page(self, server: str | None, part: Slice, number: int, window: str) -> Page:
-        arguments = {**_window_arguments(part), "limit": str(LIMIT), "page": str(number)}
+        return self._rows(server, {**_window_arguments(part), "limit": str(LIMIT), "page": str(number)}, window)
+
+    def _rows(self, server: str | None, arguments: Mapping[str, str], window: str) -> Page:
+        """One answer with call records."""
         answer = self._ask("cdr.download", server, arguments, window)
         data = answer.data
         if not isinstance(data, dict) or not isinstance(data.get("csv"), list):
@@ -228,6 +271,24 @@ class PBXware:
 
     def _contract(self, endpoint: str, window: str, what: str) -> ContractError:
         return ContractError(what, connection=self.client.connection, endpoint=endpoint, window=window)
+
+
+def counted(answers: Iterable[tuple[int, Any]]) -> int | None:
+    """How many records there are by the answers of one ``count`` (number of the page, data); None if they do not tell.
+
+    An answer of another limit than was asked for, or one that is not full and yet promises more, tells nothing.
+    """
+    low = 0
+    high: int | None = None
+    for number, data in answers:
+        rows = len(data.get("csv", ())) if isinstance(data, dict) and "csv" in data else None
+        limit, more = (_number(data.get("limit")), _flag(data.get("next_page"))) if rows is not None else (None, None)
+        if rows is None or rows > COUNT_LIMIT or limit not in (None, COUNT_LIMIT) or (0 < rows < COUNT_LIMIT and more):
+            return None
+        if 0 < rows < COUNT_LIMIT:
+            return (number - 1) * COUNT_LIMIT + rows
+        low, high = (number, high) if rows else (low, number)
+    return low * COUNT_LIMIT if high == low + 1 else None
 
 
 def _page(action: str, server: str | None, arguments: Mapping[str, str], answer: Answer, rows: int) -> Page:
