@@ -10,7 +10,7 @@ this runs. A rebuild does the same from the first landing on.
 
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -96,12 +96,14 @@ Fetch = Callable[[RawWriter], Iterable[Page]]
 class Stream:
     """A kind of landing: its name, the tables that are made of it, and how an answer is read.
 
-    ``normalise`` finds the rows that stood before as ``standing_<table>`` in its connection.
+    ``normalise`` finds the rows that stood before as ``standing_<table>`` in its connection. ``controls`` are the
+    control totals it makes: check name -> what is compared.
     """
 
     name: str
     tables: tuple[Table, ...]
     normalise: Normalise
+    controls: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

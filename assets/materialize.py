@@ -34,6 +34,7 @@ from warehouse.lake import CorePartition, Landing, read_core
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
 
 RESOURCE = "tollbook"
+VARIANCES = 20  # that a check shows at most; all are in audit.control_total
 
 
 class House(Protocol):
@@ -113,15 +114,11 @@ def core_specs(
     ]
 
 
-def check_specs(connection: Connection, stream: str) -> list[AssetCheckSpec]:
-    """What is checked of every stream."""
+def check_specs(connection: Connection, stream: str, controls: Mapping[str, str] | None = None) -> list[AssetCheckSpec]:
+    """What is checked of a stream: each of its control totals (``Stream.controls``), and that all was understood."""
     raw = connection.asset(f"raw_{stream}")
     return [
-        AssetCheckSpec(
-            f"{stream}_control_totals",
-            asset=raw,
-            description="Our figures against the vendor's own control totals; a variance is shown, not hidden.",
-        ),
+        *(AssetCheckSpec(name, asset=raw, description=compared) for name, compared in (controls or {}).items()),
         AssetCheckSpec(
             f"{stream}_understood",
             asset=raw,
@@ -194,8 +191,8 @@ def _raw_metadata(outcome: Outcome, lists: Mapping[str, str]) -> dict[str, Any]:
         "requests": sum(landing.requests for landing in landings),
         "bytes": sum(landing.bytes for landing in landings),
         "unchanged_windows": sum(landing.unchanged for landing in landings),
-        "first_day": str(landings[0].window_from or ""),
-        "last_day": str(landings[-1].window_to or ""),
+        "first_day": min(str(landing.window_from or "") for landing in landings),
+        "last_day": max(str(landing.window_to or "") for landing in landings),
         "sha256": MetadataValue.json({str(landing.window_from or "all"): landing.sha256 for landing in landings}),
         "read_with": MetadataValue.json(dict(lists)),
     }
@@ -230,28 +227,45 @@ def _costs(source: Source, partitions: Sequence[CorePartition], table_: Table) -
 
 
 def _checks(source: Source, stream: Stream, raw: AssetKey, outcome: Outcome) -> Iterator[AssetCheckResult]:
-    counts = {"matched": 0, "variance": 0, "unavailable": 0}
-    variances: list[dict[str, str]] = []
-    for partition in outcome.partitions:
-        for row in _controls(source, partition):
-            counts[row["status"]] += 1
-            if row["status"] == "variance" and len(variances) < 20:
-                variances.append(
-                    {name: str(row[name]) for name in ("window_date", "account_id", "check_name", "difference")}
-                )
-    yield AssetCheckResult(
-        check_name=f"{stream.name}_control_totals",
-        asset_key=raw,
-        passed=counts["variance"] == 0,
-        severity=AssetCheckSeverity.WARN,
-        metadata={**counts, "variances": MetadataValue.json(variances)},
-    )
+    rows = [row for partition in outcome.partitions for row in _controls(source, partition)]
+    for name in stream.controls:
+        yield _control_check(name, raw, [row for row in rows if row["check_name"] == name])
     yield AssetCheckResult(
         check_name=f"{stream.name}_understood",
         asset_key=raw,
         passed=outcome.quarantined == 0,
         severity=AssetCheckSeverity.WARN,
         metadata={"quarantined": outcome.quarantined},
+    )
+
+
+def _control_check(name: str, raw: AssetKey, rows: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
+    """One control total over all that was loaded; figures are summed by account, whose amounts have one currency."""
+    counts = {status: sum(row["status"] == status for row in rows) for status in ("matched", "variance", "unavailable")}
+    status = next((status for status in ("variance", "matched") if counts[status]), "unavailable")
+    figures: dict[str, dict[str, Decimal]] = {"ours": {}, "theirs": {}, "difference": {}}
+    for row in rows:
+        if row["status"] != "unavailable":
+            account = row["account_id"] or ""
+            for figure, by_account in figures.items():
+                by_account[account] = by_account.get(account, Decimal(0)) + row[figure]
+    shown = ("window_date", "account_id", "subject", "ours", "theirs", "difference")
+    variances = [{column: str(row[column]) for column in shown} for row in rows if row["status"] == "variance"]
+    return AssetCheckResult(
+        check_name=name,
+        asset_key=raw,
+        passed=status != "variance",
+        severity=AssetCheckSeverity.WARN,
+        description=None if status != "unavailable" else "The vendor gave no figure to compare with.",
+        metadata={
+            "status": status,
+            **counts,
+            **{
+                figure: MetadataValue.json({account: str(amount) for account, amount in sorted(by_account.items())})
+                for figure, by_account in figures.items()
+            },
+            "variances": MetadataValue.json(variances[:VARIANCES]),
+        },
     )
 
 

@@ -41,6 +41,12 @@ from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, MO
 INCOMING, OUTGOING = "1", "2"  # ``cdrtype``
 _CHECKS = {"": "billamount", INCOMING: "billamount_incoming", OUTGOING: "billamount_outgoing"}
 ROWS_BY_STATUS = "rows_by_status"
+CONTROLS = {
+    "billamount": "Sum of the legs' cost against the PBX's own, cdr.billamount, by tenant and day.",
+    "billamount_incoming": "Sum of the inbound legs' cost against cdr.billamount of incoming calls.",
+    "billamount_outgoing": "Sum of the outbound legs' cost against cdr.billamount of outgoing calls.",
+    ROWS_BY_STATUS: "Number of legs against what the PBX counts as answered, unanswered, busy and failed.",
+}
 SINGLE = "1"  # account_id of a PBX that is not in tenant mode
 _PLAIN_COST = r"(?:[0-9]{1,11}(?:\.[0-9]{1,6})?)?"
 _PLAIN_COSTS = re.compile(rf"(?:{_PLAIN_COST}\n)*{_PLAIN_COST}")  # of an answer, one a line
@@ -789,7 +795,7 @@ def lists_stream(source: Source) -> Stream:
 
 def cdr_stream(source: Source) -> Stream:
     """Call records by business day."""
-    return Stream(CDRS, (CDR,), lambda con, landing, day: normalise_cdrs(source, con, landing, day))
+    return Stream(CDRS, (CDR,), lambda con, landing, day: normalise_cdrs(source, con, landing, day), CONTROLS)
 
 
 def _tenant_list(source: Source, lists: Landing) -> Any:
@@ -840,7 +846,7 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
             ),
             *core_specs(connection, CDRS, (CDR,), partitions=days),
         ],
-        check_specs=check_specs(connection, CDRS),
+        check_specs=check_specs(connection, CDRS, CONTROLS),
         required_resource_keys={RESOURCE},
         backfill_policy=BackfillPolicy.single_run(),
         pool=connection.pool,

@@ -40,6 +40,13 @@ from warehouse.money import money
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS
 
 METRICS = ("count", "cost", "duration")
+LIST_CONTROLS = {"bundle_minutes": "A bundle's used and available minutes against its inclusive ones."}
+CALL_CONTROLS = {
+    "total_items": "Number of different calls read against totalItems of what was asked for.",
+    "calls_stats_count": "Number of the day's calls against calls/stats, where the release has it.",
+    "calls_stats_cost": "Sum of the day's cost against calls/stats, where the release has it.",
+    "calls_stats_duration": "Seconds of the day's calls against calls/stats, where the release has it.",
+}
 
 # --- raw -------------------------------------------------------------------------------------------------------------
 
@@ -576,12 +583,13 @@ def lists_stream(source: Source) -> Stream:
         LISTS,
         (ACCOUNT_TABLE, EXTENSION_TABLE, BUNDLE, BALANCE),
         lambda con, landing, day: normalise_lists(source, con, landing, day),
+        LIST_CONTROLS,
     )
 
 
 def calls_stream(source: Source) -> Stream:
     """Calls by business day."""
-    return Stream(CALLS, (CDR,), lambda con, landing, day: normalise_calls(source, con, landing, day))
+    return Stream(CALLS, (CDR,), lambda con, landing, day: normalise_calls(source, con, landing, day), CALL_CONTROLS)
 
 
 def messages_stream(source: Source) -> Stream:
@@ -607,7 +615,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
             ),
             *core_specs(connection, LISTS, tables),
         ],
-        check_specs=check_specs(connection, LISTS),
+        check_specs=check_specs(connection, LISTS, LIST_CONTROLS),
         required_resource_keys={RESOURCE},
         pool=connection.pool,
     )
@@ -631,7 +639,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
             ),
             *core_specs(connection, CALLS, (CDR,), partitions=days),
         ],
-        check_specs=check_specs(connection, CALLS),
+        check_specs=check_specs(connection, CALLS, CALL_CONTROLS),
         required_resource_keys={RESOURCE},
         backfill_policy=BackfillPolicy.single_run(),
         pool=connection.pool,

@@ -1,12 +1,14 @@
 """TIM4biz: what its extension totals mean, and the assets that load them. Reads top to bottom: raw, normalise, core.
 
-What lives here: finding the fields of a reply whose schema is not public, and adding up the parts of a day. What does
-not: what is asked (``sources.tim4biz``), comparing with the PBX (``warehouse/marts/extension_reconciliation.sql``).
+What lives here: finding the fields of a reply whose schema is not public, adding up the parts of a day, and proving
+that days add up to what TIM4biz says of all of them at once. What does not: what is asked (``sources.tim4biz``),
+comparing with the PBX (``warehouse/marts/extension_reconciliation.sql``).
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from datetime import date
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -25,9 +27,10 @@ from assets.materialize import (
     materialize_stream,
     raw_spec,
 )
+from assets.proof import control_total
 from assets.sources import strict_json
 from assets.sources.page import Page
-from assets.sources.tim4biz import Tim4biz, listed
+from assets.sources.tim4biz import REFUSED, STRETCH, Tim4biz, listed
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import money
@@ -45,20 +48,54 @@ NAMES = {
     "duration_seconds": ("duration", "durationseconds", "totalduration", "seconds", "talktime", "totalseconds"),
     "cost": ("cost", "totalcost", "callcost", "charge", "totalcharge", "amount"),
 }
+# Control totals of several days at once, by the figure they compare.
+STRETCHES = {"stretch_calls": "calls", "stretch_seconds": "duration_seconds", "stretch_cost": "cost"}
+CONTROLS = {
+    check: f"Sum of {field} of the days of a load against TIM4biz's own totals of all of them at once."
+    for check, field in STRETCHES.items()
+}
 _COUNTS = ("calls", "incoming", "outgoing", "duration_seconds")
 _CLOCK = re.compile(r"(?:(\d{1,4})\.)?(\d{1,6}):(\d{2}):(\d{2})(?:\.\d+)?")
 
 # --- raw -------------------------------------------------------------------------------------------------------------
 
 
-def fetch_totals(source: Source, window: Window) -> Fetch:
-    """A day's totals by extension."""
+@dataclass(frozen=True)
+class Stretch:
+    """Business days in a row, all over, that one load reads: their totals must be those of all of them at once."""
+
+    days: tuple[date, ...]
+    begun: datetime
+
+    @classmethod
+    def of(cls, windows: Sequence[Window], source: Source) -> "Stretch | None":
+        """The stretch that a load of these days can be proved by; None where it is shorter than two days."""
+        begun = datetime.now(UTC)
+        days = tuple(sorted(w.first for w in windows if w.first and bounds(w.first, source.zone)[1] <= begun))
+        whole = len(days) > 1 and (days[-1] - days[0]).days == len(days) - 1
+        return cls(days, begun) if whole else None
+
+    def read_before(self, source: Source, writer: RawWriter) -> bool:
+        """Whether this load has read every day but the first; the landing then depends on what it read."""
+        landings = [source.lake.last_landing(source.name, TOTALS, day, day) for day in self.days[1:]]
+        if any(landing is None or landing.started_at < self.begun for landing in landings):
+            return False
+        for landing in filter(None, landings):
+            writer.depend_on(f"{TOTALS} {landing.window_from}", landing.content_generation)
+        return True
+
+
+def fetch_totals(source: Source, window: Window, stretch: Stretch | None = None) -> Fetch:
+    """A day's totals by extension; with the first day of a stretch, which is read last, those of all of it as well."""
     day = window.first
     assert day is not None
     start, end = bounds(day, source.zone)
 
-    def pages(writer: RawWriter) -> Iterable[Page]:
-        return Tim4biz(source.client(), source.account_zone).totals(start, end, window=str(day))
+    def pages(writer: RawWriter) -> Iterator[Page]:
+        vendor = Tim4biz(source.client(), source.account_zone)
+        yield from vendor.totals(start, end, window=str(day))
+        if stretch is not None and day == stretch.days[0] and stretch.read_before(source, writer):
+            yield vendor.stretch(start, bounds(stretch.days[-1], source.zone)[1], window=str(day))
 
     return pages
 
@@ -69,10 +106,23 @@ def fetch_totals(source: Source, window: Window) -> Fetch:
 def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
     """One row per extension; the parts of a day that was asked for in parts are added up."""
     assert day is not None
+    answers = source.lake.answers(landing)
+    of_stretch = [answer for answer in answers if answer["kind"] in (STRETCH, REFUSED)]
+    rows, quarantine = _totals(source, landing, [a for a in answers if a not in of_stretch], day)
+    controls = _stretch_controls(source, landing, of_stretch[0], rows, day) if of_stretch else []
+    con.register("fresh_total", pa.Table.from_pylist(rows, schema=EXTENSION_TOTAL.arrow()))
+    warnings = [] if source.currency else ["no currency is known; set currency for this connection"]
+    return Normalised({EXTENSION_TOTAL: "fresh_total"}, controls, quarantine, warnings=warnings)
+
+
+Rows = list[dict[str, Any]]
+
+
+def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> tuple[Rows, Rows]:
+    """The totals by extension that these answers add up to, and the rows for what could not be understood."""
     totals: dict[str, dict[str, Any]] = {}
     quarantine: list[dict[str, Any]] = []
-    warnings: set[str] = set()
-    for answer in source.lake.answers(landing):
+    for answer in answers:
         entries = listed(strict_json.loads(answer["body"])) or []
         columns = _columns(source, entries, day)
         for number, entry in enumerate(entries):
@@ -108,10 +158,33 @@ def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: La
                 for field in (*_COUNTS, "cost"):
                     parts = [part for part in (known[field], row[field]) if part is not None]
                     known[field] = sum(parts[1:], parts[0]) if parts else None
-    if source.currency is None:
-        warnings.add("no currency is known; set currency for this connection")
-    con.register("fresh_total", pa.Table.from_pylist(list(totals.values()), schema=EXTENSION_TOTAL.arrow()))
-    return Normalised({EXTENSION_TOTAL: "fresh_total"}, quarantine=quarantine, warnings=sorted(warnings))
+    return list(totals.values()), quarantine
+
+
+def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], first: Rows, day: date) -> Rows:
+    """The sum of the days of a stretch, as this load read them, against TIM4biz's own totals of the whole stretch."""
+    ours, last = list(first), day
+    for what, generation in landing.depends_on.items():
+        stream, _, name = what.partition(" ")
+        if stream == TOTALS and name:
+            other = date.fromisoformat(name)
+            last = max(last, other)
+            read = source.lake.landing_at(source.name, TOTALS, generation, other)
+            answers = [a for a in source.lake.answers(read) if a["kind"] not in (STRETCH, REFUSED)]
+            ours += _totals(source, read, answers, other)[0]
+    theirs = _totals(source, landing, [whole], day)[0] if whole["kind"] == STRETCH else []
+    subject = f"{day}..{last}"
+    rows = []
+    for check, field in STRETCHES.items():
+        figures = _sum(ours, field), _sum(theirs, field) if whole["kind"] == STRETCH else None
+        rows.append(control_total(source, TOTALS, day, None, check, *figures, whole["fetched_at"], subject))
+    return rows
+
+
+def _sum(rows: Rows, field: str) -> Decimal | None:
+    """The sum of one figure; None where rows there are, but none says it."""
+    said = [Decimal(row[field]) for row in rows if row[field] is not None]
+    return sum(said, Decimal(0)) if said or not rows else None
 
 
 def _columns(source: Source, entries: list[dict[str, Any]], day: date) -> dict[str, str | None]:
@@ -179,7 +252,9 @@ def _plain(name: str) -> str:
 
 def totals_stream(source: Source) -> Stream:
     """Extension totals by business day."""
-    return Stream(TOTALS, (EXTENSION_TOTAL,), lambda con, landing, day: normalise_totals(source, con, landing, day))
+    return Stream(
+        TOTALS, (EXTENSION_TOTAL,), lambda con, landing, day: normalise_totals(source, con, landing, day), CONTROLS
+    )
 
 
 # --- assets ----------------------------------------------------------------------------------------------------------
@@ -200,15 +275,21 @@ def tim4biz_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
             ),
             *core_specs(connection, TOTALS, (EXTENSION_TOTAL,), partitions=days),
         ],
-        check_specs=check_specs(connection, TOTALS),
+        check_specs=check_specs(connection, TOTALS, CONTROLS),
         required_resource_keys={RESOURCE},
         backfill_policy=BackfillPolicy.single_run(),
         pool=connection.pool,
     )
     def extension_total(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
+        first, *others = asked_days(context)
+        stretch = Stretch.of([first, *others], source)
         yield from materialize_stream(
-            context, source, totals_stream(source), asked_days(context), lambda window: fetch_totals(source, window)
+            context,
+            source,
+            totals_stream(source),
+            [*others, first],
+            lambda window: fetch_totals(source, window, stretch),
         )
 
     return [extension_total]

@@ -41,6 +41,13 @@ NOT_AN_EXPENSE = frozenset({"cancelled", "draft", "recurring", "refunded", "cred
 CREDIT_NOTES = frozenset({"creditnote", "creditnotedraft"})
 KNOWN = SETTLED | OPEN | NOT_AN_EXPENSE | CREDIT_NOTES
 CENT = Decimal("0.01")
+CONTROLS = {
+    "invoice_lines": "Sum of an invoice's lines against its subtotal.",
+    "invoice_tax": "Tax of an invoice's taxed lines by its rates against its own tax.",
+    "invoice_total": "An invoice's subtotal and taxes less credit against its total.",
+    "invoice_list": "An invoice's total in its detail against the one in the list of invoices.",
+    "unpaid_balance": "Sum of the unpaid invoices against the account's balance.",
+}
 
 # --- raw -------------------------------------------------------------------------------------------------------------
 
@@ -358,6 +365,7 @@ def invoices_stream(source: Source) -> Stream:
         INVOICES,
         (INVOICE, INVOICE_LINE, SERVICE, BALANCE, ACCOUNT_TABLE),
         lambda con, landing, day: normalise_invoices(source, con, landing),
+        CONTROLS,
     )
 
 
@@ -378,7 +386,7 @@ def time4vps_assets(connection: Connection, days: PartitionsDefinition[str]) -> 
             ),
             *core_specs(connection, INVOICES, (INVOICE, INVOICE_LINE, SERVICE, BALANCE, ACCOUNT_TABLE)),
         ],
-        check_specs=check_specs(connection, INVOICES),
+        check_specs=check_specs(connection, INVOICES, CONTROLS),
         required_resource_keys={RESOURCE},
         pool=connection.pool,
     )

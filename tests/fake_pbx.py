@@ -83,8 +83,8 @@ def second_of(record: list[Any]) -> int:
 class FakePbx:
     """``rows`` in the order in which pages give them. ``page_size`` is what it really keeps to (None: as asked).
 
-    ``filed`` is the value of the filter ``status`` under which it finds a status. ``before`` is called with the number of each request, from 1, before it is answered; ``change`` may replace the data
-    of an answer that is an object.
+    ``filed`` is the value of the filter ``status`` under which it finds a status. ``before`` is called with the number
+    of each request, from 1, before it is answered; ``change`` may replace the data of an answer that is an object.
     """
 
     rows: list[list[Any]] = field(default_factory=list)

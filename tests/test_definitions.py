@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ from dagster import (
 )
 from loading import LONDON, World, days, forms_of_people, forms_of_secrets, traces, unwatched, world
 
+from assets import materialize, pbxware, sipcentric, tim4biz, time4vps
 from pipelines.definitions import SAMPLE, build
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
@@ -384,10 +386,52 @@ def test_a_range_is_loaded_in_one_run_and_each_day_is_materialised(place: World,
         assert ran.success
         for name in ("raw_cdr", "cdr"):
             assert made(instance, PBX, name) == {str(day) for day in days(FIRST, LAST)}
-        checks = {check.check_name: check.passed for check in ran.get_asset_check_evaluations()}
-    assert checks == dict.fromkeys(
-        [f"{stream}_{what}" for stream in ("lists", "cdr") for what in ("control_totals", "understood")], True
+        checks = {check.check_name: check for check in ran.get_asset_check_evaluations()}
+    assert {name: check.passed for name, check in checks.items()} == dict.fromkeys(
+        ["lists_understood", "cdr_understood", *pbxware.CONTROLS], True
     )
+    said = {name: value.value for name, value in checks["rows_by_status"].metadata.items()}
+    assert (said["status"], said["matched"], said["variances"]) == ("matched", 9, [])  # three tenants, three days
+    assert set(said["ours"]) == {"2", "7", "9"}
+    assert said["ours"] == said["theirs"]
+    assert set(said["difference"].values()) == {"0.000000"}
+
+
+def test_every_control_total_is_a_check_of_its_own(settings: Settings) -> None:
+    """And says what it compares; what a stream makes and what is declared of it is the same (see test_load)."""
+    found: dict[str, set[str]] = {}
+    for key in build(settings).resolve_asset_graph().asset_check_keys:
+        found.setdefault(key.asset_key.path[0], set()).add(key.name)
+    vendors = {
+        PBX: [pbxware.CONTROLS],
+        SIP: [sipcentric.LIST_CONTROLS, sipcentric.CALL_CONTROLS],
+        TIM: [tim4biz.CONTROLS],
+        VPS: [time4vps.CONTROLS],
+    }
+    for connection, declared in vendors.items():
+        names = {name for controls in declared for name in controls}
+        assert {name for name in found[connection] if not name.endswith("_understood")} == names
+
+
+def test_a_control_total_says_its_figures_and_never_claims_what_it_has_not() -> None:
+    """By account, since two accounts may have two currencies; without a figure it says unavailable."""
+    raw = AssetKey([PBX, "raw_cdr"])
+    row = {"window_date": FIRST, "subject": "", "check_name": "billamount"}
+    figures = dict.fromkeys(("ours", "theirs", "difference"))
+    nothing = {**row, **figures, "account_id": "7", "status": "unavailable"}
+    for rows in ([], [nothing]):
+        check = materialize._control_check("billamount", raw, rows)
+        assert (check.passed, check.metadata["status"].value) == (True, "unavailable")
+        assert check.description == "The vendor gave no figure to compare with."
+        assert [check.metadata[name].value for name in ("ours", "theirs", "matched")] == [{}, {}, 0]
+    off = {"ours": Decimal(2), "theirs": Decimal(3), "difference": Decimal(-1)}
+    wrong = [{**row, **off, "account_id": str(number % 2), "status": "variance"} for number in range(30)]
+    check = materialize._control_check("billamount", raw, [*wrong, nothing])
+    said = {name: value.value for name, value in check.metadata.items()}
+    assert (check.passed, said["status"], said["variance"], said["unavailable"]) == (False, "variance", 30, 1)
+    assert said["difference"] == {"0": "-15", "1": "-15"}
+    assert len(said["variances"]) == 20
+    assert set(said["variances"][0]) == {"window_date", "account_id", "subject", "ours", "theirs", "difference"}
 
 
 def test_a_day_that_fails_leaves_the_others_materialised(place: World, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from loading import HASTY_CLIENT, Expected, Row, Stage, World, days, hashes, query, stage, untouched_truth, world
 
+from assets import pbxware, sipcentric, tim4biz, time4vps
 from assets.marts import update_and_publish
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
@@ -128,7 +129,20 @@ def test_every_total_is_proven(loaded: tuple[World, Expected]) -> None:
     controls = Counter(place.query("SELECT connection, check_name, status FROM audit.control_total"))
     assert {status for _, _, status in controls} <= {"matched", "unavailable"}
     assert controls[PBX, "billamount", "matched"] == 3 * len(days(expected.first, expected.last))
+    assert controls[PBX, "rows_by_status", "matched"] >= 3 * len(days(expected.first, expected.last)) - 3
+    assert not any(controls[PBX, "rows_by_status", status] for status in ("variance", "unavailable"))
     assert {connection for connection, _, status in controls if status == "matched"} >= {PBX, SIP, VPS}
+    assert {name for _, name, _ in controls} == {
+        *pbxware.CONTROLS,
+        *sipcentric.LIST_CONTROLS,
+        *sipcentric.CALL_CONTROLS,
+        *tim4biz.CONTROLS,
+        *time4vps.CONTROLS,
+    }
+    # A month at once is more than TIM4biz gives.
+    short = len(days(expected.first, expected.last)) < 30
+    proven = "matched" if short else "unavailable"
+    assert {status for vendor, name, status in controls if vendor == TIM and name in tim4biz.CONTROLS} == {proven}
     assert place.query("SELECT * FROM audit.quarantine") == []
     assert place.query("SELECT * FROM audit.restatement") == []
     assert {row[0] for row in place.query("SELECT status FROM audit.load")} == {"loaded"}

@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stand_in import LONDON, Literal, StandIn, Status, rows, run, source
+from stand_in import LONDON, Literal, StandIn, Status, controls, rows, run, source, statuses
 
 from assets import tim4biz
-from assets.loading import Source, bounds
+from assets.loading import Outcome, Source, Window, bounds, load, refine
 from assets.sources.client import BasicAuth, Client
 from assets.sources.secret import Secret
 from assets.sources.tim4biz import Tim4biz, listed, rate_wait
+from assets.tim4biz import Stretch
 from pipelines.demo import Vendors
 from tollbook_errors import AuthError, ConfigError, ContractError
 
@@ -221,6 +222,101 @@ def test_a_period_that_is_too_long_is_cut_and_the_parts_add_up(
         (expected, Decimal(expected) / 4)
     ]
     assert len(ledger.stand_in.asked) < 80
+
+
+# --- days that must add up to what is said of all of them ---
+
+DAYS = [DAY + timedelta(days=n) for n in range(4)]
+
+
+def reading(folder: Path, answer: Any, days: list[date] = DAYS, **overrides: Any) -> tuple[Source, Outcome]:
+    """A load of several days as the asset does it: the first of them last, and with it the whole stretch."""
+    from_ = source(StandIn(answer), folder, "tim4biz", **{"currency": "EUR", **overrides})
+    windows = [Window(day, day) for day in days]
+    stretch = Stretch.of(windows, from_)
+    wanted = [*windows[1:], windows[0]]
+    return from_, load(
+        from_, tim4biz.totals_stream(from_), wanted, lambda window: tim4biz.fetch_totals(from_, window, stretch)
+    )
+
+
+def spread(cost: str = "1.25", **changes: Any) -> Any:
+    """A vendor with two extensions, the second of which has no figures on the first day; ``changes`` of a stretch."""
+
+    def answer(path: str, query: dict[str, str]) -> Any:
+        length = datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"])
+        first = query["from"].startswith(str(DAYS[0]))
+        many = length.days if length.days > 1 else 1
+        row = {"Extension": "101", "Calls": 5 * many, "Duration": 60 * many, "Cost": Decimal(cost) * many}
+        other = {"Extension": "102", "Calls": many - first, "Duration": 0, "Cost": None}
+        return [row | (changes if length.days > 1 else {}), other]
+
+    return answer
+
+
+def test_the_days_of_a_load_are_proved_by_one_request_for_all_of_them(tmp_path: Path) -> None:
+    from_, outcome = reading(tmp_path, spread())
+    assert not outcome.failures
+    subject = f"{DAYS[0]}..{DAYS[-1]}"
+    assert controls(from_, "stretch_calls") == {(None, subject): (23, 23, "matched")}
+    assert controls(from_, "stretch_seconds") == {(None, subject): (240, 240, "matched")}
+    assert controls(from_, "stretch_cost") == {(None, subject): (Decimal(5), Decimal(5), "matched")}
+    assert {row["window_date"] for row in rows(from_, "control_total")} == {DAYS[0]}, "the day that is read last"
+    assert from_.client().requests_made == len(DAYS) + 1
+    assert len(rows(from_, "extension_total")) == 2 * len(DAYS), "the stretch itself is no record"
+
+
+def test_a_stretch_that_is_off_is_a_variance_and_one_without_a_figure_is_unavailable(tmp_path: Path) -> None:
+    from_, _ = reading(tmp_path, spread(Calls=21, Cost=None))
+    assert [status for _, _, status in controls(from_, "stretch_calls").values()] == ["variance"]
+    assert [status for _, _, status in controls(from_, "stretch_seconds").values()] == ["matched"]
+    assert [status for _, _, status in controls(from_, "stretch_cost").values()] == ["unavailable"]
+
+
+@pytest.mark.parametrize("refusal", [Status(400), Status(404), {"nothing": 1}])
+def test_a_stretch_that_is_refused_is_unavailable_and_asked_for_once(tmp_path: Path, refusal: Any) -> None:
+    def answer(path: str, query: dict[str, str]) -> Any:
+        long = datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"]) > timedelta(hours=25)
+        return refusal if long else [ROW]
+
+    from_, outcome = reading(tmp_path, answer)
+    assert not outcome.failures
+    assert statuses(from_) == dict.fromkeys(tim4biz.CONTROLS, {"unavailable"})
+    assert from_.client().requests_made == len(DAYS) + 1
+
+
+def test_no_stretch_is_asked_for_unless_all_its_days_were_read(tmp_path: Path) -> None:
+    """Neither of one day, nor when a day failed; a day that is not over is no part of it."""
+    single, _ = reading(tmp_path / "one", spread(), DAYS[:1])
+    assert rows(single, "control_total") == []
+
+    gap, _ = reading(tmp_path / "gap", spread(), [*DAYS[:2], DAYS[3]])
+    assert rows(gap, "control_total") == []
+
+    sound = spread()
+    failing, outcome = reading(
+        tmp_path / "failed",
+        lambda path, query: Status(404) if query["from"].startswith(str(DAYS[2])) else sound(path, query),
+    )
+    assert len(outcome.failures) == 1
+    assert rows(failing, "control_total") == []
+
+    now = datetime.now(LONDON).date()
+    assert Stretch.of([Window(now - timedelta(days=n), now - timedelta(days=n)) for n in range(2)], single) is None
+
+
+def test_a_stretch_is_compared_with_what_its_own_load_read(tmp_path: Path) -> None:
+    """However often, whatever came since, and also from raw alone."""
+    from_, _ = reading(tmp_path, spread())
+    before = controls(from_, "stretch_cost")
+    reading(tmp_path, spread("2.50"), DAYS[1:])  # the night after: another figure, and the first day is not read again
+    assert controls(from_, "stretch_cost")[None, f"{DAYS[0]}..{DAYS[-1]}"] == before[None, f"{DAYS[0]}..{DAYS[-1]}"]
+    everything = controls(from_, "stretch_cost")
+    assert len(everything) == 2
+    from_.lake.clear_core([from_.name])
+    for day in DAYS:
+        refine(from_, tim4biz.totals_stream(from_), day)
+    assert controls(from_, "stretch_cost") == everything
 
 
 def test_a_day_is_asked_for_from_midnight_to_midnight_in_the_accounts_zone(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ class Landing:
     """One complete landing of a window: a generation of what the vendor said.
 
     ``file`` is relative to the data directory; a reading that said the same as the one before keeps no file of its own
-    and names the earlier one. ``depends_on`` maps a stream to the generation its rows were read with.
+    and names the earlier one. ``depends_on`` maps a stream (or one of its days, ``stream day``) to the generation that
+    its rows are read with.
     """
 
     connection: str
@@ -205,9 +206,10 @@ class Lake:
             raise ContractError("its lists were never loaded", connection=connection, hint="load the connection whole")
         return landing
 
-    def landing_at(self, connection: str, stream: str, generation: str) -> Landing:
-        """The landing of a list of one generation; IntegrityError when it is not there."""
-        path = self.data_dir / "raw" / _safe(connection) / _safe(stream) / ALL / f"{_safe(generation)}.json"
+    def landing_at(self, connection: str, stream: str, generation: str, day: date | None = None) -> Landing:
+        """The landing of one generation of a day (None: of a list); IntegrityError when it is not there."""
+        folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(day, day)
+        path = folder / f"{_safe(generation)}.json"
         with storage(path):
             if not path.exists():
                 raise IntegrityError(f"{path.relative_to(self.data_dir)} is missing", hint="restore it from a backup")
@@ -509,6 +511,10 @@ class RawWriter:
         self.rows = 0
         self.pages = 0
         self.bytes = 0
+
+    def depend_on(self, what: str, generation: str) -> None:
+        """Say that what is landed is read with this generation of something else (see ``Landing.depends_on``)."""
+        self._depends_on[what] = generation
 
     def add(
         self,

@@ -634,13 +634,14 @@ CONTROL_TOTAL = Table(
         _c(
             "window_date",
             "DATE",
-            "Business day that was checked; invoices: date of issue; other lists: the day they were read",
+            "Business day that was checked; invoices: date of issue; other lists: the day they were read; several days "
+            "at once (stretch_…): the first of them",
         ),
         VENDOR,
         CONNECTION,
         ACCOUNT,
         _c("check_name", "VARCHAR", "What was compared"),
-        _c("subject", "VARCHAR", "What exactly, where a window has several (an invoice, a bundle); else empty"),
+        _c("subject", "VARCHAR", "What exactly: an invoice, a bundle, a stretch of days (first..last); else empty"),
         _c("ours", MONEY, "Our figure"),
         _c("theirs", MONEY, "The vendor's figure; NULL when unavailable"),
         _c("difference", MONEY, "ours − theirs"),

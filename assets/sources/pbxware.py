@@ -143,10 +143,10 @@ class PBXware:
                 return
             if high == low + 1:
                 return
-            if high is None:
-                number = low + step
+            if low and high is not None:
+                number = (low + high) // 2
             else:
-                number = (low + high) // 2 if low else max(1, high - step)
+                number = low + step if high is None else max(1, high - step)
             step *= 2
 
     def _slice(self, server: str | None, part: Slice, window: str) -> Reading:

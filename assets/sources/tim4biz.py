@@ -5,7 +5,8 @@ not: HTTP (``client``), which field means what (``assets.tim4biz``).
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,8 @@ from assets.sources.client import Client, HttpStatusError, Wait
 from assets.sources.page import Page
 from tollbook_errors import ContractError
 
+STRETCH = "ExtensionTotal.stretch"  # kind of the page with the totals of several days at once
+REFUSED = "refused"  # kind of the page that stands for totals which TIM4biz does not give
 SHORTEST = timedelta(hours=1)  # below this, a 400 is not about the length of the period
 
 
@@ -35,6 +38,14 @@ class Tim4biz:
         """
         yield from self._parts(self._naive(start), self._naive(end), window)
 
+    def stretch(self, start: datetime, end: datetime, *, window: str) -> Page:
+        """The extension totals of [start, end) in one answer; of kind ``refused`` where TIM4biz does not give it."""
+        start, end = self._naive(start), self._naive(end)
+        try:
+            return replace(self._ask(start, end, window), kind=STRETCH, rows=0)
+        except ContractError:
+            return Page(REFUSED, None, _arguments(start, end), "{}", datetime.now(UTC), 0, {})
+
     def _parts(self, start: datetime, end: datetime, window: str) -> Iterator[Page]:
         try:
             whole = self._ask(start, end, window)
@@ -50,7 +61,7 @@ class Tim4biz:
         yield from self._parts(middle, end, window)
 
     def _ask(self, start: datetime, end: datetime, window: str) -> Page:
-        arguments = {"from": f"{start:%Y-%m-%dT%H:%M:%S}", "to": f"{end:%Y-%m-%dT%H:%M:%S}"}
+        arguments = _arguments(start, end)
         answer = self.client.request(
             "GET", "ExtensionTotal", arguments, endpoint="ExtensionTotal", window=window, rate_headers=rate_wait
         )
@@ -66,6 +77,10 @@ class Tim4biz:
 
     def _naive(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None)
+
+
+def _arguments(start: datetime, end: datetime) -> dict[str, str]:
+    return {"from": f"{start:%Y-%m-%dT%H:%M:%S}", "to": f"{end:%Y-%m-%dT%H:%M:%S}"}
 
 
 def listed(data: Any) -> list[dict[str, Any]] | None:
