@@ -159,6 +159,7 @@ class Tenant:
     digits: int | None
     extensions: dict[str, str] = field(default_factory=dict)  # number -> name
     dids: dict[str, str | None] = field(default_factory=dict)  # our outside number in E.164 -> extension
+    targets: dict[str, str] = field(default_factory=dict)  # our outside number -> what it leads to, also a group or IVR
 
 
 @dataclass
@@ -284,10 +285,12 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
     for key, entry, place in _entries(listed):
         number = str(entry.get("e164") or entry.get("number") or "")
         target = str(entry.get("ext") or "")
-        target = target if target and "," not in target and entry.get("type") == "Extension" else ""
+        target = target if "," not in target else ""
+        extension = target if entry.get("type") == "Extension" else ""
         read = read_number(number, tenant.region)
         for written in {number, str(entry.get("number") or ""), read.e164 or ""} - {""}:
-            tenant.dids[written] = target or None
+            tenant.dids[written] = extension or None
+            tenant.targets[written] = target
         found.extensions.append(
             {
                 **_whose(source, account),
@@ -481,6 +484,43 @@ SELECT *, CASE
 FROM split
 """
 
+# The Unique IDs whose legs all come from one of the PBX's own numbers that no extension has: a ring group, a queue, an
+# IVR. Such a number calls nobody by itself, so its legs belong to the call that was put through to it, which is told
+# when the legs of exactly one other Unique ID to that number span them (within the second that rounding takes). Spans
+# are looked up by the stretches of ten minutes that they touch; one of more than a day ends after it here.
+_PUT_THROUGH = """
+CREATE OR REPLACE TEMP TABLE put_through AS
+WITH RECURSIVE leg AS (
+    SELECT typed.account_id, unique_id, started::BIGINT AS start,
+        start + least(coalesce(try_cast(duration AS BIGINT), 0), 90000) AS until,
+        CASE WHEN f.kind = 'own' AND NOT f.phone THEN f.extension END AS made_by,
+        CASE WHEN NOT t.phone THEN t.leads_to END AS put_to
+    FROM typed
+    LEFT JOIN party f ON f.account_id = typed.account_id AND f.text = coalesce(from_text, '')
+    LEFT JOIN party t ON t.account_id = typed.account_id AND t.text = coalesce(to_text, '')
+    WHERE problem IS NULL AND NOT outside
+), child AS (
+    SELECT account_id, unique_id, min(made_by) AS made_by, min(start) AS start, max(until) AS until
+    FROM leg SEMI JOIN (FROM leg WHERE made_by IS NOT NULL) AS made USING (account_id, unique_id)
+    GROUP BY account_id, unique_id HAVING count(made_by) = count(*) AND min(made_by) = max(made_by)
+), span AS (
+    SELECT leg.*, unnest(range(start // 600, until // 600 + 1)) AS stretch FROM leg WHERE put_to IS NOT NULL
+), parent AS (
+    SELECT child.account_id, child.unique_id, min(span.unique_id) AS parent
+    FROM child JOIN span ON span.account_id = child.account_id AND span.put_to = child.made_by
+        AND span.stretch = child.start // 600 AND span.unique_id <> child.unique_id
+        AND span.start <= child.start AND child.until <= span.until + 1
+    GROUP BY ALL HAVING count(DISTINCT span.unique_id) = 1
+), walk AS (
+    SELECT account_id, unique_id, parent AS root, 1 AS depth FROM parent
+    UNION ALL
+    SELECT walk.account_id, walk.unique_id, parent.parent, depth + 1
+    FROM walk JOIN parent ON parent.account_id = walk.account_id AND parent.unique_id = walk.root WHERE depth < 9
+)
+SELECT account_id, unique_id, arg_max(root, depth) AS root FROM walk GROUP BY ALL
+HAVING max(depth) < 9  -- else two put through to each other, and neither was first
+"""
+
 _CDRS = f"""
 CREATE OR REPLACE TEMP TABLE fresh_cdr AS
 WITH leg AS (
@@ -504,7 +544,7 @@ WITH leg AS (
             WHEN f.kind IN ('outside', 'withheld', 'did') AND t.kind IN ('own', 'did', 'feature') THEN 'inbound'
             WHEN f.kind = 'outside' AND t.kind = 'withheld' THEN 'inbound'
             ELSE 'unknown' END AS direction,
-        f.extension AS from_extension, t.extension AS to_extension,
+        f.extension AS from_extension, t.extension AS to_extension, f.phone AS from_phone, t.phone AS to_phone,
         f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type
     FROM numbered n
     LEFT JOIN party f ON f.account_id = n.account_id AND f.text = coalesce(n.from_text, '')
@@ -512,11 +552,13 @@ WITH leg AS (
 )
 SELECT
     CASE WHEN rank = 1 THEN identity ELSE md5(identity || '#' || rank) END AS cdr_id,
-    'pbxware' AS vendor, $connection AS connection, p.account_id, unique_id AS native_id, unique_id AS linked_id,
+    'pbxware' AS vendor, $connection AS connection, p.account_id, p.unique_id AS native_id,
+    coalesce(put_through.root, p.unique_id) AS linked_id,
     occurrence::INTEGER AS occurrence, to_timestamp(second) AS started_at, $day::DATE AS call_date, direction,
     {_OUTCOMES} AS outcome,
     from_text, from_name, from_number, from_e164, to_text, to_name, to_number, to_e164,
-    CASE direction WHEN 'inbound' THEN to_extension ELSE coalesce(from_extension, to_extension) END AS extension,
+    CASE WHEN direction = 'inbound' OR (to_phone AND NOT from_phone) THEN to_extension
+        ELSE coalesce(from_extension, to_extension) END AS extension,
     CASE direction WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
     CASE direction WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
     CASE direction WHEN 'outbound' THEN to_type WHEN 'inbound' THEN from_type END AS remote_type,
@@ -527,6 +569,7 @@ SELECT
         WHEN lower(recording) IN ('false', '0', 'no') THEN false END AS has_recording,
     $file AS raw_file, raw_row, fetched_at
 FROM placed p LEFT JOIN tenant ON tenant.account_id = p.account_id
+LEFT JOIN put_through ON put_through.account_id = p.account_id AND put_through.unique_id = p.unique_id
 """
 
 
@@ -552,6 +595,7 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
             }
         ),
     )
+    con.execute(_PUT_THROUGH)
     con.execute(_CDRS, {"connection": source.name, "day": day, "file": landing.file})
     unknown = con.execute("SELECT count(*) FROM fresh_cdr WHERE outcome = 'unknown'").fetchall()[0][0]
     if unknown:
@@ -761,6 +805,9 @@ def _party_table(directory: Directory, texts: list[tuple[str, str]]) -> pa.Table
     for account, text in texts:
         tenant = directory.tenants.get(account)
         party = read_party(text, tenant, codes) if tenant else Party(None, text, "outside")
+        leads_to = party.extension
+        if tenant and party.kind == "did":
+            leads_to = tenant.targets[party.number if party.number in tenant.dids else party.public.e164]
         rows.append(
             {
                 "account_id": account,
@@ -769,13 +816,16 @@ def _party_table(directory: Directory, texts: list[tuple[str, str]]) -> pa.Table
                 "number": party.number,
                 "kind": party.kind,
                 "extension": party.extension,
+                "leads_to": leads_to,
+                "phone": tenant is not None and leads_to in tenant.extensions,
                 "e164": party.public.e164,
                 "country": party.public.country,
                 "type": party.public.type,
             }
         )
-    names = ("account_id", "text", "name", "number", "kind", "extension", "e164", "country", "type")
-    return pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in names]))
+    names = ("account_id", "text", "name", "number", "kind", "extension", "e164", "country", "type", "leads_to")
+    schema = pa.schema([*((name, pa.string()) for name in names), ("phone", pa.bool_())])
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 # --- core ------------------------------------------------------------------------------------------------------------

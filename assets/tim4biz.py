@@ -54,6 +54,7 @@ CONTROLS = {
     check: f"Sum of {field} of the days of a load against TIM4biz's own totals of all of them at once."
     for check, field in STRETCHES.items()
 }
+LONGEST = 28  # days in a stretch; TIM4biz refuses long periods, and does not say which are
 _COUNTS = ("calls", "incoming", "outgoing", "duration_seconds")
 _CLOCK = re.compile(r"(?:(\d{1,4})\.)?(\d{1,6}):(\d{2}):(\d{2})(?:\.\d+)?")
 
@@ -62,7 +63,11 @@ _CLOCK = re.compile(r"(?:(\d{1,4})\.)?(\d{1,6}):(\d{2}):(\d{2})(?:\.\d+)?")
 
 @dataclass(frozen=True)
 class Stretch:
-    """Business days in a row, all over, that one load reads: their totals must be those of all of them at once."""
+    """Business days in a row, all over, that one load reads: their totals must be those of all of them at once.
+
+    The first is read last, when what the others said is known, and has the proof: a day that falls out of the
+    look-back keeps it.
+    """
 
     days: tuple[date, ...]
     begun: datetime
@@ -85,8 +90,14 @@ class Stretch:
         return True
 
 
-def fetch_totals(source: Source, window: Window, stretch: Stretch | None = None) -> Fetch:
-    """A day's totals by extension; with the first day of a stretch, which is read last, those of all of it as well."""
+def in_stretches(windows: Sequence[Window]) -> list[Sequence[Window]]:
+    """The days of a load in the order in which to read them, stretch by stretch."""
+    parts = [windows[start : start + LONGEST] for start in range(0, len(windows), LONGEST)]
+    return [[*others, first] for first, *others in parts]
+
+
+def fetch_totals(source: Source, window: Window, stretches: Sequence[Stretch] = ()) -> Fetch:
+    """A day's totals by extension; with the first day of a stretch those of all of it as well."""
     day = window.first
     assert day is not None
     start, end = bounds(day, source.zone)
@@ -94,8 +105,9 @@ def fetch_totals(source: Source, window: Window, stretch: Stretch | None = None)
     def pages(writer: RawWriter) -> Iterator[Page]:
         vendor = Tim4biz(source.client(), source.account_zone)
         yield from vendor.totals(start, end, window=str(day))
-        if stretch is not None and day == stretch.days[0] and stretch.read_before(source, writer):
-            yield vendor.stretch(start, bounds(stretch.days[-1], source.zone)[1], window=str(day))
+        for stretch in stretches:
+            if day == stretch.days[0] and stretch.read_before(source, writer):
+                yield vendor.stretch(start, bounds(stretch.days[-1], source.zone)[1], window=str(day))
 
     return pages
 
@@ -282,14 +294,14 @@ def tim4biz_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
     )
     def extension_total(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
-        first, *others = asked_days(context)
-        stretch = Stretch.of([first, *others], source)
+        parts = in_stretches(asked_days(context))
+        stretches = [stretch for part in parts if (stretch := Stretch.of(part, source))]
         yield from materialize_stream(
             context,
             source,
             totals_stream(source),
-            [*others, first],
-            lambda window: fetch_totals(source, window, stretch),
+            [window for part in parts for window in part],
+            lambda window: fetch_totals(source, window, stretches),
         )
 
     return [extension_total]

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import core_rows
 import duckdb
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -480,6 +481,43 @@ def test_rows_outside_the_window_are_left_out_and_counted(tmp_path: Path) -> Non
     (load,) = (row for row in from_.lake.loads() if row["stream"] == "cdr")
     assert (load["rows"], load["out_of_window"]) == (1, 1)
     assert statuses(from_)["calls_stats_count"] == {"matched"}
+
+
+def test_legs_that_share_a_linked_id_are_one_call_whatever_page_they_stand_on(tmp_path: Path) -> None:
+    """A queue with its LOCAL legs, over several answers and over midnight; a LOCAL call by itself stays internal."""
+    account = Account(endpoints=[endpoint(1), endpoint(2, 104)])
+    account.cap = 2
+    late = END - timedelta(seconds=30)
+
+    def leg(number: int, seconds: int, linked: str, **fields: Any) -> Item:
+        own = f"ast01-{number}.1"
+        return call(late + timedelta(seconds=seconds), number, callId=own, linkedId=linked, cost=0, **fields)
+
+    inbound = {"direction": "IN", "from": "02079460123"}
+    local = {"scope": "LOCAL", "from": "Queue <600>"}
+    account.calls = [
+        leg(1, 0, "ast01-1.1", to="Queue <600>", duration=100, **inbound),
+        leg(2, 5, "ast01-1.1", to="Desk <103>", duration=0, outcome="NO_ANSWER", **local),
+        leg(3, 6, "ast01-1.1", to="Desk <104>", duration=20, **local),
+        leg(4, 40, "ast01-1.1", to="Desk <103>", duration=50, **local),  # transferred, after midnight
+        leg(5, 7, "ast01-5.1", to="Desk <104>", duration=9, **{**local, "from": "Desk <103>"}),
+        leg(6, 8, "ast01-6.1", to="Desk <103>", duration=8, **inbound),  # the same caller again: another linkedId
+    ]
+    next_day = DAY + timedelta(days=1)
+    from_ = account.load_calls(tmp_path, DAY, next_day)
+    assert statuses(from_)["total_items"] == {"matched"}
+    database = core_rows.warehouse(tmp_path)
+    database.update(core_rows.cdr_days(tmp_path / "core_rows", rows(from_, "cdr")))
+    found = core_rows.query(
+        database,
+        "SELECT linked_id, call_date, legs, attempts, direction, outcome, talk_seconds, linking FROM core.call"
+        " ORDER BY ALL",
+    )
+    assert found == [
+        ("ast01-1.1", DAY, 4, 1, "inbound", "answered", 100, "linked_id"),
+        ("ast01-5.1", DAY, 1, 0, "internal", "answered", 9, "single"),
+        ("ast01-6.1", DAY, 1, 0, "inbound", "answered", 8, "single"),
+    ]
 
 
 def test_control_totals_show_a_cent_and_a_call(tmp_path: Path) -> None:

@@ -232,11 +232,11 @@ DAYS = [DAY + timedelta(days=n) for n in range(4)]
 def reading(folder: Path, answer: Any, days: list[date] = DAYS, **overrides: Any) -> tuple[Source, Outcome]:
     """A load of several days as the asset does it: the first of them last, and with it the whole stretch."""
     from_ = source(StandIn(answer), folder, "tim4biz", **{"currency": "EUR", **overrides})
-    windows = [Window(day, day) for day in days]
-    stretch = Stretch.of(windows, from_)
-    wanted = [*windows[1:], windows[0]]
+    parts = tim4biz.in_stretches([Window(day, day) for day in days])
+    stretches = [stretch for part in parts if (stretch := Stretch.of(part, from_))]
+    wanted = [window for part in parts for window in part]
     return from_, load(
-        from_, tim4biz.totals_stream(from_), wanted, lambda window: tim4biz.fetch_totals(from_, window, stretch)
+        from_, tim4biz.totals_stream(from_), wanted, lambda window: tim4biz.fetch_totals(from_, window, stretches)
     )
 
 
@@ -271,6 +271,18 @@ def test_a_stretch_that_is_off_is_a_variance_and_one_without_a_figure_is_unavail
     assert [status for _, _, status in controls(from_, "stretch_calls").values()] == ["variance"]
     assert [status for _, _, status in controls(from_, "stretch_seconds").values()] == ["matched"]
     assert [status for _, _, status in controls(from_, "stretch_cost").values()] == ["unavailable"]
+
+
+def test_a_long_load_is_proved_in_several_stretches(tmp_path: Path) -> None:
+    days = [date(2026, 9, 1) + timedelta(days=n) for n in range(31)]
+    from_, outcome = reading(tmp_path, spread(), days)
+    assert [str(landing.window_from) for landing in outcome.landings][26:] == [
+        "2026-09-28", "2026-09-01", "2026-09-30", "2026-10-01", "2026-09-29",
+    ]  # fmt: skip
+    assert {subject for _, subject in controls(from_, "stretch_cost")} == {
+        "2026-09-01..2026-09-28", "2026-09-29..2026-10-01",
+    }  # fmt: skip
+    assert from_.client().requests_made == len(days) + 2
 
 
 @pytest.mark.parametrize("refusal", [Status(400), Status(404), {"nothing": 1}])

@@ -5,6 +5,10 @@ WITH part AS (
         linked.call_id,
         linked.call_date AS call_day,
         linked.leg_number,
+        leg.vendor = 'pbxware' AND leg.native_id <> leg.linked_id AS put_through,
+        -- A group or an IVR made the leg: its extension is who took it, and not, as else, who made it.
+        leg.direction = 'internal' AND ends_with(leg.to_number, leg.extension)
+            AND NOT ends_with(leg.from_number, leg.extension) AS taken,
         leg.outcome = 'answered' AS answered,
         -- The most telling outcome first: that a call was answered says more than that another leg of it was not; a
         -- message was left; the line was engaged or nobody came; the caller gave up; only then that a trunk failed,
@@ -39,7 +43,11 @@ whole AS (
         ) AS direction,
         min(telling) AS telling,
         arg_min(extension, leg_number) AS first_extension,
-        arg_min(extension, length_rank) FILTER (WHERE answered) AS answering_extension,
+        coalesce(
+            arg_max(extension, leg_number) FILTER (WHERE answered AND taken),
+            arg_min(extension, length_rank) FILTER (WHERE answered)
+        ) AS answering_extension,
+        coalesce(bool_or(put_through), false) AS put_through,
         arg_min(remote_e164, leg_number) AS remote_e164,
         arg_min_null(remote_country, leg_number) FILTER (WHERE remote_e164 IS NOT NULL) AS remote_country,
         CAST(count(*) AS INTEGER) AS legs,
@@ -76,7 +84,12 @@ SELECT
     remote_country,
     legs,
     attempts,
-    CASE WHEN legs = 1 THEN 'single' WHEN vendor = 'pbxware' THEN 'native_id' ELSE 'linked_id' END AS linking,
+    CASE
+        WHEN legs = 1 THEN 'single'
+        WHEN vendor <> 'pbxware' THEN 'linked_id'
+        WHEN put_through THEN 'put_through'
+        ELSE 'native_id'
+    END AS linking,
     talk_seconds,
     -- Two currencies are never summed: such a call has no one cost. Its legs have theirs, and so has mart.cost_daily.
     CASE WHEN one_currency THEN cost END AS cost,

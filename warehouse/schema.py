@@ -103,7 +103,12 @@ CDR = Table(
         CONNECTION,
         ACCOUNT,
         _c("native_id", "VARCHAR", "The vendor's own id (PBXware Unique ID, Sipcentric uri); not unique on PBXware"),
-        _c("linked_id", "VARCHAR", "What the legs of one call share (PBXware Unique ID, Sipcentric linkedId)"),
+        _c(
+            "linked_id",
+            "VARCHAR",
+            "What the legs of one call share: Sipcentric linkedId; PBXware Unique ID, on the legs that a group, queue "
+            "or IVR made that of the call which was put through",
+        ),
         _c("occurrence", "INTEGER", "Number, from 1, among rows identical in everything the vendor says"),
         _c("started_at", INSTANT, "When the leg started"),
         _c("call_date", "DATE", "Business day of started_at in the configured zone"),
@@ -138,6 +143,7 @@ CDR = Table(
     date_column="call_date",
     in_lake=True,
     derived=(
+        "linked_id",
         "call_date",
         "direction",
         "from_name",
@@ -423,7 +429,12 @@ CALL = Table(
         *REMOTE,
         _c("legs", "INTEGER", "Number of legs"),
         _c("attempts", "INTEGER", "Legs that were not answered"),
-        _c("linking", "VARCHAR", "How it was put together: single, native_id or linked_id"),
+        _c(
+            "linking",
+            "VARCHAR",
+            "How it was put together: single (one leg), native_id (one PBXware Unique ID), put_through (the legs that "
+            "a group, queue or IVR made have ids of their own) or linked_id (Sipcentric)",
+        ),
         _c("talk_seconds", "BIGINT", "Seconds of the longest answered leg; 0 when none was answered"),
         _c("cost", MONEY, "Sum over all legs; NULL when every leg is unrated"),
         _c("unrated_legs", "INTEGER", "Legs without a cost"),
