@@ -34,7 +34,7 @@ from warehouse.lake import CorePartition, Landing, read_core
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
 
 RESOURCE = "tollbook"
-VARIANCES = 20  # that a check shows at most; all are in audit.control_total
+SHOWN = 20  # figures and variances that a check shows at most; all are in audit.control_total
 
 
 class House(Protocol):
@@ -240,15 +240,18 @@ def _checks(source: Source, stream: Stream, raw: AssetKey, outcome: Outcome) -> 
 
 
 def _control_check(name: str, raw: AssetKey, rows: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
-    """One control total over all that was loaded; figures are summed by account, whose amounts have one currency."""
+    """One control total over all that was loaded.
+
+    Figures are summed over the days, by account and subject: two accounts, or two invoices, may have two currencies.
+    """
     counts = {status: sum(row["status"] == status for row in rows) for status in ("matched", "variance", "unavailable")}
     status = next((status for status in ("variance", "matched") if counts[status]), "unavailable")
     figures: dict[str, dict[str, Decimal]] = {"ours": {}, "theirs": {}, "difference": {}}
     for row in rows:
         if row["status"] != "unavailable":
-            account = row["account_id"] or ""
-            for figure, by_account in figures.items():
-                by_account[account] = by_account.get(account, Decimal(0)) + row[figure]
+            whose = "/".join(filter(None, (row["account_id"], row["subject"])))
+            for figure, sums in figures.items():
+                sums[whose] = sums.get(whose, Decimal(0)) + row[figure]
     shown = ("window_date", "account_id", "subject", "ours", "theirs", "difference")
     variances = [{column: str(row[column]) for column in shown} for row in rows if row["status"] == "variance"]
     return AssetCheckResult(
@@ -261,10 +264,10 @@ def _control_check(name: str, raw: AssetKey, rows: Sequence[Mapping[str, Any]]) 
             "status": status,
             **counts,
             **{
-                figure: MetadataValue.json({account: str(amount) for account, amount in sorted(by_account.items())})
-                for figure, by_account in figures.items()
+                figure: MetadataValue.json({whose: str(amount) for whose, amount in sorted(sums.items())[-SHOWN:]})
+                for figure, sums in figures.items()
             },
-            "variances": MetadataValue.json(variances[:VARIANCES]),
+            "variances": MetadataValue.json(variances[:SHOWN]),
         },
     )
 

@@ -738,13 +738,17 @@ def _compared(outcomes: Counter[str], counts: int | None) -> tuple[int, int | No
 
 @dataclass(frozen=True)
 class Party:
-    """Who stands in From or To. ``kind``: own, did (our outside number), feature, withheld or outside."""
+    """Who stands in From or To. ``kind``: own, did (our outside number), feature, withheld or outside.
+
+    ``target`` is what a did leads to, when that is no extension: a ring group, a queue, an IVR.
+    """
 
     name: str | None
     number: str | None
     kind: str
     extension: str | None = None
     public: Number = UNREADABLE
+    target: str | None = None
 
 
 def read_party(text: str, tenant: Tenant, codes: frozenset[str]) -> Party:
@@ -758,7 +762,9 @@ def read_party(text: str, tenant: Tenant, codes: frozenset[str]) -> Party:
     if extension:
         return Party(name, number, "own", extension)
     if number in tenant.dids:
-        return Party(name, number, "did", tenant.dids[number], read_number(number, tenant.region))
+        return Party(
+            name, number, "did", tenant.dids[number], read_number(number, tenant.region), tenant.targets[number]
+        )
     if not is_emergency(number, tenant.region) and any(
         code and number.startswith(code) and 2 <= len(number.removeprefix(code).removeprefix("+")) <= 5
         for code in codes - {tenant.code}
@@ -766,7 +772,7 @@ def read_party(text: str, tenant: Tenant, codes: frozenset[str]) -> Party:
         return Party(name, number, "outside")  # another tenant's extension: no public number
     public = read_number(number, tenant.region)
     if public.e164 in tenant.dids:
-        return Party(name, number, "did", tenant.dids[public.e164 or ""], public)
+        return Party(name, number, "did", tenant.dids[public.e164 or ""], public, tenant.targets[public.e164 or ""])
     return Party(name, number, "outside", None, public)
 
 
@@ -805,9 +811,7 @@ def _party_table(directory: Directory, texts: list[tuple[str, str]]) -> pa.Table
     for account, text in texts:
         tenant = directory.tenants.get(account)
         party = read_party(text, tenant, codes) if tenant else Party(None, text, "outside")
-        leads_to = party.extension
-        if tenant and party.kind == "did":
-            leads_to = tenant.targets[party.number if party.number in tenant.dids else party.public.e164]
+        leads_to = party.extension or party.target
         rows.append(
             {
                 "account_id": account,

@@ -414,7 +414,7 @@ def test_every_control_total_is_a_check_of_its_own(settings: Settings) -> None:
 
 
 def test_a_control_total_says_its_figures_and_never_claims_what_it_has_not() -> None:
-    """By account, since two accounts may have two currencies; without a figure it says unavailable."""
+    """By account and subject, since two may have two currencies; without a figure it says unavailable."""
     raw = AssetKey([PBX, "raw_cdr"])
     row = {"window_date": FIRST, "subject": "", "check_name": "billamount"}
     figures = dict.fromkeys(("ours", "theirs", "difference"))
@@ -430,6 +430,9 @@ def test_a_control_total_says_its_figures_and_never_claims_what_it_has_not() -> 
     said = {name: value.value for name, value in check.metadata.items()}
     assert (check.passed, said["status"], said["variance"], said["unavailable"]) == (False, "variance", 30, 1)
     assert said["difference"] == {"0": "-15", "1": "-15"}
+    invoices = [{**row, **off, "account_id": "client", "subject": f"{n:03}", "status": "variance"} for n in range(30)]
+    each = materialize._control_check("billamount", raw, invoices).metadata["ours"].value
+    assert each == {f"client/{number:03}": "2" for number in range(10, 30)}
     assert len(said["variances"]) == 20
     assert set(said["variances"][0]) == {"window_date", "account_id", "subject", "ours", "theirs", "difference"}
 
