@@ -60,6 +60,7 @@ def main(ctx: click.Context, config: Path | None, verbose: bool) -> None:
                                    tollbook load
                                    tollbook status
                                    tollbook report --month 2026-10
+                                   tollbook focus --month 2026-10
     In a browser:                  tollbook dev
 
     Exit codes: 0 all well; 1 something failed or is incomplete, and it says which; 2 wrong usage or configuration.
@@ -154,6 +155,27 @@ def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
     settings = _settings(ctx)
     for path in run_report(settings, month.date(), out):
         click.echo(path)
+
+
+@main.command()
+@click.option("--month", type=MONTH, required=True, help="The month, as YYYY-MM.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [default: <data_dir>/reports]")
+@click.pass_context
+def focus(ctx: click.Context, month: datetime, out: Path | None) -> None:
+    """Write a month as a FOCUS 1.2 cost-and-usage dataset: Parquet and CSV, for FinOps tools.
+
+    From the published database only. Nothing is written when the rows are not exactly what the month costs in
+    mart.cost_monthly and what its invoices come to. docs/focus.md says what stands in which column.
+    """
+    from pipelines.running import run_focus
+
+    written = run_focus(_settings(ctx), month.date(), out)
+    for path in written.paths:
+        click.echo(path)
+    amounts = [f"{cost:,.2f} {currency}" for currency, cost in written.billed]
+    click.echo(f"{written.rows:,} rows, billed {', '.join(amounts) or 'nothing'}")
+    for flag in written.remarks:
+        click.echo(f"{flag.word}: {flag.text}")
 
 
 @main.command()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assets.loading import Progress
 from pipelines.settings import Settings, configured_home
@@ -19,6 +19,10 @@ from tollbook_errors import ConfigError, IntegrityError, StorageError, TollbookE
 from warehouse.close import Close, close_month
 from warehouse.lake import make_folder, storage
 from warehouse.reading import control_counts, costs, open_public, public_file
+
+if TYPE_CHECKING:
+    from warehouse.reports import ReportSettings
+    from warehouse.reports.focus import Focus
 
 Watch = Callable[[Progress], None]
 
@@ -153,7 +157,23 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
 
 def run_report(settings: Settings, month: date, out: Path | None) -> list[Path]:
     """Finance's files for a month, from the published database."""
-    from warehouse.reports import ReportSettings, write_report
+    from warehouse.reports import write_report
+
+    public, folder, report = _reporting(settings, out)
+    return write_report(public, month.replace(day=1), folder, settings=report)
+
+
+def run_focus(settings: Settings, month: date, out: Path | None) -> "Focus":
+    """A month as a FOCUS dataset, from the published database. FocusError when it cannot be said in FOCUS."""
+    from warehouse.reports.focus import write_focus
+
+    public, folder, report = _reporting(settings, out)
+    return write_focus(public, month.replace(day=1), folder, settings=report)
+
+
+def _reporting(settings: Settings, out: Path | None) -> "tuple[Path, Path, ReportSettings]":
+    """The published database, the folder for what is made of it, and what a report needs to know beside."""
+    from warehouse.reports import ReportSettings
 
     public = public_file(settings.data_dir)
     if not public.exists():
@@ -163,7 +183,7 @@ def run_report(settings: Settings, month: date, out: Path | None) -> list[Path]:
         reporting_currency=settings.reporting_currency,
         connections=tuple(connection.name for connection in settings.connections),
     )
-    return write_report(public, month.replace(day=1), out or settings.data_dir / "reports", settings=report)
+    return public, out or settings.data_dir / "reports", report
 
 
 def run_close(settings: Settings, month: date, *, anyway: bool, reopen: bool) -> Close:

@@ -4,8 +4,8 @@ What lives here: the connection and how its values become a report's. What does 
 ``proof``).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
+import pyarrow as pa
 
 from tollbook_errors import ContractError
 from warehouse.reports.model import Column, Kind, Row, Value, clean
@@ -56,15 +57,15 @@ class Reader:
         with suppress(duckdb.Error):
             self._connection.close()
 
-    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """The answer to ``sql`` as DuckDB gives it, a batch at a time, over a connection of its own."""
-        used = {name: value for name, value in self.parameters.items() if f"${name}" in sql}
+    @contextmanager
+    def _asking(self, relations: Mapping[str, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of its own for one question, in which ``relations`` have their names."""
         cursor = self._connection.cursor()
         try:
             cursor.execute("SET TimeZone = 'UTC'")
-            cursor.execute(sql, used)
-            while batch := cursor.fetchmany(BATCH):
-                yield from batch
+            for name, relation in relations.items():
+                cursor.register(name, relation)
+            yield cursor
         except duckdb.Error as error:
             raise ContractError(
                 "the published database does not have the form this report reads", hint="run tollbook rebuild"
@@ -72,8 +73,23 @@ class Reader:
         finally:
             cursor.close()
 
-    def all(self, sql: str) -> list[tuple[Any, ...]]:
-        return list(self.stream(sql))
+    def stream(self, sql: str, **relations: pa.Table) -> Iterator[tuple[Any, ...]]:
+        """The answer to ``sql`` as DuckDB gives it, a batch at a time; ``sql`` may also name ``relations``."""
+        with self._asking(relations) as cursor:
+            cursor.execute(sql, self._used(sql))
+            while batch := cursor.fetchmany(BATCH):
+                yield from batch
+
+    def all(self, sql: str, **relations: pa.Table) -> list[tuple[Any, ...]]:
+        return list(self.stream(sql, **relations))
+
+    def table(self, sql: str, **relations: pa.Table) -> pa.Table:
+        """The answer as Arrow, whole; ``sql`` is a SELECT, and may also name ``relations``."""
+        with self._asking(relations) as cursor:
+            return cursor.sql(sql, params=self._used(sql)).to_arrow_table()
+
+    def _used(self, sql: str) -> dict[str, Any]:
+        return {name: value for name, value in self.parameters.items() if f"${name}" in sql}
 
     def one(self, sql: str) -> tuple[Any, ...]:
         """The first row of the answer, which has one."""
