@@ -229,6 +229,10 @@ def golden_month() -> Rows:
         ],
         "core.call": calls + elsewhere,
         "core.cdr": legs_of(calls + elsewhere),
+        "core.call_leg": [
+            {"cdr_id": row["call_id"], "call_id": row["call_id"], "call_date": row["call_date"], "leg_number": 1}
+            for row in calls + elsewhere
+        ],
         "core.sms": [
             {
                 **SIP,

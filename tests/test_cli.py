@@ -119,6 +119,23 @@ def test_report_writes_the_months_files(place: World, loaded: object, tmp_path: 
     assert all(path.is_file() and tmp_path / "out" in path.parents for path in written)
 
 
+def test_focus_writes_the_month_and_says_what_it_is_worth(place: World, loaded: object, tmp_path: Path) -> None:
+    told = place.command("focus", "--month", "2026-10", "--out", str(tmp_path / "out"))
+    assert told.exit_code == 0, told.output
+    parquet, table, total, *remarks = told.stdout.splitlines()
+    assert [Path(path).relative_to(tmp_path / "out") for path in (parquet, table)] == [
+        Path("focus-2026-10/focus-2026-10.parquet"),
+        Path("focus-2026-10/focus-2026-10.csv"),
+    ]
+    assert Path(parquet).is_file()
+    billed = place.query(
+        "SELECT string_agg(format('{:,.2f} {}', cost, currency), ', ' ORDER BY currency) FROM (SELECT currency, "
+        "sum(cost)::DOUBLE AS cost FROM mart.cost_monthly WHERE month = DATE '2026-10-01' GROUP BY currency)"
+    )
+    assert total.endswith(f" rows, billed {billed[0][0]}")
+    assert {remark.split(":")[0] for remark in remarks} >= {"INCOMPLETE", "PROVISIONAL"}, "two days of the month"
+
+
 def test_rebuild_says_what_it_made(place: World, loaded: object) -> None:
     told = place.command("rebuild")
     assert told.exit_code == 0, told.output
@@ -283,14 +300,16 @@ def test_a_wrong_configuration_is_refused_before_anything(
     assert len(place.vendors.requests) == asked
 
 
-@pytest.mark.parametrize("command", ["load", "check", "status", "rebuild", "dev", "report --month 2026-10"])
+@pytest.mark.parametrize(
+    "command", ["load", "check", "status", "rebuild", "dev", "report --month 2026-10", "focus --month 2026-10"]
+)
 def test_a_missing_configuration_is_told_by_every_command(tmp_path: Path, command: str) -> None:
     told = CliRunner().invoke(main, ["--config", str(tmp_path / "none.toml"), *command.split()])
     one_clear_message(told, 2, "none.toml", "no such configuration file")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["status", "report --month 2026-10"])
+@pytest.mark.parametrize("command", ["status", "report --month 2026-10", "focus --month 2026-10"])
 def test_without_a_published_database_there_is_nothing_to_show(place: World, tmp_path: Path, command: str) -> None:
     config = place.vendors.write_config(tmp_path / "tollbook.toml")
     told = CliRunner().invoke(main, ["--config", str(config), *command.split()])
@@ -350,6 +369,7 @@ MENTIONS = {
     "load": ["Load business days", "--from", "--to", "--connection", "restated"],
     "rebuild": ["without asking any vendor"],
     "report": ["Excel", "--month", "--out"],
+    "focus": ["FOCUS 1.2", "--month", "--out"],
     "status": ["last loads", "variances"],
     "close": ["--month", "--reopen"],
     "trace": ["where a figure comes from", "RECORD_ID"],
@@ -393,7 +413,7 @@ def test_the_readme_lists_every_command_and_option() -> None:
     rows = [line for line in text.splitlines() if re.match(r"\|\s*`tollbook ", line)]
     listed = {re.match(r"\|\s*`tollbook (\w+)", row).group(1): row for row in rows}  # type: ignore[union-attr]
     assert set(listed) == set(main.commands)
-    for name in ("load", "report"):
+    for name in ("load", "report", "focus"):
         for option in main.commands[name].params:
             if isinstance(option, click.Option):
                 assert option.opts[0] in listed[name]

@@ -18,10 +18,11 @@ import tollbook_errors
 from pipelines import settings
 from pipelines.cli import main
 from pipelines.demo import Vendors
-from pipelines.running import run_load
+from pipelines.running import run_focus, run_load
 from pipelines.settings import load_settings
 from warehouse.dictionary import dictionary
 from warehouse.reading import public_file
+from warehouse.reports.focus import FOCUS
 from warehouse.schema import TABLES
 
 ROOT = Path(__file__).parent.parent
@@ -84,6 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vendors.settle_provisional()
         vendors.add_late_rows(LAST, 2)
         assert run_load(configured, LAST, LAST, (), lambda progress: None).failures == []
+        run_focus(configured, FIRST, None)
     return root
 
 
@@ -112,7 +114,9 @@ def test_query_runs_and_gives_what_is_shown(database: duckdb.DuckDBPyConnection,
     assert {name for name in amounts if not columns[name].startswith("DECIMAL")} == set()
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "querying.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", DOCS / "querying.md", DOCS / "focus.md"], ids=lambda page: page.name
+)
 def test_python_runs(folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {}
@@ -120,7 +124,12 @@ def test_python_runs(folder: Path, page: Path, monkeypatch: pytest.MonkeyPatch) 
     for block in blocks:
         exec(compile(block, page.name, "exec"), names)
     assert blocks
-    names["con"].close()
+    if "con" in names:
+        names["con"].close()
+
+
+def test_every_focus_column_stands_in_its_page() -> None:
+    assert _first_column((DOCS / "focus.md").read_text()) == set(FOCUS.names)
 
 
 def test_pandas_keeps_decimals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +203,7 @@ def test_documented_defaults_are_the_defaults() -> None:
 
 
 def test_every_make_target_stands_in_the_readme() -> None:
-    targets = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"help", "demo"}
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"help", "demo"}
     shown = _first_column(_section(ROOT / "README.md", "## Development"))
     assert {f"make {target}" for target in targets} == shown
     assert "make demo" in (ROOT / "README.md").read_text()

@@ -167,12 +167,15 @@ _BILLED = "SELECT BillingCurrency, sum(BilledCost) FROM focus GROUP BY ALL ORDER
 
 def _rows(reader: Reader) -> pa.Table:
     """The month's charges in FOCUS' columns and order of time."""
-    items = read_items(reader)
-    charges = [row for item in items for row in item.charges(reader.first, reader.next)]
+    charges = [row for item in _items(reader) for row in item.charges(reader.first, reader.next)]
     rows = reader.table(_SQL.read_text(), purchase=pa.Table.from_pylist(charges, schema=_CHARGE))
     missing = [field.name for field in FOCUS if not field.nullable and rows[field.name].null_count]
     if missing:
-        raise FocusError(f"there are charges without {', '.join(missing)}", hint="run tollbook rebuild")
+        raise FocusError(
+            f"there are charges without {', '.join(missing)}",
+            window=f"{reader.first:%Y-%m}",
+            hint="a connection may need its `currency` in tollbook.toml, and then tollbook rebuild",
+        )
     return rows.select(FOCUS.names).cast(FOCUS)
 
 
@@ -323,7 +326,7 @@ def spread(amount: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     return [part * _MICRO for part, _ in parts]
 
 
-def read_items(reader: Reader) -> list[Item]:
+def _items(reader: Reader) -> list[Item]:
     """All bundles, invoice lines and taxes that the published database knows of before the end of the month."""
     items = [_bundle(*row) for row in reader.all(_BUNDLES)]
     lines = reader.table(_LINES).to_pylist()
@@ -331,7 +334,9 @@ def read_items(reader: Reader) -> list[Item]:
         items += _invoice(list(invoice))
     for item in items:
         if item.shares() and sum(item.shares()) != item.amount:
-            raise FocusError(f"the days of invoice {item.about['invoice_id']} do not add up to what was paid")
+            raise FocusError(
+                f"what {item.about['connection']} was paid on {item.first_day} is not what its days add up to"
+            )
     return items
 
 
@@ -428,7 +433,7 @@ def _tax(item: Item, amount: Decimal, description: str) -> Item:
 
 _UNITS = ("Days", "Messages", "Seconds", "Units")
 
-# What is wrong, and the rows that are: no row, nothing wrong. The first column of a row says where.
+# What can be wrong, and the SELECT of what is: where, and the two amounts where there are two.
 _CHECKS = {
     "the currency of charges is not known": (
         "SELECT DISTINCT BillingAccountId FROM focus "
