@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow.csv import write_csv
 
 from tollbook_errors import TollbookError
 from warehouse.reports.model import Flag, Level, ReportSettings
@@ -137,8 +139,7 @@ def write_focus(database: Path, month: date, out: Path, *, settings: ReportSetti
             (aside / name).mkdir()
             parquet, csv = aside / name / f"{name}.parquet", aside / name / f"{name}.csv"
             pq.write_table(rows, parquet, compression="zstd")
-            reader.parameters["file"] = str(csv)
-            reader.all(_CSV, focus=rows)
+            write_csv(_as_text(rows), csv)
             billed = tuple(reader.all(_BILLED, focus=rows))
         finally:
             reader.close()
@@ -153,15 +154,6 @@ def write_focus(database: Path, month: date, out: Path, *, settings: ReportSetti
     return Focus((out / name / parquet.name, out / name / csv.name), rows.num_rows, billed, remarks)
 
 
-_CSV = """
-COPY (
-    SELECT * REPLACE (
-        strftime(BillingPeriodStart, '%Y-%m-%dT%H:%M:%SZ') AS BillingPeriodStart,
-        strftime(BillingPeriodEnd, '%Y-%m-%dT%H:%M:%SZ') AS BillingPeriodEnd,
-        strftime(ChargePeriodStart, '%Y-%m-%dT%H:%M:%SZ') AS ChargePeriodStart,
-        strftime(ChargePeriodEnd, '%Y-%m-%dT%H:%M:%SZ') AS ChargePeriodEnd
-    ) FROM focus
-) TO $file (FORMAT csv, HEADER)"""
 _BILLED = "SELECT BillingCurrency, sum(BilledCost) FROM focus GROUP BY ALL ORDER BY ALL"
 
 
@@ -177,6 +169,15 @@ def _rows(reader: Reader) -> pa.Table:
             hint="a connection may need its `currency` in tollbook.toml, and then tollbook rebuild",
         )
     return rows.select(FOCUS.names).cast(FOCUS)
+
+
+def _as_text(rows: pa.Table) -> pa.Table:
+    """The same rows with instants as FOCUS writes them: ``2026-10-01T00:00:00Z``."""
+    for place, field in enumerate(FOCUS):
+        if field.type == _INSTANT:
+            seconds = rows.column(place).cast(pa.timestamp("s", tz="UTC"))
+            rows = rows.set_column(place, field.name, pc.strftime(seconds, format="%Y-%m-%dT%H:%M:%SZ"))
+    return rows
 
 
 # --- bundles and invoices ---------------------------------------------------------------------------------------------

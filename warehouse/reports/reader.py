@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from tollbook_errors import ContractError, StorageError
+from tollbook_errors import ContractError
 from warehouse.reports.model import Column, Kind, Row, Value, clean
 
 BATCH = 10_000
@@ -66,8 +66,6 @@ class Reader:
             for name, relation in relations.items():
                 cursor.register(name, relation)
             yield cursor
-        except duckdb.IOException as error:
-            raise StorageError("a file cannot be read or written", hint="is the disk full?") from error
         except duckdb.Error as error:
             raise ContractError(
                 "the published database does not have the form this report reads", hint="run tollbook rebuild"
