@@ -44,6 +44,10 @@ _FROM: dict[str, tuple[str, ...]] = {
     "mart.usage_hourly": ("core.call",),
     "mart.cost_daily": ("core.cdr", "core.call", "core.sms", "core.bundle", "core.invoice", "core.invoice_line"),
     "mart.cost_monthly": ("mart.cost_daily",),
+    "mart.cost_centre_usage": ("mart.usage_daily", "mart.cost_daily"),
+    "mart.chargeback": ("mart.cost_daily", "mart.cost_centre_usage"),
+    "mart.budget": (),  # of finance's budgets.csv
+    "mart.journal": ("mart.chargeback", "mart.cost_monthly", "core.invoice", "core.invoice_line"),
     "mart.cost_monthly_as_closed": (),  # of the files that closing a month wrote
     "mart.month_movement": ("mart.cost_monthly", "mart.cost_monthly_as_closed"),
     "mart.invoice_aging": ("core.invoice",),

@@ -9,6 +9,16 @@ The month, in short (rates to GBP: EUR 0.85; USD has none):
     September: Sales 20.00 EUR = 17.00 GBP
 
 so October is 11.234567 EUR, 25.165 GBP and 36.30 USD; in GBP 1.049382 + 8.50 + 0.125 + 0.04 + 25.00 = 34.714382.
+
+Charged back: hosting and its tax by minutes, 7260, 660 and 60 of 7980 seconds for Sales, Support and unassigned, so of
+30.00 27.2932…, 2.4812…, 0.2256…: in cents 27.29, 2.48 and, with the largest remainder, 0.23; of 6.30 5.7316, 0.5211 and
+0.0474, so 5.73, 0.52, 0.05. The bundle in shares 2 to 1: 16.67 and 8.33. So
+
+    Sales       1.234567 EUR  16.67 GBP   33.02 USD      in GBP 17.719382   budget 20.00 GBP and 2.00 EUR = 21.70 GBP
+    Support    10.00     EUR   8.33 GBP    3.00 USD             16.83       budget 12.00 EUR = 10.20 GBP
+    unassigned                 0.165 GBP   0.28 USD              0.165
+
+Booked: hq 11.23 (Sales 1.23, Support 10.00); sip 25.165, half up 25.17: the cent to the largest fraction, the calls.
 """
 
 from collections.abc import Mapping
@@ -26,6 +36,21 @@ MONTH = date(2026, 10, 1)
 SETTINGS = ReportSettings(timezone="Europe/London", reporting_currency="GBP")
 HOSTILE = '=HYPERLINK("http://x.invalid","pay")'
 SCRIPT = "<script>document.title='owned'</script>"
+
+BUDGETS = """month,cost_centre,vendor,charge_kind,amount,currency
+2026-10,Sales,,,20.00,GBP
+2026-10,Sales,pbxware,call,2,EUR
+2026-10,Support,,,12.00,EUR
+"""
+ALLOCATION = """rule,vendor,connection,charge_kind,item,method,calls_of,cost_centre,share,from,to
+Servers,time4vps,,,,minutes,,,,,
+Minutes bought,sipcentric,,bundle,,shares,,Sales,2,2026-10,
+Minutes bought,sipcentric,,bundle,,shares,,Support,1,2026-10,
+"""
+ACCOUNTS = """role,vendor,charge_kind,account,by_cost_centre
+cost,,hosting,6400,
+creditor,time4vps,,2100,
+"""
 
 HQ = {"vendor": "pbxware", "connection": "hq", "account_id": "2", "currency": "EUR"}
 SIP = {"vendor": "sipcentric", "connection": "sip", "account_id": "77", "currency": "GBP"}
@@ -84,6 +109,125 @@ def monthly(daily: list[dict[str, Any]]) -> list[dict[str, Any]]:
         }
         for row in daily
     ]
+
+
+def charged(
+    who: Mapping[str, Any], kind: str, centre: str, cost: str, reporting: str | None, month: date = MONTH, **more: Any
+) -> dict[str, Any]:
+    """A row of ``mart.chargeback``; without ``more`` a direct cost."""
+    amount = Decimal(cost)
+    return {
+        "month": month,
+        **who,
+        "charge_kind": kind,
+        "source_cost_centre": centre,
+        "cost_centre": centre,
+        "method": "direct",
+        "pool_cost": amount,
+        "unit": Decimal("0.000001") if kind in ("call", "sms") else Decimal("0.01"),
+        "cost": amount,
+        "reporting_cost": reporting and Decimal(reporting),
+        **more,
+    }
+
+
+def chargeback() -> list[dict[str, Any]]:
+    sales: dict[str, Any] = {"driver": 7260, "driver_total": 7980, "share": Decimal("0.909774")}
+    support: dict[str, Any] = {"driver": 660, "driver_total": 7980, "share": Decimal("0.082707")}
+    nobody: dict[str, Any] = {"driver": 60, "driver_total": 7980, "share": Decimal("0.007519")}
+    servers = {"source_cost_centre": "unassigned", "method": "minutes", "rule": "Servers"}
+    hosting = {**servers, "pool_cost": Decimal("30")}
+    tax = {**servers, "pool_cost": Decimal("6.30")}
+    bundle = {
+        "source_cost_centre": "unassigned",
+        "method": "shares",
+        "rule": "Minutes bought",
+        "pool_cost": Decimal("25"),
+        "driver_total": 3,
+    }
+    return [
+        charged(HQ, "call", "Sales", "20", "17", date(2026, 9, 1)),
+        charged(HQ, "call", "Sales", "1.234567", "1.049382"),
+        charged(HQ, "call", "Support", "10", "8.5"),
+        charged(SIP, "call", "unassigned", "0.125", "0.125"),
+        charged(SIP, "sms", "unassigned", "0.04", "0.04"),
+        charged(SIP, "bundle", "Sales", "16.67", "16.67", **bundle, driver=2, share=Decimal("0.666667")),
+        charged(SIP, "bundle", "Support", "8.33", "8.33", **bundle, driver=1, share=Decimal("0.333333")),
+        charged(VPS, "hosting", "Sales", "27.29", None, **hosting, **sales),
+        charged(VPS, "hosting", "Support", "2.48", None, **hosting, **support),
+        charged(VPS, "hosting", "unassigned", "0.23", None, **hosting, **nobody),
+        charged(VPS, "tax", "Sales", "5.73", None, **tax, **sales),
+        charged(VPS, "tax", "Support", "0.52", None, **tax, **support),
+        charged(VPS, "tax", "unassigned", "0.05", None, **tax, **nobody),
+        charged(HQ, "call", "Sales", "99", "84.15", date(2026, 11, 1)),
+    ]
+
+
+def journal() -> list[dict[str, Any]]:
+    """October's. A line is role, account, cost centre, kind, document, amount (credit is negative), exact amount."""
+    kinds = {"call": "Calls", "sms": "Messages", "bundle": "Bundles", "hosting": "Hosting", "tax": "Tax"}
+    entries: dict[str, tuple[Mapping[str, Any], list[tuple[Any, ...]]]] = {
+        "hq EUR": (
+            HQ,
+            [
+                ("cost", "EXPENSE-CALL", "Sales", "call", None, "1.23", "1.234567"),
+                ("cost", "EXPENSE-CALL", "Support", "call", None, "10.00", "10"),
+                ("creditor", "ACCRUED-PBXWARE", None, "call", None, "-11.23", "-11.234567"),
+            ],
+        ),
+        "sip GBP": (
+            SIP,
+            [
+                ("cost", "EXPENSE-BUNDLE", "Sales", "bundle", None, "16.67", "16.67"),
+                ("cost", "EXPENSE-BUNDLE", "Support", "bundle", None, "8.33", "8.33"),
+                ("cost", "EXPENSE-CALL", "unassigned", "call", None, "0.13", "0.125"),
+                ("cost", "EXPENSE-SMS", "unassigned", "sms", None, "0.04", "0.04"),
+                ("creditor", "ACCRUED-SIPCENTRIC", None, "bundle", None, "-25.00", "-25"),
+                ("creditor", "ACCRUED-SIPCENTRIC", None, "call", None, "-0.13", "-0.125"),
+                ("creditor", "ACCRUED-SIPCENTRIC", None, "sms", None, "-0.04", "-0.04"),
+            ],
+        ),
+        "vps USD": (
+            VPS,
+            [
+                ("cost", "6400", "Sales", "hosting", None, "27.29", "27.29"),
+                ("cost", "6400", "Support", "hosting", None, "2.48", "2.48"),
+                ("cost", "6400", "unassigned", "hosting", None, "0.23", "0.23"),
+                ("tax", "INPUT-TAX", None, "tax", None, "6.30", "6.30"),
+                ("creditor", "2100", None, None, "TV-900", "-36.30", "-36.30"),
+            ],
+        ),
+    }
+    return [
+        {
+            "month": MONTH,
+            "entry": f"2026-10 {entry}",
+            "line": number,
+            "posting_date": date(2026, 10, 31),
+            **{name: who[name] for name in ("vendor", "connection", "currency")},
+            "role": role,
+            "account": account,
+            "cost_centre": centre,
+            "charge_kind": kind,
+            "document": document,
+            "description": f"{kinds[kind] if kind else f'Invoice {document}'}, {who['connection']} 2026-10",
+            "debit": max(Decimal(amount), Decimal(0)),
+            "credit": max(-Decimal(amount), Decimal(0)),
+            "exact": Decimal(exact),
+        }
+        for entry, (who, lines) in entries.items()
+        for number, (role, account, centre, kind, document, amount, exact) in enumerate(lines, 1)
+    ]
+
+
+def budget() -> list[dict[str, Any]]:
+    lines = [
+        ("Sales", None, None, "GBP", Decimal("20"), Decimal("20")),
+        ("Sales", "pbxware", "call", "EUR", Decimal("2"), Decimal("1.70")),
+        ("Support", None, None, "EUR", Decimal("12"), Decimal("10.20")),
+    ]
+    names = ("cost_centre", "vendor", "charge_kind", "currency", "budget", "reporting_budget")
+    return [{"month": MONTH, **dict(zip(names, line, strict=True))} for line in lines]
 
 
 def call(
@@ -309,6 +453,9 @@ def golden_month() -> Rows:
         ],
         "mart.cost_daily": daily,
         "mart.cost_monthly": monthly(daily),
+        "mart.chargeback": chargeback(),
+        "mart.budget": budget(),
+        "mart.journal": journal(),
         "mart.usage_daily": usage_of(calls + elsewhere),
         "mart.usage_hourly": [
             {

@@ -325,13 +325,15 @@ def test_invoices_by_kind_of_charge_always_add_up_to_subtotal_and_tax(tmp_path: 
     )
     assert query(
         database,
-        "SELECT currency, charge_kind, quantity, cost, extension, cost_centre FROM mart.cost_daily ORDER BY ALL",
+        "SELECT currency, charge_kind, item, quantity, cost, extension, cost_centre FROM mart.cost_daily ORDER BY ALL",
     ) == [
-        ("EUR", "credit", 2, Decimal("-6.5"), None, "unassigned"),
-        ("EUR", "fee", 2, Decimal("2.5"), None, "unassigned"),
-        ("EUR", "hosting", 4, Decimal("22"), None, "unassigned"),
-        ("EUR", "tax", 3, Decimal("3.78"), None, "unassigned"),
-        ("USD", "hosting", 0, Decimal("6"), None, "unassigned"),
+        ("EUR", "credit", "7", 2, Decimal("-6.5"), None, "unassigned"),
+        ("EUR", "fee", "7", 1, Decimal("2"), None, "unassigned"),
+        ("EUR", "fee", None, 1, Decimal("0.5"), None, "unassigned"),
+        ("EUR", "hosting", "7", 4, Decimal("21"), None, "unassigned"),
+        ("EUR", "hosting", None, 0, Decimal("1"), None, "unassigned"),
+        ("EUR", "tax", None, 3, Decimal("3.78"), None, "unassigned"),
+        ("USD", "hosting", None, 0, Decimal("6"), None, "unassigned"),
     ]
     assert query(database, "SELECT DISTINCT difference FROM audit.tie_out") == [(0,)]
 

@@ -43,6 +43,7 @@ import pyarrow.parquet as pq
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.close import CLOSED, Close, current, read_closes
 from warehouse.lake import FILE_MODE, make_folder, settle, storage
+from warehouse.money import MACROS
 from warehouse.reference import Reference, read_reference
 from warehouse.schema import (
     COVERAGE,
@@ -636,7 +637,7 @@ class _Update:
                 NULL::VARCHAR AS extension,
                 [
                     vendor, connection, invoice_id, currency,
-                    counts_as_expense::VARCHAR, subtotal::VARCHAR, tax::VARCHAR
+                    counts_as_expense::VARCHAR, subtotal::VARCHAR, tax::VARCHAR, credit::VARCHAR, number
                 ] AS said
             FROM core.invoice
             UNION ALL
@@ -733,6 +734,7 @@ class _Update:
             db.executemany(
                 "INSERT INTO fx_rate VALUES (?, ?, ?)", [[r.day, r.currency, r.rate] for r in self.reference.rates]
             )
+        self._prepare_finance()
         pairs = self._reconciliation_pairs()
         db.execute("CREATE TEMP TABLE reconciliation_pair (connection VARCHAR, pbx_connection VARCHAR)")
         if pairs:
@@ -755,16 +757,54 @@ class _Update:
         self._prepare_closes()
         as_of = self._as_of()
         db.execute(f"CREATE TEMP MACRO as_of() AS CAST({_quoted(str(as_of)) if as_of else 'NULL'} AS DATE)")
+        db.execute(MACROS)
         sql = [
+            MACROS,
             *(_select(name) for name in ("call_leg", "call", "tie_out", "coverage", "restatement_since_close")),
             *(_mart_select(mart) for mart in MARTS),
         ]
         return {
             "derivation": _sha("\n".join(sql)),
-            "charging": _sha(f"{database.reporting_currency} {self.reference.digest}"),
+            "charging": _sha(f"{database.reporting_currency} {self.reference.digest} {self.reference.accounts}"),
             "reconciliation": _sha(json.dumps([pairs, str(tolerance)])),
             "closes": _sha(repr(self.closes)),
         }
+
+    def _prepare_finance(self) -> None:
+        """Make ``budget_line``, ``allocation_rule`` with ``allocation_share``, and ``account_rule`` of finance's files.
+
+        ``priority`` is 1 for the rule to apply first, and tells the rules apart.
+        """
+        reference = self.reference
+        rules = list(enumerate(reference.allocations, 1))
+        tables: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
+            "budget_line": (
+                "month DATE, cost_centre VARCHAR, vendor VARCHAR, charge_kind VARCHAR, "
+                f"amount {MONEY}, currency VARCHAR",
+                [(b.month, b.cost_centre, b.vendor, b.charge_kind, b.amount, b.currency) for b in reference.budgets],
+            ),
+            "allocation_rule": (
+                "priority INTEGER, rule VARCHAR, vendor VARCHAR, connection VARCHAR, charge_kind VARCHAR, "
+                "item VARCHAR, method VARCHAR, calls_of VARCHAR, first_month DATE, last_month DATE",
+                [(n, r.name, *r.scope, r.method, r.calls_of, r.first_month, r.last_month) for n, r in rules],
+            ),
+            "allocation_share": (
+                f"priority INTEGER, cost_centre VARCHAR, share {MONEY}",
+                [(n, *share) for n, r in rules for share in r.shares],
+            ),
+            "account_rule": (
+                "priority INTEGER, role VARCHAR, vendor VARCHAR, charge_kind VARCHAR, account VARCHAR, "
+                "by_cost_centre BOOLEAN",
+                [
+                    (n, a.role, a.vendor, a.charge_kind, a.account, a.by_cost_centre)
+                    for n, a in enumerate(reference.accounts, 1)
+                ],
+            ),
+        }
+        for name, (columns, rows) in tables.items():
+            self.db.execute(f"CREATE TEMP TABLE {name} ({columns})")
+            if rows:
+                self.db.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(rows[0]))})", rows)
 
     def _prepare_closes(self) -> None:
         """Make ``closed_month`` and ``closed_total`` of the manifests, and ``closed_cost`` of the files that count."""
@@ -850,9 +890,12 @@ class _Update:
     def _tie_out(self) -> None:
         """Prove the marts against the facts; IntegrityError for the first figure that differs."""
         self.db.execute(f"CREATE TEMP TABLE new_tie_out AS {_select('tie_out')}")
+        # Of several the one that was derived first: the others are made of it.
         wrong = self.db.execute(
             "SELECT mart, tie_date, measure, currency, fact, in_mart FROM new_tie_out "
-            "WHERE difference <> 0 OR difference IS NULL ORDER BY ALL LIMIT 1"
+            "WHERE difference <> 0 OR difference IS NULL "
+            "ORDER BY list_position(?, mart), tie_date, measure, currency LIMIT 1",
+            [list(_SCOPES)],
         ).fetchone()
         if wrong:
             mart, day, measure, currency, fact, in_mart = wrong
@@ -875,6 +918,10 @@ _SCOPES = {
     "mart.usage_hourly": "in_hours",
     "mart.cost_daily": "in_cost_scope",
     "mart.cost_monthly": "in_months",
+    "mart.cost_centre_usage": "in_months",
+    "mart.chargeback": "in_months",
+    "mart.budget": "in_months",
+    "mart.journal": "in_months",
     "mart.cost_monthly_as_closed": "in_closed_months",
     "mart.month_movement": "in_closed_months",
     "mart.invoice_aging": "",  # made whole every time: it ages

@@ -1,7 +1,8 @@
 """Money as the vendors write it.
 
-What lives here: reading an amount or a currency exactly, or not at all. What does not: sums and rates (SQL), or which
-amount is meant (the vendor modules). Amounts are Decimal with at most six places, as ``schema.MONEY`` holds them.
+What lives here: reading an amount or a currency exactly, or not at all, and how SQL divides amounts. What does not:
+sums and rates (SQL), or which amount is meant (the vendor modules). Amounts are Decimal with at most six places, as
+``schema.MONEY`` holds them.
 """
 
 import re
@@ -11,6 +12,23 @@ from typing import Any
 PLACES = Decimal("0.000001")
 # The form of an amount, for Python and for DuckDB alike.
 AMOUNT = "[+-]?([0-9]{1,30}([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,2})?"
+# Macros for DuckDB. An amount is divided as a whole number of millionths: micros, and back. coin is the smallest one of
+# a currency, by ISO 4217: a hundredth, but for those without one and those of a thousandth.
+MACROS = """
+CREATE OR REPLACE TEMP MACRO micros(amount) AS
+    CAST(CAST(amount AS DECIMAL(24, 6)) * CAST(1000000 AS DECIMAL(7, 0)) AS HUGEINT);
+CREATE OR REPLACE TEMP MACRO of_micros(number) AS
+    CAST(CAST(number AS DECIMAL(24, 0)) * CAST('0.000001' AS DECIMAL(6, 6)) AS DECIMAL(18, 6));
+CREATE OR REPLACE TEMP MACRO coin(currency) AS
+    CASE
+        WHEN currency IN (
+            'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'VND', 'VUV', 'XAF', 'XOF',
+            'XPF'
+        ) THEN 1000000
+        WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') THEN 1000
+        ELSE 10000
+    END;
+"""
 _LARGEST = Decimal(10) ** 12
 _SYMBOLS = {
     "€": "EUR",

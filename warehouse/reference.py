@@ -1,26 +1,44 @@
-"""Finance's own files: which cost centre an extension belongs to, and the rates to the reporting currency.
+"""Finance's own files: cost centres, rates to the reporting currency, budgets, allocation rules, ledger accounts.
 
-What lives here: reading and checking ``cost_centres.csv`` and ``fx_rates.csv``. What does not: applying them
-(``marts/cost_daily.sql``). Both files are optional; a wrong line is refused with its number, never with its contents.
+What lives here: reading and checking the files. What does not: applying them (``cost_daily.sql``, ``budget.sql``,
+``chargeback.sql`` and ``journal.sql`` in ``marts``). All are optional; a wrong line is refused with its number, never
+with its contents.
 """
 
 import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 from tollbook_errors import ConfigError, StorageError
+from warehouse.schema import CHARGE_KINDS, USAGE_KINDS, VENDORS
 
 COST_CENTRES = "cost_centres.csv"
 FX_RATES = "fx_rates.csv"
+BUDGETS = "budgets.csv"
+ALLOCATION = "allocation.csv"
+ACCOUNTS = "accounts.csv"
 
+METHODS = ("calls", "minutes", "extensions", "shares")
+ROLES = ("cost", "tax", "creditor", "credit_balance")
+
+# An invoice is owed as a whole, and tax is one account: these are not by kind of charge.
+_KINDS_OF_ROLE = {
+    "cost": tuple(kind for kind in CHARGE_KINDS if kind != "tax"),
+    "tax": (),
+    "creditor": USAGE_KINDS,
+    "credit_balance": (),
+}
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _RATE = re.compile(r"\d{1,9}(\.\d{1,9})?")
+_AMOUNT = re.compile(r"\d{1,9}(\.\d{1,6})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:-]{0,63}")
+_EVER = (date(1, 1, 1), date(9999, 12, 1))  # the first and the last month there can be
 
 
 @dataclass(frozen=True)
@@ -69,18 +87,105 @@ class FxRate:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What a cost centre may cost in the month that begins on ``month``; vendor and kind None: whatever for."""
+
+    month: date
+    cost_centre: str
+    vendor: str | None
+    charge_kind: str | None
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True)
+class AllocationRule:
+    """How the charges of a scope are divided between cost centres, in the months from the first to the last.
+
+    None stands for any. ``method`` is one of METHODS; ``shares`` are cost centres with their weights, of the last one
+    only. ``calls_of`` is the connection whose calls, minutes or extensions are the measure.
+    """
+
+    name: str
+    vendor: str | None
+    connection: str | None
+    charge_kind: str | None
+    item: str | None
+    method: str
+    calls_of: str | None
+    first_month: date
+    last_month: date
+    shares: tuple[tuple[str, Decimal], ...]
+    line: int
+
+    @property
+    def scope(self) -> tuple[str | None, ...]:
+        return (self.vendor, self.connection, self.charge_kind, self.item)
+
+    def overlaps(self, other: "AllocationRule") -> bool:
+        return self.first_month <= other.last_month and other.first_month <= self.last_month
+
+    def _rank(self) -> tuple[int, ...]:
+        """Sorts the most specific first: an item, a kind of charge, a connection, a vendor; then by the file."""
+        return (
+            self.item is None,
+            self.charge_kind is None,
+            self.connection is None,
+            self.vendor is None,
+            self.line,
+        )
+
+
+@dataclass(frozen=True)
+class AccountRule:
+    """The ledger's account for one role in the journal; None stands for any.
+
+    ``by_cost_centre``: whether the lines on it name a cost centre.
+    """
+
+    role: str
+    vendor: str | None
+    charge_kind: str | None
+    account: str
+    by_cost_centre: bool
+
+    def _rank(self) -> tuple[int, ...]:
+        return (self.charge_kind is None, self.vendor is None)
+
+
+def _default_accounts() -> Iterator[AccountRule]:
+    """Accounts by name, for what finance's file does not name: they say what they are in any ledger."""
+    for kind in CHARGE_KINDS:
+        if kind != "tax":
+            yield AccountRule("cost", None, kind, f"EXPENSE-{kind.upper()}", True)
+    yield AccountRule("tax", None, None, "INPUT-TAX", False)
+    for vendor in VENDORS:
+        name = vendor.upper()
+        for kind in USAGE_KINDS:
+            yield AccountRule("creditor", vendor, kind, f"ACCRUED-{name}", False)
+        yield AccountRule("creditor", vendor, None, f"CREDITOR-{name}", False)
+        yield AccountRule("credit_balance", vendor, None, f"VENDOR-CREDIT-{name}", False)
+
+
+DEFAULT_ACCOUNTS = tuple(_default_accounts())
+
+
+@dataclass(frozen=True)
 class Reference:
-    """Both files; ``rules`` stand in order, the one to apply first."""
+    """All the files; ``rules``, ``allocations`` and ``accounts`` stand in order, the one to apply first."""
 
     rules: tuple[CostCentreRule, ...] = ()
     rates: tuple[FxRate, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    allocations: tuple[AllocationRule, ...] = ()
+    accounts: tuple[AccountRule, ...] = DEFAULT_ACCOUNTS
     digest: str = field(default="", compare=False)
 
 
 def read_reference(folder: Path | None, reporting_currency: str) -> Reference:
-    """Read what there is of both files in ``folder`` (None: there is none).
+    """Read what there is of the files in ``folder`` (None: there is none).
 
-    Raises ConfigError naming file and line for a missing column, a bad date or rate, or a line that says again or
+    Raises ConfigError naming file and line for a missing column, a bad date or amount, or a line that says again or
     otherwise what another one says; StorageError when a file cannot be read.
     """
     if folder is None:
@@ -88,7 +193,17 @@ def read_reference(folder: Path | None, reporting_currency: str) -> Reference:
     digest = hashlib.sha256()
     rules = _cost_centres(folder / COST_CENTRES, digest.update)
     rates = _fx_rates(folder / FX_RATES, reporting_currency, digest.update)
-    return Reference(tuple(sorted(rules, key=CostCentreRule._rank)), tuple(rates), digest.hexdigest())
+    budgets = _budgets(folder / BUDGETS, digest.update)
+    allocations = _allocations(folder / ALLOCATION, digest.update)
+    accounts = _accounts(folder / ACCOUNTS, digest.update)
+    return Reference(
+        tuple(sorted(rules, key=CostCentreRule._rank)),
+        tuple(rates),
+        tuple(budgets),
+        tuple(sorted(allocations, key=AllocationRule._rank)),
+        (*sorted(accounts, key=AccountRule._rank), *DEFAULT_ACCOUNTS),
+        digest.hexdigest(),
+    )
 
 
 def _cost_centres(path: Path, seen: Callable[[bytes], None]) -> list[CostCentreRule]:
@@ -146,6 +261,135 @@ def _fx_rates(path: Path, reporting_currency: str, seen: Callable[[bytes], None]
     return found
 
 
+def _budgets(path: Path, seen: Callable[[bytes], None]) -> list[Budget]:
+    found: list[Budget] = []
+    lines: dict[tuple[date | str | None, ...], int] = {}
+    columns = ("month", "cost_centre", "vendor", "charge_kind", "amount", "currency")
+    for line, row in _rows(path, columns, seen):
+        month = _month(path, line, "month", row["month"])
+        if not row["cost_centre"]:
+            raise _wrong(path, line, "the cost centre is empty")
+        vendor, kind = _vendor(path, line, row["vendor"]), _kind(path, line, row["charge_kind"])
+        if not _AMOUNT.fullmatch(row["amount"]):
+            raise _wrong(path, line, "the amount is no decimal with at most 9 digits before and 6 after the point")
+        if not _CURRENCY.fullmatch(row["currency"]):
+            raise _wrong(path, line, "the currency is no ISO 4217 code of three capital letters")
+        budget = Budget(month, row["cost_centre"], vendor, kind, Decimal(row["amount"]), row["currency"])
+        target = (month, budget.cost_centre, vendor, kind, budget.currency)
+        earlier = lines.setdefault(target, line)
+        if earlier != line:
+            raise _wrong(path, line, f"line {earlier} is for the same month, cost centre, vendor, kind and currency")
+        found.append(budget)
+    return found
+
+
+def _allocations(path: Path, seen: Callable[[bytes], None]) -> list[AllocationRule]:
+    """The rules; the lines of one name and the same months are one rule."""
+    rules: dict[tuple[str, date, date], AllocationRule] = {}
+    percent: dict[tuple[str, date, date], bool] = {}
+    columns = (
+        *("rule", "vendor", "connection", "charge_kind", "item", "method", "calls_of"),
+        *("cost_centre", "share", "from", "to"),
+    )
+    for line, row in _rows(path, columns, seen):
+        rule = _allocation(path, line, row)
+        key = (rule.name, rule.first_month, rule.last_month)
+        known = rules.get(key)
+        if known is None:
+            for other in rules.values():
+                if rule.overlaps(other) and rule.name == other.name:
+                    raise _wrong(path, line, f"line {other.line} is of the same rule and overlaps it in time")
+                if rule.overlaps(other) and rule.scope == other.scope:
+                    raise _wrong(path, line, f"line {other.line} is for the same charges and overlaps it in time")
+            rules[key], percent[key] = rule, row["share"].endswith("%")
+            continue
+        if (known.scope, known.method, known.calls_of) != (rule.scope, rule.method, rule.calls_of):
+            raise _wrong(path, line, f"line {known.line} begins the same rule otherwise; only its shares can differ")
+        if rule.method != "shares" or rule.shares[0][0] in dict(known.shares):
+            raise _wrong(path, line, "an earlier line of the rule says this already")
+        if row["share"].endswith("%") is not percent[key]:
+            raise _wrong(path, line, "the shares of a rule are all percentages or all weights")
+        rules[key] = replace(known, shares=(*known.shares, *rule.shares))
+    for key, rule in rules.items():
+        if percent[key] and sum(share for _, share in rule.shares) != 100:
+            raise _wrong(path, rule.line, "the percentages of the rule that begins here are not 100 together")
+    return list(rules.values())
+
+
+def _allocation(path: Path, line: int, row: dict[str, str]) -> AllocationRule:
+    """One line as a rule, with one share at most."""
+    if not row["rule"]:
+        raise _wrong(path, line, "the rule has no name")
+    if row["method"] not in METHODS:
+        raise _wrong(path, line, f"the method is none of {', '.join(METHODS)}")
+    shares: tuple[tuple[str, Decimal], ...] = ()
+    if row["method"] == "shares":
+        share = row["share"].removesuffix("%").rstrip()
+        if not _AMOUNT.fullmatch(share) or not Decimal(share):
+            raise _wrong(
+                path, line, "the share is no positive decimal with at most 9 digits before and 6 after the point"
+            )
+        if not row["cost_centre"]:
+            raise _wrong(path, line, "the cost centre is empty")
+        if row["calls_of"]:
+            raise _wrong(path, line, "fixed shares are of nobody's calls: leave calls_of empty")
+        shares = ((row["cost_centre"], Decimal(share)),)
+    elif row["cost_centre"] or row["share"]:
+        raise _wrong(path, line, "only a rule of fixed shares has cost centres and shares")
+    first = _month(path, line, "from", row["from"]) if row["from"] else _EVER[0]
+    last = _month(path, line, "to", row["to"]) if row["to"] else _EVER[1]
+    if last < first:
+        raise _wrong(path, line, "it ends before it begins")
+    return AllocationRule(
+        row["rule"],
+        _vendor(path, line, row["vendor"]),
+        row["connection"] or None,
+        _kind(path, line, row["charge_kind"]),
+        row["item"] or None,
+        row["method"],
+        row["calls_of"] or None,
+        first,
+        last,
+        shares,
+        line,
+    )
+
+
+def _accounts(path: Path, seen: Callable[[bytes], None]) -> list[AccountRule]:
+    found: list[AccountRule] = []
+    lines: dict[tuple[str | None, ...], int] = {}
+    columns = ("role", "vendor", "charge_kind", "account", "by_cost_centre")
+    for line, row in _rows(path, columns, seen):
+        role, by_cost_centre = row["role"], row["by_cost_centre"]
+        if role not in ROLES:
+            raise _wrong(path, line, f"the role is none of {', '.join(ROLES)}")
+        vendor, kind = _vendor(path, line, row["vendor"]), _kind(path, line, row["charge_kind"])
+        if kind and kind not in _KINDS_OF_ROLE[role]:
+            raise _wrong(path, line, f"a {role} is not by this kind of charge")
+        if not _ACCOUNT.fullmatch(row["account"]):
+            raise _wrong(path, line, "the account is no code of letters, digits, spaces and . _ / : -")
+        if by_cost_centre not in ("", "yes", "no") or (by_cost_centre == "yes" and role not in ("cost", "tax")):
+            raise _wrong(path, line, "by_cost_centre is yes or no, and yes for cost and tax only")
+        earlier = lines.setdefault((role, vendor, kind), line)
+        if earlier != line:
+            raise _wrong(path, line, f"line {earlier} is for the same role, vendor and kind")
+        split = by_cost_centre == "yes" if by_cost_centre else role == "cost"
+        found.append(AccountRule(role, vendor, kind, row["account"], split))
+    return found
+
+
+def _vendor(path: Path, line: int, text: str) -> str | None:
+    if text and text not in VENDORS:
+        raise _wrong(path, line, f"the vendor is none of {', '.join(VENDORS)}")
+    return text or None
+
+
+def _kind(path: Path, line: int, text: str) -> str | None:
+    if text and text not in CHARGE_KINDS:
+        raise _wrong(path, line, f"the kind of charge is none of {', '.join(CHARGE_KINDS)}")
+    return text or None
+
+
 def _rows(path: Path, columns: tuple[str, ...], seen: Callable[[bytes], None]) -> Iterator[tuple[int, dict[str, str]]]:
     """The lines that are not empty, with their numbers; columns by header name, others are let be."""
     try:
@@ -182,6 +426,16 @@ def _day(path: Path, line: int, column: str, text: str) -> date:
         except ValueError:
             pass
     raise _wrong(path, line, f"{column} is no date of the form YYYY-MM-DD")
+
+
+def _month(path: Path, line: int, column: str, text: str) -> date:
+    """The first day of a month."""
+    if re.fullmatch(r"\d{4}-\d\d", text):
+        try:
+            return date.fromisoformat(f"{text}-01")
+        except ValueError:
+            pass
+    raise _wrong(path, line, f"{column} is no month of the form YYYY-MM")
 
 
 def _wrong(path: Path, line: int, what: str) -> ConfigError:

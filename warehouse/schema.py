@@ -16,6 +16,9 @@ import pyarrow as pa
 
 MONEY = "DECIMAL(18,6)"
 INSTANT = "TIMESTAMPTZ"
+VENDORS = ("pbxware", "sipcentric", "tim4biz", "time4vps")
+USAGE_KINDS = ("call", "sms", "bundle")  # charged as they are used; the other kinds stand on an invoice
+CHARGE_KINDS = (*USAGE_KINDS, "hosting", "tax", "fee", "credit")
 
 
 @dataclass(frozen=True)
@@ -466,16 +469,19 @@ _COST_MEASURES = (
     _c("reporting_cost", MONEY, "cost in the reporting currency; NULL when there is no rate for the day"),
     _c("unconverted", "BIGINT", "Rated records in the row whose cost could not be converted"),
 )
+_COST_CENTRE = _c("cost_centre", "VARCHAR", "From cost_centres.csv, else the PBX department, else unassigned")
+_CHARGE_KIND = _c("charge_kind", "VARCHAR", "call, sms, bundle, hosting, tax, credit or fee")
 _COST_DIMENSIONS = (
-    _c("cost_centre", "VARCHAR", "From cost_centres.csv, else the PBX department, else unassigned"),
-    _c("charge_kind", "VARCHAR", "call, sms, bundle, hosting, tax, credit or fee"),
+    _COST_CENTRE,
+    _CHARGE_KIND,
     _c("direction", "VARCHAR", "Direction of calls and messages; NULL for other charges"),
     _c("destination_country", "VARCHAR", "Country called or written to; NULL unless outbound"),
     CURRENCY,
 )
 
+_MONTH = _c("month", "DATE", "First day of the month")
 _MONTHLY_COST = (
-    _c("month", "DATE", "First day of the month"),
+    _MONTH,
     *_DIMENSIONS,
     *_COST_DIMENSIONS,
     *_COST_MEASURES,
@@ -534,12 +540,13 @@ MARTS = (
     Table(
         "mart",
         "cost_daily",
-        "One row per day, account, extension, cost centre, kind of charge, direction, destination and currency",
+        "One row per day, account, extension, cost centre, kind of charge, item, direction, destination and currency",
         (
             _c("cost_date", "DATE", "Business day; invoices: date of issue; bundles: first day of validity"),
             *_DIMENSIONS,
             EXTENSION,
             *_COST_DIMENSIONS,
+            _c("item", "VARCHAR", "service_id of a hosting charge, bundle_id of a bundle; NULL where there is none"),
             *_COST_MEASURES,
         ),
         key=(
@@ -549,6 +556,7 @@ MARTS = (
             "extension",
             "cost_centre",
             "charge_kind",
+            "item",
             "direction",
             "destination_country",
             "currency",
@@ -558,9 +566,122 @@ MARTS = (
     Table(
         "mart",
         "cost_monthly",
-        "mart.cost_daily by month, without extension",
+        "mart.cost_daily by month, without extension and item",
         _MONTHLY_COST,
         key=_MONTHLY_KEY,
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "cost_centre_usage",
+        "One row per month, account and cost centre: what shared costs are allocated by",
+        (
+            _MONTH,
+            *_DIMENSIONS,
+            _COST_CENTRE,
+            _c("calls", "BIGINT", "Calls of its extensions"),
+            _c("talk_seconds", "BIGINT", "Seconds talked"),
+            _c("extensions", "BIGINT", "Extensions with a call in the month; one that moved counts in both centres"),
+        ),
+        key=("month", "connection", "account_id", "cost_centre"),
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "chargeback",
+        "One row per month, account, kind of charge, currency, rule, cost centre that incurred and cost centre charged",
+        (
+            _MONTH,
+            *_DIMENSIONS,
+            _CHARGE_KIND,
+            CURRENCY,
+            _c("source_cost_centre", "VARCHAR", "Cost centre that the charges stand on in mart.cost_monthly"),
+            _c(
+                "cost_centre",
+                "VARCHAR",
+                "Cost centre that is charged: source_cost_centre for a direct cost; unallocated where the rule found "
+                "nothing to divide by",
+            ),
+            _c("method", "VARCHAR", "direct, or what it was divided by: calls, minutes, extensions or shares"),
+            _c("rule", "VARCHAR", "Name of the rule in allocation.csv; NULL for a direct cost"),
+            _c(
+                "calls_of",
+                "VARCHAR",
+                "Connection whose calls, minutes or extensions count; NULL = all, or no such method",
+            ),
+            _c(
+                "driver",
+                MONEY,
+                "This cost centre's calls, seconds talked, extensions or weight; NULL for a direct cost",
+            ),
+            _c("driver_total", MONEY, "The same over all cost centres; 0 where the cost stays unallocated"),
+            _c("share", "DECIMAL(9,6)", "driver / driver_total, rounded to six places to be read; NULL where 0 / 0"),
+            _c(
+                "pool_cost", MONEY, "What was divided, in currency: cost adds up to it over the cost centres of the row"
+            ),
+            _c(
+                "unit",
+                MONEY,
+                "Smallest unit it was divided in: cost is within one unit of pool_cost × driver / driver_total",
+            ),
+            _c("cost", MONEY, "What the cost centre is charged, in currency"),
+            _c("reporting_cost", MONEY, "The same in the reporting currency; NULL when part of pool_cost has no rate"),
+        ),
+        key=(
+            "month",
+            "connection",
+            "account_id",
+            "charge_kind",
+            "currency",
+            "source_cost_centre",
+            "rule",
+            "cost_centre",
+        ),
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "budget",
+        "One row per month, cost centre, vendor, kind of charge and currency of budgets.csv",
+        (
+            _MONTH,
+            _c("cost_centre", "VARCHAR", "Cost centre, compared with cost_centre in mart.chargeback"),
+            _c("vendor", "VARCHAR", "Vendor it is for; NULL = not by vendor"),
+            _c("charge_kind", "VARCHAR", "Kind of charge it is for; NULL = not by kind"),
+            CURRENCY,
+            _c("budget", MONEY, "Amount in currency"),
+            _c("reporting_budget", MONEY, "Amount at the rate of the month's first day; NULL when there is none"),
+        ),
+        key=("month", "cost_centre", "vendor", "charge_kind", "currency"),
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "journal",
+        "One row per line of a month's journal; an entry is a connection's month in one currency, debit = credit",
+        (
+            _MONTH,
+            _c("entry", "VARCHAR", "The entry: month, connection and currency"),
+            _c("line", "INTEGER", "Number within the entry, from 1"),
+            _c("posting_date", "DATE", "Last day of the month"),
+            VENDOR,
+            CONNECTION,
+            _c(
+                "role",
+                "VARCHAR",
+                "cost, tax, creditor (what is owed) or credit_balance (credit with the vendor that an invoice used up)",
+            ),
+            _c("account", "VARCHAR", "Ledger account, from accounts.csv, else a name that says what it is"),
+            _c("cost_centre", "VARCHAR", "Cost centre charged, as in mart.chargeback; NULL where the account has none"),
+            _c("charge_kind", "VARCHAR", "Kind of charge; NULL for what is owed or paid on an invoice as a whole"),
+            _c("document", "VARCHAR", "Number of the invoice; NULL for what is not on one"),
+            _c("description", "VARCHAR", "What the line is, to be read in the ledger"),
+            CURRENCY,
+            _c("debit", MONEY, "Debit, in whole minor units of currency (cents); 0 on a credit line"),
+            _c("credit", MONEY, "Credit, in the same; 0 on a debit line"),
+            _c("exact", MONEY, "Debit − credit before it was rounded to the minor unit"),
+        ),
+        key=("entry", "line"),
         date_column="month",
     ),
     Table(

@@ -108,6 +108,46 @@ fact AS (
     WHERE in_months(cost_date)
     GROUP BY month
     UNION ALL
+    -- Every call of the month is some cost centre's.
+    SELECT 'mart.cost_centre_usage', CAST(date_trunc('month', call_date) AS DATE) AS month, unnest(['calls', 'seconds']),
+        '', unnest([sum(calls), sum(talk_seconds)])
+    FROM mart.usage_daily
+    WHERE in_months(call_date)
+    GROUP BY month
+    UNION ALL
+    -- What the cost centres are charged is what the month cost ...
+    SELECT 'mart.chargeback', month, 'cost', currency, sum(cost)
+    FROM mart.cost_monthly
+    WHERE in_months(month) AND cost IS NOT NULL
+    GROUP BY month, currency
+    UNION ALL
+    -- ... each pool by itself, too.
+    SELECT 'mart.chargeback', month, 'pools that do not add up', '', 0
+    FROM mart.chargeback
+    WHERE in_months(month)
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.budget', month, 'budget', currency, sum(amount)
+    FROM budget_line
+    WHERE in_months(month)
+    GROUP BY month, currency
+    UNION ALL
+    -- The journal books what the month cost, owes it, and balances.
+    SELECT 'mart.journal', month, unnest(['cost', 'owed']), currency, unnest([sum(cost), -sum(cost)])
+    FROM mart.cost_monthly
+    WHERE in_months(month) AND cost IS NOT NULL
+    GROUP BY month, currency
+    UNION ALL
+    SELECT 'mart.journal', month, 'debit and credit', currency, sum(debit)
+    FROM mart.journal
+    WHERE in_months(month)
+    GROUP BY month, currency
+    UNION ALL
+    SELECT 'mart.journal', month, 'entries out of balance', '', 0
+    FROM mart.journal
+    WHERE in_months(month)
+    GROUP BY month
+    UNION ALL
     -- What was frozen, by the sealed manifests of the closes.
     SELECT 'mart.cost_monthly_as_closed', month, 'cost', currency, cost
     FROM closed_total
@@ -186,6 +226,52 @@ in_mart AS (
         unnest([sum(quantity), sum(unrated), sum(unconverted)])
     FROM mart.cost_monthly
     WHERE in_months(month)
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.cost_centre_usage', month, unnest(['calls', 'seconds']), '', unnest([sum(calls), sum(talk_seconds)])
+    FROM mart.cost_centre_usage
+    WHERE in_months(month)
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.chargeback', month, 'cost', currency, sum(cost)
+    FROM mart.chargeback
+    WHERE in_months(month)
+    GROUP BY month, currency
+    UNION ALL
+    SELECT 'mart.chargeback', month, 'pools that do not add up', '', count(*) FILTER (charged <> pool_cost)
+    FROM (
+        SELECT month, pool_cost, sum(cost) AS charged
+        FROM mart.chargeback
+        WHERE in_months(month)
+        GROUP BY
+            month, connection, account_id, charge_kind, currency, source_cost_centre, rule, pool_cost
+    )
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.budget', month, 'budget', currency, sum(budget)
+    FROM mart.budget
+    WHERE in_months(month)
+    GROUP BY month, currency
+    UNION ALL
+    -- Credit with the vendor is owed already; applying it leaves the two together as they were.
+    SELECT 'mart.journal', month, CASE WHEN role IN ('cost', 'tax') THEN 'cost' ELSE 'owed' END AS booked, currency,
+        sum(exact)
+    FROM mart.journal
+    WHERE in_months(month)
+    GROUP BY month, booked, currency
+    UNION ALL
+    SELECT 'mart.journal', month, 'debit and credit', currency, sum(credit)
+    FROM mart.journal
+    WHERE in_months(month)
+    GROUP BY month, currency
+    UNION ALL
+    SELECT 'mart.journal', month, 'entries out of balance', '', count(*) FILTER (debit <> credit)
+    FROM (
+        SELECT month, sum(debit) AS debit, sum(credit) AS credit
+        FROM mart.journal
+        WHERE in_months(month)
+        GROUP BY month, entry
+    )
     GROUP BY month
     UNION ALL
     SELECT 'mart.cost_monthly_as_closed', month, 'cost', currency, sum(cost)

@@ -28,6 +28,33 @@ COST_CENTRES = (
     (SIP, "26", "", "CC-410 Bramble Dental", "", ""),
     (VPS, "", "", "CC-900 IT", "", ""),
 )
+# Finance's monthly budget of each cost centre, in the reporting currency.
+BUDGETS = {
+    "CC-100 Sales": "75.00",
+    "CC-200 Support": "45.00",
+    "CC-300 Leisure": "30.00",
+    "CC-310 Warehouse": "20.00",
+    "CC-400 Larkspur & Finch": "25.00",
+    "CC-410 Bramble Dental": "40.00",
+    "Accounts": "10.00",
+    "Management": "20.00",
+}
+ALLOCATION = (
+    ("rule", "vendor", "connection", "charge_kind", "item", "method", "calls_of", "cost_centre", "share", "from", "to"),
+    ("Hosting", "time4vps", "", "", "", "extensions", PBX, "", "", "", ""),
+    ("CRM server", "time4vps", "", "", "302", "shares", "", "CC-100 Sales", "75%", "", ""),
+    ("CRM server", "time4vps", "", "", "302", "shares", "", "CC-200 Support", "25%", "", ""),
+)
+ACCOUNTS = (
+    ("role", "vendor", "charge_kind", "account", "by_cost_centre"),
+    ("cost", "", "", "7500 Telephone", ""),
+    ("cost", "time4vps", "", "7600 Hosting", ""),
+    ("tax", "", "", "2202 Input VAT", ""),
+    ("creditor", "", "", "2100 Creditors", ""),
+    ("creditor", "pbxware", "", "2109 Accruals", ""),
+    ("creditor", "sipcentric", "", "2109 Accruals", ""),
+    ("credit_balance", "", "", "1250 Credit with vendors", ""),
+)
 
 
 def write(
@@ -114,6 +141,18 @@ def _write_reference(folder: Path, first: date, last: date) -> None:
     folder.mkdir(exist_ok=True)
     _write_csv(folder / "fx_rates.csv", [("date", "currency", "rate"), *_rates(first, last)])
     _write_csv(folder / "cost_centres.csv", COST_CENTRES)
+    _write_csv(folder / "budgets.csv", list(_budgets(first, last)))
+    _write_csv(folder / "allocation.csv", ALLOCATION)
+    _write_csv(folder / "accounts.csv", ACCOUNTS)
+
+
+def _budgets(first: date, last: date) -> Iterator[tuple[str, ...]]:
+    yield "month", "cost_centre", "vendor", "charge_kind", "amount", "currency"
+    month = first.replace(day=1)
+    while month <= last:
+        for cost_centre, amount in BUDGETS.items():
+            yield f"{month:%Y-%m}", cost_centre, "", "", amount, "GBP"
+        month = (month + timedelta(days=32)).replace(day=1)
 
 
 def _rates(first: date, last: date) -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
--- One row per day, account, extension, cost centre, kind of charge, direction, destination and currency.
+-- One row per day, account, extension, cost centre, kind of charge, item, direction, destination and currency.
 --
 -- A leg's cost belongs to the leg's own day, so that a day adds up to what the vendor recorded for it, and to the
 -- extension, direction and destination of its call. A call is counted once, with its first leg.
@@ -10,6 +10,7 @@ WITH charge AS (
         leg.account_id,
         call.extension,
         'call' AS charge_kind,
+        NULL AS item,
         call.direction,
         CASE WHEN call.direction = 'outbound' THEN call.remote_country END AS destination_country,
         leg.currency,
@@ -29,6 +30,7 @@ WITH charge AS (
         account_id,
         NULL,
         'sms',
+        NULL,
         direction,
         CASE WHEN direction = 'outbound' THEN remote_country END,
         currency,
@@ -46,6 +48,7 @@ WITH charge AS (
         account_id,
         NULL,
         'bundle',
+        bundle_id,
         NULL,
         NULL,
         currency,
@@ -68,6 +71,8 @@ WITH charge AS (
             WHEN lower(line.type) = 'latefee' OR line.item_id LIKE '-%' THEN 'fee'
             ELSE 'hosting'
         END,
+        -- 0 is no service, a negative number something of the vendor's own, and what was merged into it an invoice.
+        CASE WHEN line.item_id NOT LIKE '-%' AND lower(line.type) <> 'invoice' THEN nullif(line.item_id, '0') END,
         NULL,
         NULL,
         invoice.currency,
@@ -90,6 +95,7 @@ WITH charge AS (
         'hosting',
         NULL,
         NULL,
+        NULL,
         invoice.currency,
         0,
         invoice.subtotal - coalesce(sum(line.line_total), 0),
@@ -104,7 +110,7 @@ WITH charge AS (
 
     UNION ALL
     -- The quantity of tax is the number of invoices that charge some.
-    SELECT issued_on, vendor, connection, NULL, NULL, 'tax', NULL, NULL, currency, 1, tax, 0
+    SELECT issued_on, vendor, connection, NULL, NULL, 'tax', NULL, NULL, NULL, currency, 1, tax, 0
     FROM core.invoice
     WHERE counts_as_expense AND tax <> 0 AND in_cost_scope(issued_on)
 ),
@@ -116,6 +122,7 @@ summed AS (
         account_id,
         extension,
         charge_kind,
+        item,
         direction,
         destination_country,
         currency,
@@ -196,6 +203,7 @@ SELECT
     extension,
     cost_centre,
     charge_kind,
+    item,
     direction,
     destination_country,
     currency,

@@ -1,4 +1,4 @@
--- mart.cost_daily by month, without extension.
+-- mart.cost_daily by month, without extension and item.
 SELECT
     CAST(date_trunc('month', cost_date) AS DATE) AS month,
     vendor,

@@ -1,0 +1,15 @@
+-- One row per month, cost centre, vendor, kind of charge and currency of budgets.csv.
+SELECT
+    line.month,
+    line.cost_centre,
+    line.vendor,
+    line.charge_kind,
+    line.currency,
+    line.amount AS budget,
+    CASE
+        WHEN line.currency = reporting_currency() THEN line.amount
+        ELSE CAST(line.amount * fx_rate.rate AS DECIMAL(18, 6))
+    END AS reporting_budget
+FROM budget_line AS line
+ASOF LEFT JOIN fx_rate ON fx_rate.currency = line.currency AND line.month >= fx_rate.rate_date
+WHERE in_months(line.month)
