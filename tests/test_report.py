@@ -21,10 +21,12 @@ from report_month import (
     SCRIPT,
     SETTINGS,
     SIP,
+    VPS,
     Rows,
     at,
     call,
     charge,
+    charged,
     golden_month,
     load,
     monthly,
@@ -144,8 +146,119 @@ def test_the_month_before_is_compared_with(golden: Files) -> None:
     assert vendors["time4vps"]["cost_before"] == "0.00", "nothing was charged in a month that was loaded"
 
 
+def test_cost_centres_are_charged_after_allocation_and_against_their_budget(golden: Files) -> None:
+    rows = {(row["cost_centre"], row["currency"]): row for row in golden.csv("cost_by_cost_centre")}
+    told = ("cost", "cost_before", "budget", "budget_left", "reporting_cost")
+    assert {key: tuple(row[name] for name in told) for key, row in rows.items()} == {
+        ("Sales", "EUR"): ("1.234567", "20.00", "2.00", "0.765433", "1.049382"),
+        ("Sales", "GBP"): ("16.67", "0.00", "20.00", "3.33", "16.67"),
+        ("Sales", "USD"): ("33.02", "0.00", "", "", ""),
+        ("Support", "EUR"): ("10.00", "0.00", "12.00", "2.00", "8.50"),
+        ("Support", "GBP"): ("8.33", "0.00", "", "", "8.33"),
+        ("Support", "USD"): ("3.00", "0.00", "", "", ""),
+        ("unassigned", "GBP"): ("0.165", "0.00", "", "", "0.165"),
+        ("unassigned", "USD"): ("0.28", "0.00", "", "", ""),
+    }
+    assert golden.totals("cost_by_cost_centre")["Total EUR", "budget_left"] == Decimal("2.765433")
+    told = ("reporting_cost", "reporting_before", "reporting_budget", "reporting_budget_left", "budget_used")
+    centres = {row["cost_centre"]: tuple(row[name] for name in told) for row in golden.csv("cost_centre_share")}
+    assert centres == {
+        "Sales": ("17.719382", "17.00", "21.70", "3.980618", "0.8166"),
+        "Support": ("16.83", "0.00", "10.20", "-6.63", "1.65"),
+        "unassigned": ("0.165", "0.00", "", "", ""),
+    }
+    for slug in ("vendor_share", "cost_centre_share"):
+        totals = golden.totals(slug)
+        assert totals["All, in GBP", "reporting_cost"] == Decimal("34.714382")
+        assert totals["All, in GBP", "reporting_budget"] == Decimal("31.90")
+        assert totals["All, in GBP", "reporting_budget_left"] == Decimal("-2.814382")
+    assert ("Budget in GBP", "31.90 GBP (108.8 % of it used)") in {
+        (row["name"], row["text"]) for row in golden.csv("status")
+    }
+
+
+def test_a_budget_without_a_rate_is_not_compared_in_part(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["mart.budget"][0] |= {"currency": "USD", "reporting_budget": None}
+    files = report(tmp_path, rows)
+    left = {row["cost_centre"]: row["reporting_budget_left"] for row in files.csv("cost_centre_share")}
+    assert left == {"Sales": "", "Support": "-6.63", "unassigned": ""}
+    assert ("All, in GBP", "reporting_budget") not in files.totals("cost_centre_share")
+    assert "Budget in GBP" not in {row["name"] for row in files.csv("status")}
+
+
+def test_a_budget_that_is_not_by_vendor_is_compared_in_all_only(golden: Files) -> None:
+    native = {(row["vendor"], row["currency"]): row for row in golden.csv("cost_by_vendor")}
+    assert (native["pbxware", "EUR"]["budget"], native["pbxware", "EUR"]["budget_left"]) == ("2.00", "-9.234567")
+    assert (native["not by vendor", "GBP"]["budget"], native["not by vendor", "GBP"]["budget_left"]) == (
+        "20.00",
+        "",
+    )
+    assert ("Total GBP", "budget_left") not in golden.totals("cost_by_vendor")
+    reporting = {row["vendor"]: row["reporting_budget_left"] for row in golden.csv("vendor_share")}
+    assert reporting == {"sipcentric": "", "pbxware": "-7.849382", "not by vendor": "", "time4vps": ""}
+
+
+def test_each_line_of_the_budget_is_set_against_what_it_is_for(golden: Files) -> None:
+    told = ("cost_centre", "vendor", "charge_kind", "budget", "currency", "reporting_cost", "budget_used")
+    assert [tuple(row[name] for name in told) for row in golden.csv("budget")] == [
+        ("Sales", "any", "any", "20.00", "GBP", "17.719382", "0.886"),
+        ("Sales", "pbxware", "call", "2.00", "EUR", "1.049382", "0.6173"),
+        ("Support", "any", "any", "12.00", "EUR", "16.83", "1.65"),
+    ]
+
+
+def test_chargeback_says_how_each_amount_was_reached(golden: Files) -> None:
+    rows = golden.csv("chargeback")
+    assert len(rows) == 12
+    (hosting,) = [row for row in rows if row["cost_centre"] == "Sales" and row["charge_kind"] == "hosting"]
+    assert {
+        name: hosting[name] for name in ("cost", "method", "rule", "pool_cost", "driver", "driver_total", "unit")
+    } == {
+        "cost": "27.29",
+        "method": "minutes",
+        "rule": "Servers",
+        "pool_cost": "30.00",
+        "driver": "7260",
+        "driver_total": "7980",
+        "unit": "0.01",
+    }
+    for currency, amount in (("EUR", "11.234567"), ("GBP", "25.165"), ("USD", "36.30")):
+        assert golden.totals("chargeback")[f"Total {currency}", "cost"] == Decimal(amount)
+        assert sum(Decimal(row["cost"]) for row in rows if row["currency"] == currency) == Decimal(amount)
+
+
+def test_the_journal_is_a_file_that_a_ledger_reads(golden: Files) -> None:
+    rows = golden.csv("journal-2026-10")
+    assert list(rows[0])[:8] == [
+        *("entry", "line", "posting_date", "account", "cost_centre", "debit", "credit", "currency"),
+    ]
+    assert [
+        (row["account"], row["cost_centre"], row["debit"], row["credit"]) for row in rows if row["entry"][8:11] == "vps"
+    ] == [
+        ("6400", "Sales", "27.29", ""),
+        ("6400", "Support", "2.48", ""),
+        ("6400", "unassigned", "0.23", ""),
+        ("INPUT-TAX", "", "6.30", ""),
+        ("2100", "", "", "36.30"),
+    ]
+    for currency, amount in (("EUR", "11.23"), ("GBP", "25.17"), ("USD", "36.30")):
+        for side in ("debit", "credit"):
+            assert golden.totals("journal")[f"Total {currency}", side] == Decimal(amount)
+            assert sum(Decimal(row[side] or 0) for row in rows if row["currency"] == currency) == Decimal(amount)
+
+
+def test_a_cost_that_nothing_divides_is_pointed_at(tmp_path: Path) -> None:
+    rows = golden_month()
+    left = {"cost_centre": "unallocated", "method": "minutes", "rule": "Servers", "driver": 0, "driver_total": 0}
+    rows["mart.chargeback"].append(charged(VPS, "hosting", "IT", "7.50", None, **left))
+    files = report(tmp_path, rows)
+    assert files.flags()[-1] == "UNALLOCATED"
+    assert "7.50 USD charged to no cost centre" in files.page.text
+
+
 def test_no_sum_crosses_currencies(golden: Files) -> None:
-    for slug in ("cost_by_vendor", "cost_centres", "departments", "extensions", "connections"):
+    for slug in ("cost_by_vendor", "cost_by_cost_centre", "cost_centres", "departments", "extensions", "connections"):
         assert ("All, in GBP", "cost") not in golden.totals(slug)
         assert {row["currency"] for row in golden.csv(slug)} == {"EUR", "GBP", "USD"}
 
@@ -240,22 +353,36 @@ def test_busy_hours_are_local_and_the_mean_of_the_days(golden: Files) -> None:
 # --- the three forms agree --------------------------------------------------------------------------------------------
 
 
-def test_workbook_page_csv_and_mart_agree_to_the_cent(golden: Files) -> None:
+@pytest.mark.parametrize(
+    ("sheet", "title", "column", "mart", "measure"),
+    [
+        ("Departments", "Cost", "cost", "cost_monthly", "cost"),
+        ("Chargeback", "Charged", "cost", "chargeback", "cost"),
+        ("Budget", "Budget", "budget", "budget", "budget"),
+        ("Journal", "Debit", "debit", "journal", "debit"),
+        ("Journal", "Credit", "credit", "journal", "credit"),
+    ],
+)
+def test_workbook_page_csv_and_mart_agree_to_the_cent(
+    golden: Files, sheet: str, title: str, column: str, mart: str, measure: str
+) -> None:
+    slug = sheet.lower()
     database = golden.folder.parents[1] / "tollbook.duckdb"
     with duckdb.connect(str(database), read_only=True) as connection:
-        mart = dict(
+        sums = dict(
             connection.execute(
-                "SELECT currency, sum(cost) FROM mart.cost_monthly WHERE month = DATE '2026-10-01' GROUP BY currency"
+                f"SELECT currency, sum({measure}) FROM mart.{mart} WHERE month = DATE '2026-10-01' GROUP BY currency"
             ).fetchall()
         )
-    workbook = {row[0]: row for row in golden.sheet("Departments")}
-    page = {row[0]: row for row in golden.page.footers["departments"]}
-    headers = [cell.value for cell in golden.workbook["Departments"][3]]
-    for currency, amount in mart.items():
+    workbook = {row[0]: row for row in golden.sheet(sheet)}
+    page = {row[0]: row for row in golden.page.footers[slug]}
+    position = [cell.value for cell in golden.workbook[sheet][3]].index(title)
+    assert sums
+    for currency, amount in sums.items():
         label = f"Total {currency}"
-        in_workbook = Decimal(repr(workbook[label][headers.index("Cost")])).quantize(CENT)
-        in_page = Decimal(page[label][headers.index("Cost")].replace(",", "")).quantize(CENT)
-        in_csv = golden.totals("departments")[label, "cost"].quantize(CENT)
+        in_workbook = Decimal(repr(workbook[label][position])).quantize(CENT)
+        in_page = Decimal(page[label][position].replace(",", "")).quantize(CENT)
+        in_csv = golden.totals(slug)[label, column].quantize(CENT)
         assert in_workbook == in_page == in_csv == amount.quantize(CENT)
 
 
@@ -263,8 +390,9 @@ def test_every_row_of_every_section_is_in_all_three(golden: Files) -> None:
     for name in golden.workbook.sheetnames[1:]:
         sheet = golden.workbook[name]
         slug = name.lower().replace(" ", "_").replace("control_", "").replace("not_understood", "quarantine")
+        slug = "journal-2026-10" if slug == "journal" else slug
         rows = golden.csv(slug)
-        page = golden.page.tables.get(slug, [])
+        page = golden.page.tables.get(slug.removesuffix("-2026-10"), [])
         assert len(rows) == len(page)
         assert sheet.auto_filter.ref
         if rows:
@@ -581,6 +709,15 @@ def test_charges_of_the_neighbouring_months_stay_there(tmp_path: Path) -> None:
     assert files.totals("cost_by_vendor")["Total EUR", "cost"] == 99
     assert files.totals("cost_by_vendor")["Total EUR", "cost_before"] == Decimal("11.234567")
     assert [row["call_id"] for row in files.csv("calls")] == ["c6"]
+
+
+def test_a_month_before_that_was_not_loaded_is_said(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["audit.load"][0]["window_from"] = date(2026, 10, 1)
+    files = report(tmp_path, rows)
+    headlines = {row["name"]: row["text"] for row in files.csv("status")}
+    assert headlines["All cost in GBP"] == "34.71 GBP (17.00 GBP the month before, without hq)"
+    assert "The month before is without hq, of which it was not loaded." in files.page.text
 
 
 def test_without_a_month_before_nothing_is_compared(tmp_path: Path) -> None:

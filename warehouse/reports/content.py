@@ -3,10 +3,10 @@
 What lives here: the cost, usage, invoice and call sections, the headlines and the charts. What does not: the state of
 the proof (``proof``) and any form (``xlsx``, ``html``, ``csv_files``).
 
-Costs come from ``mart.cost_daily``; every cost section that covers all charges therefore adds up to the month in the
-marts. A sum never crosses currencies: only amounts converted to the reporting currency are added over all rows. In the
-comparison with the month before, a row without any charge in a month cost 0 in it; a month without any charge at all
-is unknown and stays empty.
+Costs come from ``mart.cost_daily``, or, as the cost centres are charged for them, from ``mart.chargeback``; every cost
+section that covers all charges therefore adds up to the month in the marts. A sum never crosses currencies: only
+amounts converted to the reporting currency are added over all rows. In the comparison with the month before, a row
+without any charge in a month cost 0 in it; a month without any charge at all is unknown and stays empty.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,9 +38,9 @@ from warehouse.reports.model import (
 )
 from warehouse.reports.proof import ACCOUNT, CONNECTION, CURRENCY, VENDOR, Proof, read_proof
 from warehouse.reports.reader import Query, Reader
+from warehouse.schema import CHARGE_KINDS
 
 TOP_CALLS = 50
-CHARGE_KINDS = ("call", "sms", "bundle", "hosting", "tax", "fee", "credit")
 
 # One name and department for an extension: its telephone's, where several things share the number.
 _EXTENSIONS = """
@@ -51,6 +51,7 @@ extensions AS (
     FROM core.extension WHERE extension IS NOT NULL GROUP BY connection, account_id, extension
 )"""
 
+# What the cost sections group: ``is_now`` says of a charge whether it is of this month or the one before.
 _CHARGES = f"""
 WITH {_EXTENSIONS},
 charges AS (
@@ -62,6 +63,21 @@ charges AS (
     LEFT JOIN core.account a ON a.connection = c.connection AND a.account_id IS NOT DISTINCT FROM c.account_id
     WHERE cost_date >= $before AND cost_date < $next
 )"""
+
+# The same after allocation. What it could not allocate is charged to a cost centre of its own.
+_CHARGED = """
+WITH charges AS (
+    SELECT *, month = $first AS is_now FROM mart.chargeback WHERE month IN ($before, $first)
+)"""
+
+# A budget is no charge of any month (is_now is NULL), so it is never added to the costs.
+_BUDGETED = """,
+budgeted AS (
+    SELECT * FROM charges UNION ALL BY NAME SELECT * FROM mart.budget WHERE month = $first
+)"""
+
+# The part of it that could be converted would look like the whole budget.
+_WHOLE_BUDGET = "CASE WHEN count(budget) = count(reporting_budget) THEN sum(reporting_budget) END"
 
 _USAGE = f"""
 WITH {_EXTENSIONS}
@@ -102,7 +118,7 @@ def _or(text: str) -> Callable[[Any], str]:
     return lambda value: text if value is None else str(value)
 
 
-BY_VENDOR = Key(VENDOR)
+BY_VENDOR = Key(VENDOR, label=_or("not by vendor"))
 BY_CONNECTION = Key(CONNECTION)
 BY_ACCOUNT = Key(ACCOUNT)
 BY_ACCOUNT_NAME = Key(Column("account_name", "Account name"))
@@ -134,11 +150,23 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
         "WHERE month IN ($first, $before)"
     )
     reader.parameters |= {"has_now": bool(has_now), "has_before": bool(has_before)}
+    (budgets,) = reader.one("SELECT count(*) FROM mart.budget WHERE month = $first")
+    unknown = _not_loaded_before(reader)
+    before = f" The month before is without {unknown}, of which it was not loaded." if unknown else ""
+    against = (
+        f"All currencies together, as far as they could be converted to {settings.reporting_currency}. "
+        + ("Budget left: negative where it is exceeded." if budgets else "No budget is given for this month.")
+        + before
+    )
+    native = f"In the currencies charged. A budget in another currency is compared in the tables above.{before}"
     money = settings.reporting_currency
     proof = read_proof(reader, settings)
     costs = _Costs(reader, money)
-    share = _cost_centre_share(reader, money)
-    by_vendor = costs.section("cost_by_vendor", "Cost by vendor", BY_VENDOR)
+    vendors = _in_reporting(reader, money, "vendor_share", f"Vendors in {money}", BY_VENDOR, against)
+    share = _in_reporting(
+        reader, money, "cost_centre_share", f"Cost centres in {money}", BY_COST_CENTRE, f"As charged. {against}"
+    )
+    by_vendor = costs.section("cost_by_vendor", "Cost by vendor", BY_VENDOR, budget=True, notes=(native,))
     by_day = _cost_by_day(reader, money)
     busy = _busy_hours(reader)
     return Report(
@@ -147,17 +175,37 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
         settings.timezone,
         money,
         _flags(reader, proof),
-        _headlines(reader, by_vendor, money),
+        _headlines(reader, by_vendor, money, unknown),
         _charts(by_day, share, busy, money),
         (
-            by_vendor,
-            costs.section("cost_by_cost_centre", "Cost by cost centre", BY_COST_CENTRE),
+            vendors,
             share,
+            by_vendor,
+            costs.section(
+                "cost_by_cost_centre",
+                "Cost by cost centre",
+                BY_COST_CENTRE,
+                source=_CHARGED,
+                budget=True,
+                by_key=True,
+                notes=("As charged: shared costs are spread by finance's rules, see Chargeback.", native),
+            ),
             costs.section("cost_by_charge", "Cost by kind of charge", BY_KIND),
             *proof.first_page,
         ),
         (
-            costs.section("cost_centres", "Cost centres", BY_COST_CENTRE, BY_CONNECTION, BY_KIND, by_key=True),
+            costs.section(
+                "cost_centres",
+                "Cost centres",
+                BY_COST_CENTRE,
+                BY_CONNECTION,
+                BY_KIND,
+                by_key=True,
+                notes=("As incurred, before shared costs are spread.",),
+            ),
+            _chargeback(reader, money),
+            _budget(reader, money),
+            _journal(reader),
             costs.section("departments", "Departments", BY_DEPARTMENT, BY_CONNECTION, usage=_USAGE),
             costs.section(
                 "extensions",
@@ -221,6 +269,21 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
 # --- costs ------------------------------------------------------------------------------------------------------------
 
 
+# A measure of the grouped costs where it is not simply there; over all currencies there is no native amount. A budget
+# in a currency without charges is meant for those in others: it is compared in the reporting currency only, and so is
+# the total that it is in.
+_SHOWN = {
+    "cost": "CASE WHEN is_grand = 0 THEN cost END",
+    "cost_before": "CASE WHEN is_grand = 0 THEN cost_before END",
+    "cost_change": "CASE WHEN is_grand = 0 THEN cost - cost_before END",
+    "reporting_change": "reporting_cost - reporting_before",
+    "budget": "CASE WHEN is_grand = 0 THEN budget END",
+    "budget_left": """CASE WHEN is_grand = 0 AND charges > 0 AND NOT (is_total = 1
+        AND bool_or(is_total = 0 AND charges = 0 AND budget IS NOT NULL) OVER (PARTITION BY is_grand, currency))
+    THEN budget - cost END""",
+}
+
+
 class _Costs:
     """Cost sections: native and in the reporting currency, this month and the month before, by any keys."""
 
@@ -234,16 +297,18 @@ class _Costs:
             Column("reporting_cost", f"In {reporting_currency}", Kind.MONEY),
             Column("reporting_before", f"Month before in {reporting_currency}", Kind.MONEY),
             Column("reporting_change", f"Change in {reporting_currency}", Kind.MONEY),
-            Column("unrated", "Unrated", Kind.INT),
-            Column("unconverted", "Unconverted", Kind.INT),
         )
+        self.counts = (Column("unrated", "Unrated", Kind.INT), Column("unconverted", "Unconverted", Kind.INT))
+        self.budget = (Column("budget", "Budget", Kind.MONEY), Column("budget_left", "Budget left", Kind.MONEY))
 
     def section(
         self,
         slug: str,
         title: str,
         *keys: Key,
+        source: str = _CHARGES,
         where: str = "true",
+        budget: bool = False,
         usage: str = "",
         quantity: str = "",
         by_key: bool = False,
@@ -252,18 +317,23 @@ class _Costs:
         """One row per key and currency, dearest first or ``by_key``, with a total per currency and one over all.
 
         ``usage`` is SQL for calls, answered calls and talk time by the same keys: they have no currency, so they stand
-        once a key, in its first row. ``quantity`` names the column of messages or the like.
+        once a key, in its first row. ``quantity`` names the column of messages or the like. ``source`` is what is
+        added up, _CHARGES or _CHARGED; ``budget`` sets the budgets of the same keys and currency against it.
         """
         counts = USAGE_COLUMNS if usage else (Column("quantity", quantity, Kind.INT),) if quantity else ()
-        columns = (*(key.column for key in keys), CURRENCY, *counts, *self.measures)
+        measured = (*self.measures, *(self.budget if budget else ()), *(self.counts if source is _CHARGES else ()))
+        columns = (*(key.column for key in keys), CURRENCY, *counts, *measured)
         used = self._usage(usage, keys) if usage else {}
         spent = [sum(column) for column in zip(*used.values(), strict=True)] or [0] * len(USAGE_COLUMNS)
         rows: list[Row] = []
         totals: list[Row] = []
         currencies = 0
-        for is_total, is_grand, amount, *answer in self.reader.all(self._sql(keys, where, by_key)):
+        asked = [column.name for column in (*counts, *measured) if column not in USAGE_COLUMNS]
+        for is_total, is_grand, *answer in self.reader.all(self._sql(source, keys, where, by_key, asked)):
             names, currency, measures = tuple(answer[: len(keys)]), answer[len(keys)], answer[len(keys) + 1 :]
-            counted: tuple[Value, ...] = (int(amount),) if quantity else (None,) * len(counts)
+            counted: tuple[Value, ...] = (None,) * len(counts)
+            if quantity:
+                counted, measures = (int(measures[0]),), measures[1:]
             if not is_total:
                 if usage:
                     counted = used.pop(names, counted)
@@ -280,7 +350,7 @@ class _Costs:
                 totals.append((f"All, in {self.reporting}", *blanks, None, *counted, *measures))
         for names, counted in used.items():  # used but never charged, not even with an unrated record
             labels = tuple(self._label(key, name) for key, name in zip(keys, names, strict=True))
-            rows.append(self.reader.row((*labels, None, *counted, *(None,) * len(self.measures)), columns))
+            rows.append(self.reader.row((*labels, None, *counted, *(None,) * len(measured)), columns))
         return Section(slug, title, columns, rows, len(rows), tuple(totals) if rows else (), notes)
 
     def _usage(self, sql: str, keys: Sequence[Key]) -> dict[tuple[Any, ...], tuple[Value, ...]]:
@@ -292,7 +362,7 @@ class _Costs:
         return key.label(value) if key.label else value
 
     @staticmethod
-    def _sql(keys: Sequence[Key], where: str, by_key: bool) -> str:
+    def _sql(source: str, keys: Sequence[Key], where: str, by_key: bool, measured: Sequence[str]) -> str:
         names = ", ".join(key.expression for key in keys)
         order = names if by_key else f"reporting_cost DESC NULLS LAST, cost DESC NULLS LAST, {names}"
 
@@ -302,43 +372,70 @@ class _Costs:
                 f"WHEN ${known} THEN 0::DECIMAL(38, 6) END"
             )
 
-        return f"""{_CHARGES},
+        aggregates = {
+            "quantity": "coalesce(sum(quantity) FILTER (is_now), 0)",
+            "cost": amount("cost", "is_now", "has_now"),
+            "cost_before": amount("cost", "NOT is_now", "has_before"),
+            "reporting_cost": amount("reporting_cost", "is_now", "has_now"),
+            "reporting_before": amount("reporting_cost", "NOT is_now", "has_before"),
+            "budget": "sum(budget)",
+            "unrated": "coalesce(sum(unrated) FILTER (is_now), 0)::BIGINT",
+            "unconverted": "coalesce(sum(unconverted) FILTER (is_now), 0)::BIGINT",
+        }
+        grouped = ", ".join(f"{sql} AS {name}" for name, sql in aggregates.items() if name in measured)
+        shown = ", ".join(_SHOWN.get(name, name) for name in measured)
+        budgeted = "budget" in measured
+        return f"""{source}{_BUDGETED if budgeted else ""},
 grouped AS (
-    SELECT {names}, currency, grouping({keys[0].expression}) AS is_total, grouping(currency) AS is_grand,
-        coalesce(sum(quantity) FILTER (is_now), 0) AS quantity,
-        {amount("cost", "is_now", "has_now")} AS cost,
-        {amount("cost", "NOT is_now", "has_before")} AS cost_before,
-        {amount("reporting_cost", "is_now", "has_now")} AS reporting_cost,
-        {amount("reporting_cost", "NOT is_now", "has_before")} AS reporting_before,
-        coalesce(sum(unrated) FILTER (is_now), 0)::BIGINT AS unrated,
-        coalesce(sum(unconverted) FILTER (is_now), 0)::BIGINT AS unconverted
-    FROM charges WHERE {where}
+    SELECT {names}, currency, grouping({keys[0].expression}) AS is_total, grouping(currency) AS is_grand, {grouped},
+        count(*) FILTER (is_now) AS charges
+    FROM {"budgeted" if budgeted else "charges"} WHERE {where}
     GROUP BY GROUPING SETS (({names}, currency), (currency), ())
 )
-SELECT is_total, is_grand, quantity, {names}, currency,
-    CASE WHEN is_grand = 0 THEN cost END, CASE WHEN is_grand = 0 THEN cost_before END,
-    CASE WHEN is_grand = 0 THEN cost - cost_before END,
-    reporting_cost, reporting_before, reporting_cost - reporting_before, unrated, unconverted
+SELECT is_total, is_grand, {names}, currency, {shown}
 FROM grouped ORDER BY is_total, is_grand, {order}, currency"""
 
 
-def _cost_centre_share(reader: Reader, money: str) -> Section:
+def _in_reporting(reader: Reader, money: str, slug: str, title: str, key: Key, note: str) -> Section:
+    """One row per key, all currencies together: share, the month before, and the budget, in whatever currency."""
     columns = (
-        BY_COST_CENTRE.column,
+        key.column,
         Column("reporting_cost", f"In {money}", Kind.MONEY),
         Column("share", "Share", Kind.PERCENT),
+        Column("reporting_before", "Month before", Kind.MONEY),
+        Column("reporting_change", "Change", Kind.MONEY),
+        Column("reporting_budget", "Budget", Kind.MONEY),
+        Column("reporting_budget_left", "Budget left", Kind.MONEY),
+        Column("budget_used", "Budget used", Kind.PERCENT),
     )
-    answers = reader.all(
-        "SELECT grouping(cost_centre), cost_centre, sum(reporting_cost) FROM mart.cost_monthly WHERE month = $first "
-        "GROUP BY GROUPING SETS ((cost_centre), ()) ORDER BY 1, 3 DESC NULLS LAST, 2"
-    )
-    total = answers[-1][2]
-    rows = [
-        reader.row((name, cost, _fraction(cost, total)), columns) for is_total, name, cost in answers if not is_total
-    ]
-    totals: tuple[Row, ...] = (("Total", total, _fraction(total, total)),) if rows else ()
-    note = f"All currencies together, as far as they could be converted to {money}."
-    return Section("cost_centre_share", f"Cost centres in {money}", columns, rows, len(rows), totals, (note,))
+    answers = reader.all(f"""{_CHARGED}{_BUDGETED},
+sums AS (
+    SELECT grouping({key.expression}) AS is_total, {key.expression} AS name,
+        sum(reporting_cost) FILTER (is_now) AS now, count(*) FILTER (is_now) AS charges,
+        sum(reporting_cost) FILTER (NOT is_now) AS before, count(*) FILTER (NOT is_now) AS charges_before,
+        {_WHOLE_BUDGET} AS budget
+    FROM budgeted GROUP BY GROUPING SETS (({key.expression}), ())
+)
+SELECT is_total, name, CASE WHEN charges > 0 THEN now WHEN $has_now THEN 0::DECIMAL(38, 6) END AS spent,
+    CASE WHEN charges_before > 0 THEN before WHEN $has_before THEN 0::DECIMAL(38, 6) END, budget
+FROM sums ORDER BY is_total, spent DESC NULLS LAST, name""")
+    whole = answers[-1][2]
+    rows: list[Row] = []
+    totals: list[Row] = []
+    for is_total, name, now, before, budget in answers:
+        label = f"All, in {money}" if is_total else key.label(name) if key.label else name
+        change = now - before if None not in (now, before) else None
+        # What is not by vendor is no vendor's to keep to: only the total is compared with it.
+        if name is None and not is_total:
+            now = before = change = None
+        row = reader.row((label, now, _fraction(now, whole), before, change, budget, *_left_of(now, budget)), columns)
+        (totals if is_total else rows).append(row)
+    return Section(slug, title, columns, rows, len(rows), tuple(totals) if rows else (), (note,))
+
+
+def _left_of(cost: Decimal | None, budget: Decimal | None) -> tuple[Decimal | None, Decimal | None]:
+    """What is left of the budget (negative: it is exceeded), and how much of it is used."""
+    return (budget - cost, _fraction(cost, budget)) if cost is not None and budget is not None else (None, None)
 
 
 def _fraction(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
@@ -399,6 +496,124 @@ def _busy_hours(reader: Reader) -> Section:
         "Peak at once: the most calls up at one moment on one account in one direction.",
     )
     return Section("busy_hours", "Busy hours", columns, rows, len(rows), totals, notes)
+
+
+# --- chargeback, journal ----------------------------------------------------------------------------------------------
+
+
+def _chargeback(reader: Reader, money: str) -> Section:
+    columns = (
+        BY_COST_CENTRE.column,
+        VENDOR,
+        CONNECTION,
+        ACCOUNT,
+        Column("charge_kind", "Charge"),
+        CURRENCY,
+        Column("cost", "Charged", Kind.MONEY),
+        Column("reporting_cost", f"Charged in {money}", Kind.MONEY),
+        Column("method", "Method"),
+        Column("rule", "Rule"),
+        Column("source_cost_centre", "Incurred by"),
+        Column("pool_cost", "Amount divided", Kind.MONEY),
+        Column("driver", "Driver", Kind.QUANTITY),
+        Column("driver_total", "Driver of all", Kind.QUANTITY),
+        Column("share", "Share", Kind.PERCENT),
+        Column("calls_of", "Driver of"),
+        Column("unit", "Divided in", Kind.QUANTITY),
+    )
+    names = ", ".join(column.name for column in columns)
+    sql = f"SELECT {names} FROM mart.chargeback WHERE month = $first"
+    (count,) = reader.one(f"SELECT count(*) FROM ({sql})")
+    order = "method <> 'direct', rule, source_cost_centre"
+    rows = Query(
+        reader, f"{sql} ORDER BY cost_centre, vendor, connection, account_id, charge_kind, currency, {order}", columns
+    )
+    totals = []
+    for is_grand, currency, cost, reporting in reader.all(
+        "SELECT grouping(currency), currency, sum(cost), sum(reporting_cost) FROM mart.chargeback WHERE month = $first "
+        "GROUP BY GROUPING SETS ((currency), ()) ORDER BY 1, 2"
+    ):
+        label = f"All, in {money}" if is_grand else f"Total {currency or 'without currency'}"
+        values: dict[str, Value] = {"cost_centre": label, "currency": currency, "reporting_cost": reporting}
+        if not is_grand:
+            values["cost"] = cost
+        totals.append(tuple(values.get(column.name) for column in columns))
+    notes = (
+        "Direct costs, and shared ones spread by the rules of allocation.csv: charged is the amount divided × driver / "
+        "driver of all, in whole units; the units left over go to the largest remainders.",
+        "The driver is calls, seconds talked, extensions or fixed shares, as the method says. Unallocated: the rule "
+        "found nothing to divide by.",
+    )
+    return Section("chargeback", "Chargeback", columns, rows, count, tuple(totals) if count else (), notes)
+
+
+def _budget(reader: Reader, money: str) -> Section:
+    columns = (
+        BY_COST_CENTRE.column,
+        VENDOR,
+        Column("charge_kind", "Charge"),
+        Column("budget", "Budget", Kind.MONEY),
+        CURRENCY,
+        Column("reporting_budget", f"Budget in {money}", Kind.MONEY),
+        Column("reporting_cost", f"Charged in {money}", Kind.MONEY),
+        Column("reporting_budget_left", "Budget left", Kind.MONEY),
+        Column("budget_used", "Budget used", Kind.PERCENT),
+    )
+    rows: list[Row] = []
+    for answer in reader.all("""
+SELECT b.cost_centre, coalesce(b.vendor, 'any'), coalesce(b.charge_kind, 'any'), b.budget, b.currency,
+    b.reporting_budget, CASE WHEN $has_now THEN coalesce(sum(c.reporting_cost), 0) END
+FROM mart.budget b LEFT JOIN mart.chargeback c
+    ON c.month = b.month AND c.cost_centre = b.cost_centre
+    AND coalesce(b.vendor = c.vendor, true) AND coalesce(b.charge_kind = c.charge_kind, true)
+WHERE b.month = $first GROUP BY ALL ORDER BY ALL"""):
+        rows.append(reader.row((*answer, *_left_of(answer[-1], answer[-2])), columns))
+    totals = _totals_by_currency(
+        reader,
+        "SELECT currency, sum(budget), sum(reporting_budget) FROM mart.budget WHERE month = $first "
+        "GROUP BY currency ORDER BY currency",
+        columns,
+        ("budget", "reporting_budget"),
+    )
+    note = f"The lines of budgets.csv, each with what it is for as far as that could be converted to {money}."
+    return Section("budget", "Budget", columns, rows, len(rows), totals, (note,))
+
+
+def _journal(reader: Reader) -> Section:
+    columns = (
+        Column("entry", "Entry"),
+        Column("line", "Line", Kind.INT),
+        Column("posting_date", "Posted on", Kind.DATE),
+        Column("account", "Account"),
+        BY_COST_CENTRE.column,
+        Column("debit", "Debit", Kind.MONEY),
+        Column("credit", "Credit", Kind.MONEY),
+        CURRENCY,
+        Column("description", "Description"),
+        Column("document", "Document"),
+        VENDOR,
+        CONNECTION,
+        Column("charge_kind", "Charge"),
+        Column("role", "Role"),
+    )
+    sql = """
+SELECT entry, line, posting_date, account, cost_centre, nullif(debit, 0), nullif(credit, 0), currency,
+    description, document, vendor, connection, charge_kind, role
+FROM mart.journal WHERE month = $first AND (debit <> 0 OR credit <> 0)"""
+    (count,) = reader.one(f"SELECT count(*) FROM ({sql})")
+    rows = Query(reader, f"{sql} ORDER BY entry, line", columns)
+    totals = _totals_by_currency(
+        reader,
+        "SELECT currency, sum(debit), sum(credit) FROM mart.journal WHERE month = $first "
+        "GROUP BY currency ORDER BY currency",
+        columns,
+        ("debit", "credit"),
+    )
+    notes = (
+        "Double entry: in each entry debit is credit. Accounts are those of accounts.csv, else names.",
+        "Calls cost fractions of a cent: an entry's total is rounded once, and its lines to that total.",
+    )
+    return Section("journal", "Journal", columns, rows, count, totals, notes, f"journal-{reader.first:%Y-%m}")
 
 
 # --- bundles, hosting, invoices ---------------------------------------------------------------------------------------
@@ -723,7 +938,7 @@ def _reconciliation(reader: Reader) -> Section:
 
 def _flags(reader: Reader, proof: Proof) -> tuple[Flag, ...]:
     if reader.parameters["has_now"]:
-        return proof.flags
+        return (*proof.flags, *_unallocated_flags(reader))
     (calls,) = reader.one("SELECT count(*) FROM core.cdr WHERE call_date >= $first AND call_date < $next")
     text = f"There is no charge in {month_name(reader.first)}" + (
         f", though {calls:,} call records." if calls else ", nor any call record."
@@ -731,21 +946,50 @@ def _flags(reader: Reader, proof: Proof) -> tuple[Flag, ...]:
     return (Flag(Level.ALARM, "NO DATA", text), *proof.flags)
 
 
-def _headlines(reader: Reader, by_vendor: Section, money: str) -> tuple[Headline, ...]:
+def _unallocated_flags(reader: Reader) -> Iterator[Flag]:
+    left = reader.all(
+        "SELECT currency, sum(cost), string_agg(DISTINCT rule, ', ' ORDER BY rule) FROM mart.chargeback "
+        "WHERE month = $first AND method <> 'direct' AND driver_total = 0 GROUP BY currency ORDER BY currency"
+    )
+    if left:
+        amounts = ", ".join(show_money(cost, currency or "without currency") for currency, cost, _ in left)
+        rules = ", ".join(dict.fromkeys(rules for *_, rules in left))
+        text = f"{amounts} charged to no cost centre: nothing in the month to divide by ({rules})."
+        yield Flag(Level.WARNING, "UNALLOCATED", text)
+
+
+def _not_loaded_before(reader: Reader) -> str:
+    """The month's connections of which no day of the month before was ever loaded: what they cost in it is unknown."""
+    connections = reader.all(
+        "SELECT connection FROM audit.load WHERE window_from IS NOT NULL AND status <> 'failed' "
+        "AND connection IN (SELECT connection FROM mart.cost_monthly WHERE month = $first) GROUP BY connection "
+        "HAVING NOT bool_or(window_from < $first AND window_to >= $before) ORDER BY connection"
+    )
+    return ", ".join(connection for (connection,) in connections)
+
+
+def _headlines(reader: Reader, by_vendor: Section, money: str, unknown: str) -> tuple[Headline, ...]:
     names = [column.name for column in by_vendor.columns]
     now, before = names.index("cost"), names.index("cost_before")
     (total, total_before) = reader.one(
         "SELECT sum(reporting_cost) FILTER (month = $first), sum(reporting_cost) FILTER (month = $before) "
         "FROM mart.cost_monthly WHERE month IN ($first, $before)"
     )
-    cards = [Headline(f"All cost in {money}", _amount(total, money), _against(total, total_before, money))]
+    cards = [Headline(f"All cost in {money}", _amount(total, money), _against(total, total_before, money, unknown))]
     for row in by_vendor.totals:
         currency = row[names.index("currency")]
-        if currency:
+        if currency and (row[now] or row[before]):  # else there is but a budget in it
             label = f"Billed in {currency}"
             cards.append(
-                Headline(label, _amount(row[now], str(currency)), _against(row[now], row[before], str(currency)))
+                Headline(
+                    label, _amount(row[now], str(currency)), _against(row[now], row[before], str(currency), unknown)
+                )
             )
+    (budget,) = reader.one(f"SELECT {_WHOLE_BUDGET} FROM mart.budget WHERE month = $first")
+    if budget is not None:
+        used = _fraction(total, budget)
+        detail = f"{show_percent(used)} of it used" if used is not None else "nothing to compare with"
+        cards.insert(1, Headline(f"Budget in {money}", show_money(budget, money), detail))
     calls, answered, talk = reader.one(
         "SELECT coalesce(sum(calls), 0)::BIGINT, coalesce(sum(answered), 0)::BIGINT, "
         "coalesce(sum(talk_seconds), 0)::BIGINT FROM mart.usage_daily WHERE call_date >= $first AND call_date < $next"
@@ -758,9 +1002,11 @@ def _amount(value: Value, currency: str) -> str:
     return show_money(value, currency) if isinstance(value, Decimal) else "no amount"
 
 
-def _against(now: Value, before: Value, currency: str) -> str:
+def _against(now: Value, before: Value, currency: str, unknown: str) -> str:
     if not isinstance(before, Decimal):
         return "nothing to compare with in the month before"
+    if unknown:
+        return f"{show_money(before, currency)} the month before, without {unknown}"
     change = _fraction(now - before, before) if isinstance(now, Decimal) and before > 0 else None
     sign = "+" if change is not None and change > 0 else ""
     return f"{show_money(before, currency)} the month before" + (

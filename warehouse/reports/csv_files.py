@@ -5,7 +5,7 @@ What lives here: the CSV form. What does not: what is in it (``content``).
 The form: UTF-8 without a byte order mark, comma, CRLF, a header of column names. Amounts are plain decimals, exact
 and without grouping; days are ISO, times ISO with their offset from UTC, durations whole seconds, percentages
 fractions; NULL is empty. The sections' files hold no total rows, so that an import counts nothing twice: the totals
-are in ``totals.csv``, flags and headlines in ``status.csv``.
+are in ``totals.csv``, flags and headlines in ``status.csv``. The journal's file is named by its month.
 
 A spreadsheet takes text that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return for a formula, and
 vendors' text is anybody's text: such a value gets a leading apostrophe, as does one that begins with an apostrophe,
@@ -30,9 +30,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 def write_csv(report: Report, folder: Path) -> list[Path]:
     """Write the files into the new ``folder`` and return them, sections first. Raises OSError."""
     folder.mkdir()
-    written = [
-        _write(folder / f"{section.slug}.csv", _header(section), _cells(section)) for section in report.all_sections
-    ]
+    written = [_write(folder / section.csv_name, _header(section), _cells(section)) for section in report.all_sections]
     status: list[Row] = [
         ("month", report.month.strftime("%Y-%m"), None),
         ("data up to", report.as_of, None),

@@ -72,7 +72,8 @@ class Section:
     """One table of the report: a sheet, a part of the page, a CSV file.
 
     ``rows`` can be gone through again and again and may be larger than memory; ``totals`` are rows too, with a label
-    in their first column, computed by the database from exact values.
+    in their first column, computed by the database from exact values. ``file_name`` is its CSV file's, where that is
+    not the slug.
     """
 
     slug: str
@@ -82,6 +83,11 @@ class Section:
     row_count: int
     totals: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
+    file_name: str = ""
+
+    @property
+    def csv_name(self) -> str:
+        return f"{self.file_name or self.slug}.csv"
 
 
 class ChartKind(StrEnum):
