@@ -34,6 +34,7 @@ from tollbook_errors import (
     TollbookError,
     TransientError,
 )
+from warehouse.duck import connect
 from warehouse.lake import CorePartition, Lake, Landing, RawWriter, read_core
 from warehouse.restate import Reading, fold
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
@@ -300,17 +301,8 @@ def _controls(standing: pa.Table, fresh: list[dict[str, Any]]) -> pa.Table:
 
 
 def session(data_dir: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for typing answers: UTC, loads and fetches nothing by itself, spills to the data directory."""
-    con = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "memory_limit": "1GB",
-            "temp_directory": str(data_dir / "state" / "spill"),
-        }
-    )
-    con.execute("SET TimeZone = 'UTC'")
-    return con
+    """A DuckDB in memory for typing answers: reads what was landed and nothing else, spills to the data directory."""
+    return connect(reads=[data_dir / "raw"], memory_limit="1GB", spill=data_dir / "state" / "spill")
 
 
 def _standing(lake: Lake, stream: Stream, current: CorePartition | None) -> dict[Table, pa.Table]:

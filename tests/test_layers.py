@@ -174,3 +174,38 @@ def test_a_reading_of_the_environment_is_found(tmp_path: Path) -> None:
         "import os\nfrom os import getenv\nprint(os.environ['HOME'], os.getenv('HOME'))\n", encoding="utf-8"
     )
     assert environment_uses(path) == [2, 3, 3]
+
+
+def attribute_uses(path: Path, module: str, names: set[str]) -> list[int]:
+    """The lines in which a file takes one of these names from a module, whatever it calls the module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == module
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == module:
+            found.extend(node.lineno for alias in node.names if alias.name in names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            found.extend([node.lineno] if node.value.id in called and node.attr in names else [])
+    return sorted(found)
+
+
+# The module's own connection, or one that is made elsewhere, could read any file and load any extension.
+DUCKDB_DOORS = {"connect", "sql", "query", "execute", "default_connection", "read_parquet", "read_csv", "read_json"}
+
+
+@pytest.mark.parametrize("path", OURS, ids=name_of)
+def test_duckdb_is_opened_in_one_place(path: Path) -> None:
+    expected = 1 if name_of(path) == "warehouse/duck.py" else 0
+    assert len(attribute_uses(path, "duckdb", DUCKDB_DOORS)) == expected
+
+
+def test_duckdb_opened_elsewhere_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text("import duckdb as d\nfrom duckdb import connect as c\nd.connect()\nd.sql('')\n", encoding="utf-8")
+    assert attribute_uses(path, "duckdb", DUCKDB_DOORS) == [2, 3, 4]

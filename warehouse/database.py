@@ -42,6 +42,7 @@ import pyarrow.parquet as pq
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.close import CLOSED, Close, current, read_closes
+from warehouse.duck import connect
 from warehouse.lake import FILE_MODE, make_folder, settle, storage
 from warehouse.money import MACROS
 from warehouse.reference import Reference, read_reference
@@ -163,12 +164,12 @@ class Database:
         reference = read_reference(self.reference_dir, self.reporting_currency)
         closes = read_closes(self.data_dir)
         if not full:
-            with self._opened(self.private) as db:
+            with self._opened(self.private, partitions) as db:
                 return self._update(db, partitions, loads, reference, closes)
         aside = self.private.with_name("rebuild.duckdb")
         _remove(aside)
         try:
-            with self._opened(aside) as db:
+            with self._opened(aside, partitions) as db:
                 result = self._update(db, partitions, loads, reference, closes)
             with storage(self.private):
                 # Nothing is lost with the old log: an update that returned has left none.
@@ -283,15 +284,18 @@ class Database:
     # --- opening -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _opened(self, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to a database of ours for the time of the block; makes it when it is not there."""
+    def _opened(self, path: Path, partitions: Sequence[Partition] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to a database of ours for the time of the block; makes it when it is not there.
+
+        Beside the database it can read the folders of the partitions' files.
+        """
         with storage(path):
             make_folder(self.private.parent)
             swap = self.private.parent / "tmp"
             shutil.rmtree(swap, ignore_errors=True)
             make_folder(swap)
         try:
-            db = self._connect(path, swap)
+            db = self._connect(path, swap, {file.parent for p in partitions for file in p.files.values()})
             try:
                 path.chmod(FILE_MODE)
                 yield db
@@ -300,16 +304,14 @@ class Database:
         except duckdb.Error as error:
             raise _typed(error) from error
 
-    def _connect(self, path: Path, swap: Path) -> duckdb.DuckDBPyConnection:
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "storage_compatibility_version": STORAGE_VERSION,
-            "memory_limit": self.memory_limit,
-            "temp_directory": str(swap),
-        }
+    def _connect(self, path: Path, swap: Path, reads: Iterable[Path]) -> duckdb.DuckDBPyConnection:
+        def opened() -> duckdb.DuckDBPyConnection:
+            return connect(
+                path, reads=reads, memory_limit=self.memory_limit, spill=swap, storage_version=STORAGE_VERSION
+            )
+
         try:
-            db = duckdb.connect(path, config=config)
+            return opened()
         except duckdb.Error as error:
             if holder := re.search(r"lock.*\(PID (\d+)\)", str(error), re.DOTALL | re.IGNORECASE):
                 raise StorageError(
@@ -319,11 +321,9 @@ class Database:
             # returned (see _update), so without it the database is whole, as of the update before.
             try:
                 with _logs_aside(path):
-                    db = duckdb.connect(path, config=config)
+                    return opened()
             except duckdb.Error:
                 raise IntegrityError(f"{path} cannot be opened", hint=REBUILD) from error
-        db.execute("SET TimeZone = 'UTC'")
-        return db
 
 
 class _Update:

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from tollbook_errors import IntegrityError, StorageError
+from warehouse.duck import connect
 from warehouse.schema import TABLES
 
 
@@ -47,16 +48,11 @@ def open_public(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The published database, read-only, in UTC. StorageError when there is none, IntegrityError when it is damaged."""
     if not path.exists():
         raise StorageError(f"there is no published database at {path}", hint="run: tollbook load")
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-    }
     try:
-        con = duckdb.connect(path, read_only=True, config=config)
+        con = connect(path, read_only=True)
     except duckdb.Error as error:
         raise IntegrityError(f"{path} cannot be opened", hint="run: tollbook rebuild") from error
     try:
-        con.execute("SET TimeZone = 'UTC'")
         yield con
     finally:
         with suppress(duckdb.Error):

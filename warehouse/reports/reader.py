@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from tollbook_errors import ContractError
+from warehouse.duck import connect
 from warehouse.reports.model import Column, Kind, Row, Value, clean
 
 BATCH = 10_000
@@ -39,15 +40,7 @@ class Reader:
             "zone": timezone,
         }
         try:
-            self._connection = duckdb.connect(
-                str(database),
-                read_only=True,
-                config={
-                    "autoinstall_known_extensions": "false",
-                    "autoload_known_extensions": "false",
-                    "temp_directory": str(scratch / "spill"),
-                },
-            )
+            self._connection = connect(database, read_only=True, spill=scratch / "spill")
         except duckdb.Error as error:
             raise ContractError(
                 "the published database cannot be opened", endpoint=database.name, hint="run tollbook load"
@@ -62,7 +55,6 @@ class Reader:
         """A connection of its own for one question, in which ``relations`` have their names."""
         cursor = self._connection.cursor()
         try:
-            cursor.execute("SET TimeZone = 'UTC'")
             for name, relation in relations.items():
                 cursor.register(name, relation)
             yield cursor

@@ -1,0 +1,60 @@
+"""Opening DuckDB: the one place that does.
+
+What lives here: connections that read what they were opened for and nothing else, whatever SQL reaches them. What does
+not: what is asked of them (``database``, ``reading``, ``reports``, ``assets.loading``).
+
+Vendors' answers are data in our SQL, never SQL; should that ever fail, a connection can still not read another file,
+reach the network, install or load an extension, or turn any of this off again.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+
+import duckdb
+
+# One database file is one instance in a process, with one configuration: its second connection finds it locked.
+_opening = Lock()
+
+
+def connect(
+    database: Path | None = None,
+    *,
+    reads: Iterable[Path] = (),
+    read_only: bool = False,
+    memory_limit: str | None = None,
+    spill: Path | None = None,
+    storage_version: str | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """A connection in UTC to ``database`` (None: in memory) that may read files below ``reads``, and locked so.
+
+    ``spill`` is the folder for what does not fit into ``memory_limit``; without it DuckDB puts that beside the
+    database. ``storage_version`` is that of a new file. Raises duckdb.Error as ``duckdb.connect`` does.
+    """
+    given = {
+        "memory_limit": memory_limit,
+        "temp_directory": str(spill) if spill else None,
+        "storage_compatibility_version": storage_version,
+    }
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "allow_community_extensions": "false",
+        "allow_persistent_secrets": "false",
+        **{name: value for name, value in given.items() if value is not None},
+    }
+    folders = ", ".join("'" + str(folder.absolute()).replace("'", "''") + "'" for folder in reads)
+    with _opening:
+        con = duckdb.connect(database or ":memory:", read_only=read_only, config=config)
+        try:
+            locked = con.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]
+            if not locked:
+                con.execute(
+                    f"SET GLOBAL TimeZone = 'UTC'; SET allowed_directories = [{folders}]; "
+                    "SET enable_external_access = false; SET python_enable_replacements = false; "
+                    "SET lock_configuration = true"
+                )
+        except BaseException:
+            con.close()
+            raise
+    return con
