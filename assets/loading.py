@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
+from assets.erasure import eraser
 from assets.sources.client import Client
 from assets.sources.page import Page
 from tollbook_errors import (
@@ -35,6 +36,7 @@ from tollbook_errors import (
     TransientError,
 )
 from warehouse.duck import connect
+from warehouse.erasures import Register
 from warehouse.lake import CorePartition, Lake, Landing, RawWriter, read_core
 from warehouse.restate import Reading, fold
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
@@ -205,6 +207,21 @@ def load(
     return outcome
 
 
+def scrub(lake: Lake, regions: Mapping[str, str], watch: Callable[[Progress], None]) -> None:
+    """Take every erased number out of what was landed, so that a backup put back brings none; none: nothing to do.
+
+    ``regions``: by connection, the ISO 3166 country its national numbers are of. The caller holds ``lake.writing``.
+    """
+    windows = [window for window in lake.windows() if window[0] in regions]
+    cleaners = {region: eraser(lake.data_dir, region) for region in sorted(set(regions.values()))}
+    for number, window in enumerate(windows):
+        connection, stream, first, last = window
+        cleaner = cleaners[regions[connection]]
+        if cleaner is not None:
+            watch(Progress(connection, stream, str(Window(first, last)), number, len(windows), 0))
+            lake.rewrite_answers(window, cleaner.body)
+
+
 def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:
     """Fold every landing of a day that core has not seen yet into its partition; from the first if core is damaged.
 
@@ -328,20 +345,30 @@ def _land(
     client = source.client()
     before = client.requests_made
     told = time.monotonic()
+    cleaner = eraser(source.lake.data_dir, source.region)
     with source.lake.landing(source.name, source.vendor, stream.name, window.first, window.last, depends_on) as writer:
         for page in fetch(writer):
             writer.add(
                 kind=page.kind,
                 account_id=page.account_id,
                 request=page.request,
-                body=page.body,
+                body=cleaner.body(page.body) if cleaner else page.body,
                 fetched_at=page.fetched_at,
                 rows=page.rows,
             )
             if time.monotonic() - told > 0.2:
                 told = time.monotonic()
                 source.watch(Progress(source.name, stream.name, str(window), number, total, writer.rows))
-        return writer.commit(requests=client.requests_made - before)
+        with source.lake.writing():
+            if not Register(source.lake.data_dir).holds_only(cleaner.numbers if cleaner else ()):
+                raise TransientError(
+                    "a number was erased while it was read",
+                    connection=source.name,
+                    endpoint=stream.name,
+                    window=str(window),
+                    hint="load its days again",
+                )
+            return writer.commit(requests=client.requests_made - before)
 
 
 def _unexpected(source: Source, stream: Stream, window: Window, error: Exception) -> TollbookError:

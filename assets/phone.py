@@ -4,6 +4,7 @@ What lives here: reading one number in a country's way of writing, with what kin
 numbers are ours, and what else a party's text holds (the vendor modules). Numbering plans are ``phonenumbers``'.
 """
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -42,11 +43,22 @@ class Number(NamedTuple):
 
 
 UNREADABLE = Number(None, None, "unknown")
+_ERASED = re.compile("erased-(none|[A-Z]{2})-([a-z_]+)")
+
+
+def erased(number: Number) -> str:
+    """What stands for a number that was erased: of what it was, only country and kind, and those only if it was public.
+
+    ``read_number`` reads them back.
+    """
+    return f"erased-{number.country or 'none'}-{number.type}" if number.e164 else "erased"
 
 
 @lru_cache(maxsize=200_000)
 def read_number(text: str, region: str) -> Number:
     """Read one number as it is dialled or shown in ``region`` (ISO 3166)."""
+    if known := _ERASED.fullmatch(text):
+        return Number(None, None if known[1] == "none" else known[1], known[2])
     digits = sum(character.isascii() and character.isdigit() for character in text)
     if not 3 <= digits <= _LONGEST or any(character.isalpha() for character in text):
         return UNREADABLE
@@ -67,6 +79,25 @@ def read_number(text: str, region: str) -> Number:
         country if country and country.isalpha() and country != "ZZ" else None,
         _type(number),
     )
+
+
+class Digits(NamedTuple):
+    """A public number in parts: calling code and national digits, and the ISO 3166 country its writing is of."""
+
+    calling_code: str
+    national: str
+    region: str
+
+
+def digits_of(text: str, region: str) -> Digits | None:
+    """The parts of one public number as it is written in ``region``; None where it is none."""
+    e164 = read_number(text.strip(), region).e164
+    if e164 is None:
+        return None
+    number = phonenumbers.parse(e164)
+    code = number.country_code or 0
+    own = phonenumbers.region_code_for_number(number) or phonenumbers.region_code_for_country_code(code)
+    return Digits(str(code), phonenumbers.national_significant_number(number), own)
 
 
 def is_withheld(text: str | None) -> bool:

@@ -235,6 +235,37 @@ def trace(ctx: click.Context, record_id: str) -> None:
 
 
 @main.command()
+@click.argument("number", default="-")
+@click.pass_context
+def erase(ctx: click.Context, number: str) -> None:
+    """Erase a telephone number from everything under the data directory.
+
+    Without NUMBER, or with -, it is asked for (or read from a pipe), so that it is not kept in the shell's history.
+    Calls, durations and costs stay, and so do the number's country and kind. It does not come back with the next load.
+    Reports that held it are deleted and named; copies elsewhere, backups among them, are yours to look after.
+
+    \b
+    tollbook erase
+    tollbook erase < number.txt
+    """
+    from pipelines.erasing import NumberError, run_erase
+
+    settings = _settings(ctx)
+    if number == "-":
+        asked = sys.stdin.isatty()
+        number = click.prompt("Number", hide_input=True) if asked else sys.stdin.readline()
+    try:
+        with _progress() as watch:
+            erased = run_erase(settings, number, watch)
+    except NumberError as error:
+        raise click.UsageError(str(error)) from None
+    told = ", ".join(f"{name} {count:,}" for name, count in erased.rows.items() if name != "raw")
+    click.echo(f"erased {erased.id} from {erased.rows['raw']:,} answers; rows by table: {told or 'none'}")
+    for path in erased.reports:
+        click.echo(f"deleted {path}: make it again with tollbook report")
+
+
+@main.command()
 @click.option("--seed", default=7, show_default=True, help="Another seed makes another company.")
 @click.option(
     "--data-dir",

@@ -116,7 +116,7 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
 
     Every day that can be made is made. IntegrityError, and nothing is published, when one cannot.
     """
-    from assets.loading import Window, refine
+    from assets.loading import Window, refine, scrub
     from assets.marts import rebuild_database
     from assets.streams import streams_of
     from pipelines.resources import House
@@ -129,6 +129,8 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     for connection, stream, window_from, window_to in lake.windows():
         if connection in configured:
             todo |= {(connection, stream, day) for day in Window(window_from, window_to).days}
+    with lake.writing():
+        scrub(lake, {connection.name: connection.region for connection in settings.connections}, watch)
     if not todo:
         raise StorageError(f"nothing was landed in {settings.data_dir / 'raw'} yet", hint="run: tollbook load")
     # Damage is found before anything is cleared: a rebuild that cannot be finished must not take away what stands.

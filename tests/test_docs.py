@@ -95,6 +95,17 @@ def database(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
+# --- the threat model ------------------------------------------------------------------------------------------------
+
+
+def test_every_defence_is_held_by_tests_that_exist() -> None:
+    rows = re.findall(r"^\| .* \| (`test_.*) \|$", (DOCS / "threat-model.md").read_text(), re.MULTILINE)
+    named = {name for cell in rows for name in re.findall(r"`(test_\w+)`", cell)}
+    code = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert len(rows) >= 10
+    assert {name for name in named if f"def {name}(" not in code} == set()
+
+
 # --- queries ---------------------------------------------------------------------------------------------------------
 
 

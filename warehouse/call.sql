@@ -49,7 +49,11 @@ whole AS (
         ) AS answering_extension,
         coalesce(bool_or(put_through), false) AS put_through,
         arg_min(remote_e164, leg_number) AS remote_e164,
-        arg_min_null(remote_country, leg_number) FILTER (WHERE remote_e164 IS NOT NULL) AS remote_country,
+        -- Of an erased number only country and kind are left; a short one is no outside party's country.
+        arg_min_null(remote_country, leg_number) FILTER (
+            WHERE remote_e164 IS NOT NULL
+            OR (remote_type NOT IN ('short', 'emergency') AND (remote_type <> 'unknown' OR remote_country IS NOT NULL))
+        ) AS remote_country,
         CAST(count(*) AS INTEGER) AS legs,
         CAST(count(*) FILTER (WHERE answered IS NOT TRUE) AS INTEGER) AS attempts,
         coalesce(max(greatest(duration_seconds, 0)) FILTER (WHERE answered), 0) AS talk_seconds,

@@ -13,6 +13,13 @@ WITH span AS (
         native_id,
         call_date,
         started_at,
+        direction,
+        extension,
+        outcome,
+        duration_seconds,
+        cost,
+        remote_country,
+        remote_type,
         epoch_us(started_at) AS start_us,
         epoch_us(started_at) + 1000000 * least(greatest(coalesce(duration_seconds, 0), 0), 1000000000) AS end_us
     FROM leg
@@ -45,5 +52,7 @@ SELECT
 FROM numbered
 WINDOW call_legs AS (
     PARTITION BY connection, account_id, link, call_number
-    ORDER BY started_at, native_id, cdr_id
+    -- Of legs that start in one second the id decides last: it changes when a number is erased, their order must not.
+    ORDER BY
+        started_at, native_id, direction, extension, outcome, duration_seconds, cost, remote_country, remote_type, cdr_id
 )

@@ -43,11 +43,13 @@ import pyarrow.parquet as pq
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.close import CLOSED, Close, current, read_closes
 from warehouse.duck import connect
+from warehouse.erasures import Register
 from warehouse.lake import FILE_MODE, make_folder, settle, storage
 from warehouse.money import MACROS
 from warehouse.reference import Reference, read_reference
 from warehouse.schema import (
     COVERAGE,
+    ERASURE,
     LAKE_TABLES,
     LOAD,
     MARTS,
@@ -375,7 +377,7 @@ class _Update:
         for mart in MARTS:
             self._derive(mart)
         self._tie_out()
-        for table_ in (COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE):
+        for table_ in (COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE, ERASURE):
             self._derive_whole(table_)
 
         for name, value in settings.items():
@@ -755,6 +757,7 @@ class _Update:
             f"timezone({_quoted(database.timezone)}, CAST(day AS TIMESTAMP) + INTERVAL 1 DAY)"
         )
         self._prepare_closes()
+        erased = self._prepare_erasures()
         as_of = self._as_of()
         db.execute(f"CREATE TEMP MACRO as_of() AS CAST({_quoted(str(as_of)) if as_of else 'NULL'} AS DATE)")
         db.execute(MACROS)
@@ -768,6 +771,7 @@ class _Update:
             "charging": _sha(f"{database.reporting_currency} {self.reference.digest} {self.reference.accounts}"),
             "reconciliation": _sha(json.dumps([pairs, str(tolerance)])),
             "closes": _sha(repr(self.closes)),
+            "erasures": erased,
         }
 
     def _prepare_finance(self) -> None:
@@ -834,6 +838,20 @@ class _Update:
         db.execute("CREATE TEMP TABLE closed_cost AS SELECT * FROM closed_figures")
         db.unregister("closed_figures")
 
+    def _prepare_erasures(self) -> str:
+        """Make ``erased_number`` of the register; its fingerprint."""
+        lines = [
+            [erasure.id, at, name, rows]
+            for erasure in Register(self.database.data_dir).read()
+            for at, by_table in erasure.lines
+            for name, rows in by_table.items()
+        ]
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in ERASURE.columns)
+        self.db.execute(f"CREATE TEMP TABLE erased_number ({columns})")
+        if lines:
+            self.db.executemany("INSERT INTO erased_number VALUES (?, ?, ?, ?)", lines)
+        return _sha(repr(lines))
+
     def _reconciliation_pairs(self) -> list[list[str]]:
         known: dict[str, set[str]] = {}
         for vendor, connection in self.db.execute("SELECT DISTINCT vendor, connection FROM meta.partition").fetchall():
@@ -873,7 +891,8 @@ class _Update:
 
     def _derive_whole(self, table_: Table) -> None:
         """Make all of a table again, and write the rows that are not there as they came out."""
-        select = "FROM closed_month" if table_ is MONTH_CLOSE else _select(table_.name)
+        held = {MONTH_CLOSE: "FROM closed_month", ERASURE: "FROM erased_number"}
+        select = held.get(table_) or _select(table_.name)
         names = ", ".join(f'"{name}"' for name in table_.column_names)
         same = " AND ".join(f't."{name}" = gone."{name}"' for name in table_.key)
         self.db.execute(f"CREATE TEMP TABLE fresh AS SELECT {names} FROM ({select})")

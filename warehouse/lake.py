@@ -7,6 +7,7 @@ answers (``assets``), comparing readings (``restate``), the database (``database
 Layout under the data directory::
 
     raw/<connection>/<stream>/<window>/<generation>.parquet   answers: page, kind, account_id, request, fetched_at, …
+                                       <generation>.1.parquet the same once a number was erased from them
     raw/<connection>/<stream>/<window>/<generation>.json      its manifest; the landing exists once this does
     core/<table>/<connection>/<day or all>.parquet            typed rows of one kind of fact
     state/core/<stream>/<connection>/<day or all>.json        which files make the partition, from which landings
@@ -23,7 +24,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -87,7 +88,7 @@ class Landing:
     @property
     def content_generation(self) -> str:
         """The generation whose file holds what this landing says: its own, or an earlier one that said the same."""
-        return Path(self.file).stem
+        return Path(self.file).name.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,45 @@ class Lake:
         """The answers of a landing, once its checksum holds; for landings of lists, which are small."""
         answers: list[dict[str, Any]] = pq.read_table(self.verified(landing)).to_pylist()
         return answers
+
+    def rewrite_answers(
+        self, window: tuple[str, str, date | None, date | None], change: Callable[[str], str]
+    ) -> tuple[int, int]:
+        """Change the answers landed of a window (see ``windows``): how many files and how many answers were changed.
+
+        For what must not be kept; ``change`` has a body and returns it as it is to stay. A changed file is written
+        under another name, its manifests are led there, then the earlier file goes: every landing is whole at each
+        moment, and what a crash left half-done the same call completes. The caller holds ``writing``.
+        """
+        connection, stream, first, last = window
+        folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(first, last)
+        files = answers = 0
+        with storage(folder):
+            _sweep(folder, "")
+            landings = [(folder / name, self._read_manifest(folder / name)) for name in _manifests(folder)]
+            for file in dict.fromkeys(landing.file for _, landing in landings):
+                sharing = [(path, landing) for path, landing in landings if landing.file == file]
+                old = self.verified(sharing[0][1])
+                generation, _, version = old.stem.partition(".")
+                new = old.with_name(f"{generation}.{int(version or 0) + 1}.parquet")
+                changed, content, size = _rewrite(old, new, change)
+                if changed:
+                    said = {
+                        "file": str(new.relative_to(self.data_dir)),
+                        "sha256": file_sha256(new),
+                        "content": content,
+                        "bytes": size,
+                    }
+                    for path, landing in sharing:
+                        write_json(path, {key: _plain(value) for key, value in {**landing.__dict__, **said}.items()})
+                    files, answers = files + 1, answers + changed
+            named = {Path(self._read_manifest(path).file).name for path, _ in landings}
+            for name in _names(folder):
+                # A file without a manifest may be a landing that is just being committed: of another generation.
+                ours = any(name.partition(".")[0] == kept.partition(".")[0] for kept in named)
+                if ours and name not in named and name.endswith(".parquet"):
+                    (folder / name).unlink()
+        return files, answers
 
     # --- core --------------------------------------------------------------------------------------------------
 
@@ -541,7 +581,7 @@ class RawWriter:
             }
         )
         encoded = body.encode()
-        self._sums.append(hashlib.sha256(f"{kind}\0{account_id}\0".encode() + encoded).hexdigest())
+        self._sums.append(_answer_sum(kind, account_id, encoded))
         self.rows += rows
         self.bytes += len(encoded)
         self._batch_bytes += len(encoded)
@@ -553,7 +593,7 @@ class RawWriter:
 
         One that says the same as the one before keeps no file of its own, only the word that it did.
         """
-        content = hashlib.sha256("\n".join(sorted(self._sums)).encode()).hexdigest()
+        content = _content(self._sums)
         previous = self._previous
         with storage(self._folder):
             if previous is not None and self._says_the_same(previous, content):
@@ -619,6 +659,45 @@ class RawWriter:
             if last:
                 self._writer.close()
                 self._writer = None
+
+
+def _answer_sum(kind: str, account_id: str | None, body: bytes) -> str:
+    return hashlib.sha256(f"{kind}\0{account_id}\0".encode() + body).hexdigest()
+
+
+def _content(sums: Iterable[str]) -> str:
+    """What a landing says, in one digest: of its answers, in whatever order they came."""
+    return hashlib.sha256("\n".join(sorted(sums)).encode()).hexdigest()
+
+
+def _rewrite(old: Path, new: Path, change: Callable[[str], str]) -> tuple[int, str, int]:
+    """Write a landed file again with its answers changed, if one is: how many were, their digest and size in bytes."""
+    with pq.ParquetFile(old) as file:
+        groups = range(file.num_row_groups)
+        bodies = [[change(b) for b in file.read_row_group(n, ["body"])["body"].to_pylist()] for n in groups]
+        before = (b for n in groups for b in file.read_row_group(n, ["body"])["body"].to_pylist())
+        changed = sum(a != b for a, b in zip((b for group in bodies for b in group), before, strict=True))
+        sums, size = [], 0
+        if not changed:
+            return 0, "", 0
+        aside = new.with_name(f".{new.name}.{os.getpid()}.tmp")
+        try:
+            os.close(_open_aside(aside))
+            with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd", use_dictionary=False) as writer:
+                for n in groups:
+                    rows = file.read_row_group(n)
+                    column = rows.schema.get_field_index("body")
+                    writer.write_table(rows.set_column(column, rows.field(column), pa.array(bodies[n], pa.string())))
+                    for kind, account, body in zip(
+                        rows["kind"].to_pylist(), rows["account_id"].to_pylist(), bodies[n], strict=True
+                    ):
+                        sums.append(_answer_sum(kind, account, body.encode()))
+                        size += len(body.encode())
+            settle(aside, new)
+        finally:
+            with suppress(FileNotFoundError):
+                aside.unlink()
+    return changed, _content(sums), size
 
 
 def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader, path: Path) -> int:

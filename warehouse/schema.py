@@ -955,6 +955,20 @@ RESTATEMENT_SINCE_CLOSE = Table(
     date_column="month",
 )
 
+ERASURE = Table(
+    "audit",
+    "erasure",
+    "One row per erased telephone number, time it was erased and table that held it",
+    (
+        _c("erasure_id", "VARCHAR", "The number in the register of erased ones; does not tell which it was"),
+        _c("erased_at", INSTANT, "When it was erased"),
+        _c("table_name", "VARCHAR", "Table that held it, by full name; raw: the landed answers"),
+        _c("rows", "BIGINT", "Rows that held it; of raw, answers"),
+    ),
+    key=("erasure_id", "erased_at", "table_name"),
+    date_column="erased_at",
+)
+
 LAKE_TABLES = (
     CDR,
     SMS,
@@ -972,7 +986,7 @@ LAKE_TABLES = (
     QUARANTINE,
     RESTATEMENT,
 )
-TABLES = (*LAKE_TABLES, CALL, CALL_LEG, *MARTS, LOAD, TIE_OUT, COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE)
+TABLES = (*LAKE_TABLES, CALL, CALL_LEG, *MARTS, LOAD, TIE_OUT, COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE, ERASURE)
 
 
 @cache

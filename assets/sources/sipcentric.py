@@ -8,13 +8,12 @@ pages hold ``totalItems`` different items and a second reading has the same ones
 of ``nextPage`` only a ``createdBefore`` that freezes the result is taken.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
+from assets.sources import strict_json
 from assets.sources.client import Answer, Client, HttpStatusError, Wait, link_query
 from assets.sources.page import Page
 from assets.sources.slices import Reading, Slice, read_slices
@@ -313,16 +312,7 @@ def _without_text(page: Page) -> Page:
         for item in page.data["items"]
     ]
     data = {**page.data, "items": items}
-    return Page(page.kind, page.account_id, page.request, _exact_json(data), page.fetched_at, page.rows, data)
-
-
-def _exact_json(value: Any) -> str:
-    """JSON that keeps every digit of a Decimal."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)}: {_exact_json(inner)}" for name, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_exact_json(inner) for inner in value) + "]"
-    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    return Page(page.kind, page.account_id, page.request, strict_json.dumps(data), page.fetched_at, page.rows, data)
 
 
 def _count(value: Any) -> int:

@@ -69,6 +69,15 @@ def loads(text: str, **where: str) -> Any:
     return value
 
 
+def dumps(value: Any) -> str:
+    """JSON that keeps every digit: ``loads`` gives the same value again."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)}: {dumps(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(dumps(inner) for inner in value) + "]"
+    return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+
+
 def _parse(text: str) -> tuple[Any, str | None]:
     try:
         value = json.loads(
