@@ -53,6 +53,7 @@ class House:
                 default=None,
             ),
             reconciles={c.name: c.reconciles for c in tims if c.reconciles},
+            pseudonym_key=settings.read_pseudonym_key if settings.pseudonym_key else None,
         )
 
     def client(self, name: str) -> Client:

@@ -76,6 +76,7 @@ TOLLBOOK_KEYS = (
     "first_date",
     "region",
     "nightly",
+    "pseudonym_key",
 )
 CONNECTION_KEYS = (
     "name",
@@ -225,6 +226,16 @@ class Settings:
     nightly: str = "15 2 * * *"
     """When the schedule loads, as a cron expression in ``timezone``."""
     alerts: Alerts = Alerts()
+    pseudonym_key: SecretSource | None = None
+    """Where the key is under which numbers are published as pseudonyms; None: they are not."""
+
+    def read_pseudonym_key(self) -> bytes:
+        """The key, read now. Raises ConfigError when it is missing or shorter than 16 bytes."""
+        assert self.pseudonym_key is not None
+        key = self.pseudonym_key.read().reveal().encode()
+        if len(key) < 16:
+            raise ConfigError(f"{self.pseudonym_key.key}: expected at least 16 characters", hint="openssl rand -hex 32")
+        return key
 
     @property
     def zone(self) -> ZoneInfo:
@@ -243,6 +254,8 @@ class Settings:
         for connection in self.connections:
             connection.check_secrets()
         self.alerts.webhook_url()
+        if self.pseudonym_key is not None:
+            self.read_pseudonym_key()
 
 
 def configured_path() -> Path:
@@ -289,6 +302,7 @@ def _settings(top: "_Table") -> Settings:
         region=region,
         nightly=main.cron("nightly", "15 2 * * *"),
         alerts=_alerts(top.table("alerts")),
+        pseudonym_key=main.secret("pseudonym_key") if "pseudonym_key" in main else None,
     )
 
 

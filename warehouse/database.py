@@ -23,11 +23,12 @@ the newest day of any stream. They are made whole, and only the rows that came o
 """
 
 import hashlib
+import hmac
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -46,6 +47,7 @@ from warehouse.duck import connect
 from warehouse.erasures import Register
 from warehouse.lake import FILE_MODE, make_folder, settle, storage
 from warehouse.money import MACROS
+from warehouse.pseudonyms import copy_pseudonymised
 from warehouse.reference import Reference, read_reference
 from warehouse.schema import (
     COVERAGE,
@@ -118,7 +120,8 @@ class Database:
     """The warehouse under ``data_dir``: ``private/warehouse.duckdb``, and ``tollbook.duckdb`` for everybody else.
 
     ``timezone`` is the IANA zone of the business days, ``reporting_currency`` an ISO 4217 code, ``reconciles`` maps a
-    TIM4biz connection to the PBXware connections it watches (default: all of them). The caller sees to it that one
+    TIM4biz connection to the PBXware connections it watches (default: all of them). With ``pseudonym_key`` (at least
+    16 bytes, never written down) there is ``tollbook-pseudonymised.duckdb``, too. The caller sees to it that one
     process writes at a time.
     """
 
@@ -132,9 +135,12 @@ class Database:
         tolerance: Tolerance | None = None,
         reconciles: Mapping[str, Sequence[str]] | None = None,
         memory_limit: str = "2GB",
+        pseudonym_key: Callable[[], bytes] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.public = data_dir / "tollbook.duckdb"
+        self.pseudonymised = data_dir / "tollbook-pseudonymised.duckdb"
+        self.pseudonym_key = pseudonym_key
         self.private = data_dir / "private" / "warehouse.duckdb"
         self.timezone = timezone
         self.reporting_currency = reporting_currency
@@ -248,8 +254,16 @@ class Database:
             raise IntegrityError("there is no warehouse to publish yet", hint="run: tollbook load")
         with self._opened(self.private) as db:
             revision = _state(db, "revision")
-            if not force and revision is not None and _state(db, "published") == _identity(self.public, revision):
-                return self.public
+            published = (
+                not force and revision is not None and _state(db, "published") == _identity(self.public, revision)
+            )
+        if not published:
+            self._publish(revision or "")
+        self._publish_pseudonymised(revision or "", force=force)
+        return self.public
+
+    def _publish(self, revision: str) -> None:
+        with self._opened(self.private) as db:
             db.execute("CHECKPOINT")
         aside = self.public.with_name(".tollbook.publishing.duckdb")
         _remove(aside)
@@ -269,9 +283,37 @@ class Database:
         finally:
             _remove(aside)
         with self._opened(self.private) as db:
-            _set_state(db, "published", _identity(self.public, revision or ""))
+            _set_state(db, "published", _identity(self.public, revision))
             db.execute("CHECKPOINT")
-        return self.public
+
+    def _publish_pseudonymised(self, revision: str, *, force: bool) -> None:
+        """The same for those who must not see numbers and names; where no key is configured, none is left standing."""
+        if self.pseudonym_key is None:
+            _remove(self.pseudonymised)
+            return
+        key = self.pseudonym_key()
+        told = f"{revision} {hmac.digest(key, b'tollbook', 'sha256').hex()[:16]}"
+        with self._opened(self.private) as db:
+            if not force and _state(db, "pseudonymised") == _identity(self.pseudonymised, told):
+                return
+        aside = self.pseudonymised.with_name(".tollbook.publishing.duckdb")
+        _remove(aside)
+        try:
+            with self._opened(aside, reads=[self.public]) as db:
+                self._make_tables(db)
+                db.execute("DROP SCHEMA meta CASCADE")
+                db.execute(f"ATTACH {_quoted(str(self.public))} AS published (READ_ONLY)")
+                copy_pseudonymised(db, "published", TABLES, key)
+                db.execute("DETACH published")
+                db.execute("CHECKPOINT")
+            with storage(self.pseudonymised):
+                _remove_logs(self.pseudonymised)
+                settle(aside, self.pseudonymised, PUBLIC_MODE)
+        finally:
+            _remove(aside)
+        with self._opened(self.private) as db:
+            _set_state(db, "pseudonymised", _identity(self.pseudonymised, told))
+            db.execute("CHECKPOINT")
 
     def digests(self) -> dict[str, str]:
         """A digest of the contents of every table, whatever the order of its rows.
@@ -286,10 +328,12 @@ class Database:
     # --- opening -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _opened(self, path: Path, partitions: Sequence[Partition] = ()) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _opened(
+        self, path: Path, partitions: Sequence[Partition] = (), *, reads: Sequence[Path] = ()
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to a database of ours for the time of the block; makes it when it is not there.
 
-        Beside the database it can read the folders of the partitions' files.
+        Beside the database it can read the folders of the partitions' files, and the file or folder ``reads``.
         """
         with storage(path):
             make_folder(self.private.parent)
@@ -297,7 +341,7 @@ class Database:
             shutil.rmtree(swap, ignore_errors=True)
             make_folder(swap)
         try:
-            db = self._connect(path, swap, {file.parent for p in partitions for file in p.files.values()})
+            db = self._connect(path, swap, [*reads, *{file.parent for p in partitions for file in p.files.values()}])
             try:
                 path.chmod(FILE_MODE)
                 yield db

@@ -26,10 +26,11 @@ def connect(
     spill: Path | None = None,
     storage_version: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """A connection in UTC to ``database`` (None: in memory) that may read files below ``reads``, and locked so.
+    """A connection in UTC to ``database`` (None: in memory) that may read ``reads``, locked so.
 
-    ``spill`` is the folder for what does not fit into ``memory_limit``; without it DuckDB puts that beside the
-    database. ``storage_version`` is that of a new file. Raises duckdb.Error as ``duckdb.connect`` does.
+    ``reads`` are files, and folders with all below them. ``spill`` is the folder for what does not fit into
+    ``memory_limit``; without it DuckDB puts that beside the database. ``storage_version`` is that of a new file. Raises
+    duckdb.Error as ``duckdb.connect`` does.
     """
     given = {
         "memory_limit": memory_limit,
@@ -43,14 +44,17 @@ def connect(
         "allow_persistent_secrets": "false",
         **{name: value for name, value in given.items() if value is not None},
     }
-    folders = ", ".join("'" + str(folder.absolute()).replace("'", "''") + "'" for folder in reads)
+    # A database that is attached is looked at together with the log that may lie beside it.
+    places = [place.absolute() for place in reads]
+    files = [name for place in places if place.is_file() for name in (place, place.with_name(f"{place.name}.wal"))]
     with _opening:
         con = duckdb.connect(database or ":memory:", read_only=read_only, config=config)
         try:
             locked = con.execute("SELECT current_setting('lock_configuration')").fetchall()[0][0]
             if not locked:
                 con.execute(
-                    f"SET GLOBAL TimeZone = 'UTC'; SET allowed_directories = [{folders}]; "
+                    f"SET GLOBAL TimeZone = 'UTC'; SET allowed_directories = {_listed(places)}; "
+                    f"SET allowed_paths = {_listed(files)}; "
                     "SET enable_external_access = false; SET python_enable_replacements = false; "
                     "SET lock_configuration = true"
                 )
@@ -58,3 +62,7 @@ def connect(
             con.close()
             raise
     return con
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
