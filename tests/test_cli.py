@@ -372,6 +372,7 @@ MENTIONS = {
     "focus": ["FOCUS 1.2", "--month", "--out"],
     "status": ["last loads", "variances"],
     "close": ["--month", "--reopen"],
+    "erase": ["NUMBER", "shell's history"],
     "trace": ["where a figure comes from", "RECORD_ID"],
     "demo": ["bundled vendors", "--data-dir"],
     "dev": ["Dagster", "127.0.0.1"],
