@@ -27,7 +27,8 @@ _KEPT = frozenset(
         *("plan_id", "plan_name", "rate_id", "rating", "cost_centre", "charge_kind", "destination_country", "bucket"),
         *("pbx_connection", "class", "check_name", "subject", "reason", "columns_changed", "error_type", "state"),
         *("mart", "measure", "closed_by_load", "despite", "file", "sha256", "erasure_id", "table_name"),
-        *("core.bundle.name", "core.department.name", "core.service.name"),
+        *("item", "method", "rule", "calls_of", "source_cost_centre", "entry", "role", "account", "document"),
+        *("core.bundle.name", "core.department.name", "core.service.name", "mart.journal.description"),
     }
 )
 
