@@ -36,6 +36,9 @@ POOL = "warehouse"
 GROUP = "warehouse"
 PUBLISHED = AssetKey(["published", "tollbook_duckdb"])
 
+# They hold no sum of facts: what is open today, means of maxima, single calls, and days over a limit.
+NOT_TIED_OUT = ("mart.invoice_aging", "mart.busy_hour", "mart.top_calls", "mart.fraud_signal")
+
 # What each derived table is summed from; vendors' assets are named by connection, so they are found by table.
 _FROM: dict[str, tuple[str, ...]] = {
     "core.call": ("core.cdr",),
@@ -52,8 +55,13 @@ _FROM: dict[str, tuple[str, ...]] = {
     "mart.month_movement": ("mart.cost_monthly", "mart.cost_monthly_as_closed"),
     "mart.invoice_aging": ("core.invoice",),
     "mart.extension_reconciliation": ("core.call", "core.extension_total"),
+    "mart.busy_hour": ("mart.usage_hourly",),
+    "mart.unanswered": ("core.call",),
+    "mart.destination_monthly": ("core.call",),
+    "mart.top_calls": ("core.call",),
+    "mart.fraud_signal": ("core.call", "core.account", "mart.cost_daily", "mart.destination_monthly"),
     "audit.coverage": ("core.cdr", "core.sms", "core.extension_total"),
-    "audit.tie_out": tuple(mart.full_name for mart in MARTS if mart.name not in ("invoice_aging",)),
+    "audit.tie_out": tuple(mart.full_name for mart in MARTS if mart.full_name not in NOT_TIED_OUT),
 }
 
 

@@ -38,6 +38,7 @@ from core_rows import (
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse import database as module
 from warehouse.database import Database, Partition
+from warehouse.fraud import FraudRules
 from warehouse.schema import TABLES, table
 
 D1, D2, D3 = date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)
@@ -87,6 +88,9 @@ def history(folder: Path, rng: random.Random) -> list[Partition]:
                 extension=rng.choice(["101", "102", None]),
                 cost=rng.choice([None, Decimal("0.25"), Decimal("0.000001")]),
                 currency="GBP" if connection == "sip" else "EUR",
+                remote_e164=rng.choice([None, "+442079460100", "+18765550100", "+3491555000"]),
+                remote_country=rng.choice(["GB", "JM", "ES"]),
+                remote_type=rng.choice(["fixed", "premium", None]),
             )
         )
     tim = [
@@ -119,6 +123,16 @@ def history(folder: Path, rng: random.Random) -> list[Partition]:
         None,
         "pbxware",
         {
+            "core.account": [
+                row(
+                    "core.account",
+                    vendor="pbxware",
+                    connection="hq",
+                    account_id=account,
+                    country=rng.choice(["GB", "ES"]),
+                )
+                for account in ("2", "7", None)
+            ],
             "core.extension": [
                 row(
                     "core.extension",
@@ -130,7 +144,7 @@ def history(folder: Path, rng: random.Random) -> list[Partition]:
                     type="phone",
                     department=rng.choice(["Sales", "Support"]),
                 )
-            ]
+            ],
         },
     )
     invoices = [
@@ -155,7 +169,8 @@ def test_any_order_any_number_of_times_equals_a_rebuild(tmp_path: Path, seed: in
     loads = [load(str(n), date(2026, 4, 5) + timedelta(n)) for n in range(3)]
     (tmp_path / "reference").mkdir()
     rates = tmp_path / "reference" / "fx_rates.csv"
-    incremental = warehouse(tmp_path / "incremental", reference_dir=tmp_path / "reference")
+    lax = FraudRules(premium_calls=1, out_of_hours_calls=1, learning_days=1, spike_times=1, spike_minimum=Decimal(0))
+    incremental = warehouse(tmp_path / "incremental", reference_dir=tmp_path / "reference", fraud=lax)
 
     # First other contents of the same partitions, a few at a time; then, in another order, the final ones. Days that
     # the earlier contents had and the final ones have not are there, empty.
@@ -171,8 +186,10 @@ def test_any_order_any_number_of_times_equals_a_rebuild(tmp_path: Path, seed: in
         rates.write_text(f"date,currency,rate\n2026-03-29,EUR,{rng.choice(['0.85', '0.86'])}\n")
     incremental.update([], loads)
 
-    whole = warehouse(tmp_path / "whole", reference_dir=tmp_path / "reference")
+    whole = warehouse(tmp_path / "whole", reference_dir=tmp_path / "reference", fraud=lax)
     whole.update([*final, *emptied], loads, full=True)
+    signals = {rule for (rule,) in query(whole, "SELECT rule FROM mart.fraud_signal")}
+    assert {"out_of_hours", "premium"} <= signals
     assert incremental.digests() == whole.digests()
     assert len(query(whole, "FROM core.call_leg")) > len(query(whole, "FROM core.call"))
     assert query(whole, "SELECT DISTINCT difference FROM audit.tie_out") == [(0,)]

@@ -54,6 +54,10 @@ whole AS (
             WHERE remote_e164 IS NOT NULL
             OR (remote_type NOT IN ('short', 'emergency') AND (remote_type <> 'unknown' OR remote_country IS NOT NULL))
         ) AS remote_country,
+        -- A short or emergency number has a type and no E.164.
+        coalesce(
+            arg_min(remote_type, leg_number) FILTER (WHERE remote_e164 IS NOT NULL), arg_min(remote_type, leg_number)
+        ) AS remote_type,
         CAST(count(*) AS INTEGER) AS legs,
         CAST(count(*) FILTER (WHERE answered IS NOT TRUE) AS INTEGER) AS attempts,
         coalesce(max(greatest(duration_seconds, 0)) FILTER (WHERE answered), 0) AS talk_seconds,
@@ -86,6 +90,7 @@ SELECT
     CASE WHEN direction = 'inbound' THEN coalesce(answering_extension, first_extension) ELSE first_extension END AS extension,
     remote_e164,
     remote_country,
+    remote_type,
     legs,
     attempts,
     CASE

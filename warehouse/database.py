@@ -17,6 +17,13 @@ its history is; in a rebuild they say ``true``.
     in_closed_months         those, or all when a month was closed
     in_hours, near_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
     in_reconciliation_scope  business days on which TIM4biz or the calls changed
+    in_call_months           whole months of the calls that were put together again, and of when they were talked
+    near_call_months         instants of those months and of a day around them, in any zone
+    in_return_scope          those of in_scope, and the day before each, whose callers may have been called back
+    near_return              those, and the day after each
+    in_fraud_scope           business days whose calls or charges changed, whose same weekday did in the eight weeks
+                             before, or on which the first call to a country now is or was
+    near_fraud               those, and the same weekday of the eight weeks before
 
 Some small tables of ``audit`` say something of all days at once: a day's coverage leans on the weeks before it and on
 the newest day of any stream. They are made whole, and only the rows that came out otherwise are written.
@@ -45,6 +52,7 @@ from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageE
 from warehouse.close import CLOSED, Close, current, read_closes
 from warehouse.duck import connect
 from warehouse.erasures import Register
+from warehouse.fraud import FraudRules
 from warehouse.lake import FILE_MODE, make_folder, settle, storage
 from warehouse.money import MACROS
 from warehouse.pseudonyms import copy_pseudonymised
@@ -52,6 +60,7 @@ from warehouse.reference import Reference, read_reference
 from warehouse.schema import (
     COVERAGE,
     ERASURE,
+    FRAUD_SIGNAL,
     LAKE_TABLES,
     LOAD,
     MARTS,
@@ -66,6 +75,7 @@ from warehouse.schema import (
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that has to be able to open the public file
 PUBLIC_MODE = 0o640
 LINK_GAP = timedelta(hours=6)  # as in call_leg.sql
+SAME_WEEKDAYS = 8  # weeks before that a day is compared with, as in marts/fraud_signal.sql
 REBUILD = "run: tollbook rebuild"
 
 _HERE = Path(__file__).parent
@@ -120,9 +130,9 @@ class Database:
     """The warehouse under ``data_dir``: ``private/warehouse.duckdb``, and ``tollbook.duckdb`` for everybody else.
 
     ``timezone`` is the IANA zone of the business days, ``reporting_currency`` an ISO 4217 code, ``reconciles`` maps a
-    TIM4biz connection to the PBXware connections it watches (default: all of them). With ``pseudonym_key`` (at least
-    16 bytes, never written down) there is ``tollbook-pseudonymised.duckdb``, too. The caller sees to it that one
-    process writes at a time.
+    TIM4biz connection to the PBXware connections it watches (default: all of them), ``fraud`` are the limits of
+    ``mart.fraud_signal``. With ``pseudonym_key`` (at least 16 bytes, never written down) there is
+    ``tollbook-pseudonymised.duckdb``, too. The caller sees to it that one process writes at a time.
     """
 
     def __init__(
@@ -134,6 +144,7 @@ class Database:
         reference_dir: Path | None,
         tolerance: Tolerance | None = None,
         reconciles: Mapping[str, Sequence[str]] | None = None,
+        fraud: FraudRules | None = None,
         memory_limit: str = "2GB",
         pseudonym_key: Callable[[], bytes] | None = None,
     ) -> None:
@@ -147,6 +158,7 @@ class Database:
         self.reference_dir = reference_dir
         self.tolerance = tolerance or Tolerance()
         self.reconciles = {name: tuple(others) for name, others in (reconciles or {}).items()}
+        self.fraud = fraud or FraudRules()
         self.memory_limit = memory_limit
 
     # --- update ------------------------------------------------------------------------------------------------
@@ -418,7 +430,11 @@ class _Update:
             reconciled = _EVERYTHING if "reconciliation" in stale else call_days | total_days
         self._set_scopes(call_days, cost_days, hours, reconciled, all_closes=everything or "closes" in stale)
 
+        self._find_first_calls("first_call_before")
         for mart in MARTS:
+            if mart is FRAUD_SIGNAL:
+                self._find_first_calls("first_call")
+                self._set_fraud_scope(_EVERYTHING if "fraud" in stale else _union(call_days, cost_days))
             self._derive(mart)
         self._tie_out()
         for table_ in (COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE, ERASURE):
@@ -716,21 +732,43 @@ class _Update:
         self._macro("in_scope", "day", calls)
         self._macro("in_cost_scope", "day", cost)
         self._macro("in_reconciliation_scope", "day", reconciled)
-        months = None if cost is None else {day for month in {d.replace(day=1) for d in cost} for day in _month(month)}
+        months = _whole_months(cost)
         self._macro("in_months", "day", months)
         self._macro("in_closed_months", "day", _EVERYTHING if all_closes else months)
-        self._macro("near_hours", "day", None if hours is None else {d for h in hours for d in _around(h, 2, 1)})
-        spans = [] if hours is None else _ranges(hours)
-        instants = " OR ".join(
-            f"(moment >= TIMESTAMPTZ '{first} 00:00+00' AND moment < TIMESTAMPTZ '{last + timedelta(1)} 00:00+00')"
-            for first, last in spans
-        )
-        self.db.execute(
-            f"CREATE OR REPLACE TEMP MACRO in_hours(moment) AS ({'true' if hours is None else instants or 'false'})"
-        )
+        self._macro("near_hours", "day", _spread(hours, -2, -1, 0, 1))
+        self._instants("in_hours", hours)
         self._widen("before_scope", calls, "core.cdr", "core.call_leg", step=-1)
         self._widen("near_cost", cost, "core.cdr", "core.call_leg", step=-1)
         self._widen("after_scope", calls, "core.call_leg", "core.cdr", step=1)
+
+        # An hour belongs to the business day of its start, which can be the UTC day before or after.
+        talked = _spread(hours, -1, 0, 1)
+        call_months = _whole_months(_union(calls, talked))
+        self._macro("in_call_months", "day", call_months)
+        self._instants("near_call_months", _spread(call_months, -1, 0, 1))
+        returned = _spread(calls, -1, 0)
+        self._macro("in_return_scope", "day", returned)
+        self._macro("near_return", "day", _spread(returned, 0, 1))
+
+    def _find_first_calls(self, name: str) -> None:
+        """Make ``name``: the day of an account's first call to each country, ever, and that of its first call at all.
+
+        Read from the months' destinations: a few rows a month, however many calls there were.
+        """
+        self.db.execute(
+            f"CREATE TEMP TABLE {name} AS SELECT connection, account_id, destination_country AS country, "
+            "min(first_date) AS first_date, min(min(first_date)) OVER (PARTITION BY connection, account_id) AS since "
+            "FROM mart.destination_monthly GROUP BY connection, account_id, destination_country"
+        )
+
+    def _set_fraud_scope(self, days: Days) -> None:
+        if days is not None:
+            days = (_spread(days, *range(0, 7 * SAME_WEEKDAYS + 1, 7)) or set()) | self._days(
+                "SELECT DISTINCT first_date FROM ((FROM first_call_before EXCEPT FROM first_call) UNION ALL "
+                "(FROM first_call EXCEPT FROM first_call_before))"
+            )
+        self._macro("in_fraud_scope", "day", days)
+        self._macro("near_fraud", "day", _spread(days, *range(-7 * SAME_WEEKDAYS, 1, 7)))
 
     def _widen(self, macro: str, days: Days, legs: str, partners: str, *, step: int) -> None:
         """Define ``macro``: ``days``, with as many before or after as hold the partner of each leg on them."""
@@ -751,6 +789,15 @@ class _Update:
 
     def _macro(self, name: str, parameter: str, days: Days) -> None:
         self.db.execute(f"CREATE OR REPLACE TEMP MACRO {name}({parameter}) AS ({_in_days(parameter, days)})")
+
+    def _instants(self, name: str, days: Days) -> None:
+        """A macro that asks whether an instant lies in one of these UTC days."""
+        spans = [
+            f"(moment >= TIMESTAMPTZ '{first} 00:00+00' AND moment < TIMESTAMPTZ '{last + timedelta(1)} 00:00+00')"
+            for first, last in _ranges(days or ())
+        ]
+        asked = "true" if days is None else " OR ".join(spans) or "false"
+        self.db.execute(f"CREATE OR REPLACE TEMP MACRO {name}(moment) AS ({asked})")
 
     def _days(self, query: str) -> set[date]:
         return {row[0] for row in self.db.execute(query).fetchall()}
@@ -800,6 +847,18 @@ class _Update:
             "CREATE TEMP MACRO end_of(day) AS "
             f"timezone({_quoted(database.timezone)}, CAST(day AS TIMESTAMP) + INTERVAL 1 DAY)"
         )
+        db.execute(f"CREATE TEMP MACRO local_time(moment) AS timezone({_quoted(database.timezone)}, moment)")
+        # total / number, exact and rounded once, half up (away from zero): `/` would be a binary float.
+        db.execute(
+            "CREATE TEMP MACRO mean_of(total, number) AS CAST(CAST(sign(total) * "
+            "((2 * abs(CAST(total * 1000000 AS HUGEINT)) + number) // (2 * number)) AS DECIMAL(30, 0)) "
+            "* CAST('0.000001' AS DECIMAL(6, 6)) AS DECIMAL(18, 6))"
+        )
+        limits = vars(database.fraud)
+        db.execute(
+            "CREATE TEMP TABLE fraud_rules AS SELECT " + ", ".join(f"? AS {name}" for name in limits),
+            list(limits.values()),
+        )
         self._prepare_closes()
         erased = self._prepare_erasures()
         as_of = self._as_of()
@@ -816,7 +875,12 @@ class _Update:
             "reconciliation": _sha(json.dumps([pairs, str(tolerance)])),
             "closes": _sha(repr(self.closes)),
             "erasures": erased,
+            "fraud": _sha(repr((database.fraud, self._homes()))),
         }
+
+    def _homes(self) -> list[tuple[Any, ...]]:
+        """The country of each account, against which a call is one abroad."""
+        return self.db.execute("SELECT connection, account_id, country FROM core.account ORDER BY ALL").fetchall()
 
     def _prepare_finance(self) -> None:
         """Make ``budget_line``, ``allocation_rule`` with ``allocation_share``, and ``account_rule`` of finance's files.
@@ -989,6 +1053,11 @@ _SCOPES = {
     "mart.month_movement": "in_closed_months",
     "mart.invoice_aging": "",  # made whole every time: it ages
     "mart.extension_reconciliation": "in_reconciliation_scope",
+    "mart.busy_hour": "in_call_months",
+    "mart.unanswered": "in_return_scope",
+    "mart.destination_monthly": "in_call_months",
+    "mart.top_calls": "in_call_months",
+    "mart.fraud_signal": "in_fraud_scope",
 }
 
 
@@ -1063,8 +1132,17 @@ def _stretch(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(n) for n in range((last - first).days + 1))
 
 
-def _around(day: date, before: int, after: int) -> Iterator[date]:
-    return _stretch(day - timedelta(before), day + timedelta(after))
+def _spread(days: Days, *offsets: int) -> Days:
+    """The days that lie so many days from one of these."""
+    return None if days is None else {day + timedelta(offset) for day in days for offset in offsets}
+
+
+def _union(some: Days, others: Days) -> Days:
+    return None if some is None or others is None else some | others
+
+
+def _whole_months(days: Days) -> Days:
+    return None if days is None else {day for month in {d.replace(day=1) for d in days} for day in _month(month)}
 
 
 def _month(first: date) -> Iterator[date]:

@@ -95,6 +95,12 @@ REMOTE = (
     _c("remote_e164", "VARCHAR", "Outside party in E.164; NULL for internal calls and unreadable numbers"),
     _c("remote_country", "VARCHAR", "ISO 3166 alpha-2 country of the outside party; NULL if unknown or worldwide"),
 )
+REMOTE_TYPE = _c(
+    "remote_type",
+    "VARCHAR",
+    "Kind of outside number: mobile, fixed, fixed_or_mobile, toll_free, premium, shared_cost, voip, "
+    "personal, pager, uan, voicemail, emergency, short or unknown; NULL for internal calls",
+)
 
 CDR = Table(
     "core",
@@ -127,12 +133,7 @@ CDR = Table(
         _c("to_e164", "VARCHAR", "Called party in E.164, when it is an outside number"),
         EXTENSION,
         *REMOTE,
-        _c(
-            "remote_type",
-            "VARCHAR",
-            "Kind of outside number: mobile, fixed, fixed_or_mobile, toll_free, premium, shared_cost, voip, "
-            "personal, pager, uan, voicemail, emergency, short or unknown; NULL for internal calls",
-        ),
+        REMOTE_TYPE,
         _c("duration_seconds", "BIGINT", "Seconds, as the vendor reports the leg's length"),
         _c("rated_seconds", "BIGINT", "Seconds the vendor charged for; NULL if it does not say"),
         _c("cost", MONEY, "What the vendor charges; NULL = unrated, never 0 for unknown"),
@@ -430,6 +431,7 @@ CALL = Table(
         _c("outcome", "VARCHAR", "answered where any leg was, else the most telling outcome of its legs"),
         EXTENSION,
         *REMOTE,
+        REMOTE_TYPE,
         _c("legs", "INTEGER", "Number of legs"),
         _c("attempts", "INTEGER", "Legs that were not answered"),
         _c(
@@ -498,6 +500,33 @@ _MONTHLY_KEY = (
 )
 _CLOSED_AT = _c("closed_at", INSTANT, "When the month was closed")
 _CLOSED_BY_LOAD = _c("closed_by_load", "VARCHAR", "The newest load whose records are in the closed figures")
+
+FRAUD_SIGNAL = Table(
+    "mart",
+    "fraud_signal",
+    "One row per day, account, extension, rule, country and currency that went over a limit: to look at, not a verdict",
+    (
+        _c("signal_date", "DATE", "Business day"),
+        *_DIMENSIONS,
+        _c("extension", "VARCHAR", "Who called; new_country: who did first; NULL for spend_spike, or if not known"),
+        _c(
+            "rule",
+            "VARCHAR",
+            "out_of_hours (calls abroad while the office is closed), premium (premium-rate numbers), foreign_nanp "
+            "(numbers that begin with +1 and are not of the United States or Canada), new_country (one that the "
+            "account never called before), spend_spike (against the same weekday's median)",
+        ),
+        _c("country", "VARCHAR", "Country called; NULL for the rules that are not about one"),
+        _c("currency", "VARCHAR", "ISO 4217 code of cost; NULL where the calls differ in currency"),
+        _c("severity", "VARCHAR", "low, medium or high: high from three times the limit; new_country is low"),
+        _c("calls", "BIGINT", "Outbound calls that count, attempts too"),
+        _c("cost", MONEY, "Their cost; NULL when none is rated"),
+        _c("measured", MONEY, "What was compared: calls, or for spend_spike the day's cost"),
+        _c("threshold", MONEY, "The limit that it reached, in the same unit"),
+    ),
+    key=("signal_date", "connection", "account_id", "extension", "rule", "country", "currency"),
+    date_column="signal_date",
+)
 
 MARTS = (
     Table(
@@ -756,6 +785,114 @@ MARTS = (
         key=("call_date", "connection", "pbx_connection", "extension"),
         date_column="call_date",
     ),
+    Table(
+        "mart",
+        "busy_hour",
+        "One row per month, connection or account, and definition of the busy hour: traffic and the lines it takes",
+        (
+            _c("month", "DATE", "First day of the month"),
+            VENDOR,
+            CONNECTION,
+            _c("scope", "VARCHAR", "connection: all its accounts together, as they share its lines; or account"),
+            _c("account_id", "VARCHAR", "The account; NULL where scope is connection"),
+            _c(
+                "definition",
+                "VARCHAR",
+                "TCBH: time-consistent busy hour, the hour of the clock with the most traffic averaged over the days; "
+                "ADPFH: average daily peak full hour, the mean of each day's own busiest hour (ITU-T E.500)",
+            ),
+            _c(
+                "starts_at",
+                "VARCHAR",
+                "Local time at which the hour begins, HH:MM; NULL for ADPFH: every day its own",
+            ),
+            _c("days", "BIGINT", "Days averaged over: Mondays to Fridays on which outside calls were talked"),
+            _c("erlangs", MONEY, "Mean traffic of that hour: inbound and outbound calls, talk time, without ringing"),
+            _c("lines_1_percent", "INTEGER", "Lines so that at most 1 % of the calls find none free (Erlang B)"),
+            _c("lines_2_percent", "INTEGER", "The same for 2 %"),
+            _c("lines_5_percent", "INTEGER", "The same for 5 %"),
+        ),
+        key=("month", "connection", "scope", "account_id", "definition"),
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "unanswered",
+        "One row per day, local hour, account and extension that inbound calls were offered to",
+        (
+            _c("call_date", "DATE", "Business day"),
+            _c("hour_of_day", "INTEGER", "Local hour in which the calls began, 0 to 23"),
+            *_DIMENSIONS,
+            _c(
+                "extension",
+                "VARCHAR",
+                "Who took the call; if nobody did, who was rung first; NULL if not known",
+            ),
+            _c("offered", "BIGINT", "Inbound calls"),
+            _c("answered", "BIGINT", "Of those, taken by somebody"),
+            _c("unanswered", "BIGINT", "Of those, taken by nobody; a caller who left a message is here too"),
+            _c("voicemail", "BIGINT", "Of the unanswered, those who left a message"),
+            _c(
+                "called_back",
+                "BIGINT",
+                "Of the unanswered, those whose number the account then called and reached, by the end of the next "
+                "business day; never for a withheld number",
+            ),
+            _c("unanswered_percent", "DECIMAL(5,2)", "100 × unanswered / offered; add up the counts, never this"),
+        ),
+        key=("call_date", "hour_of_day", "connection", "account_id", "extension"),
+        date_column="call_date",
+    ),
+    Table(
+        "mart",
+        "destination_monthly",
+        "One row per month, account, country called, type of number and currency: outbound calls",
+        (
+            _c("month", "DATE", "First day of the month"),
+            *_DIMENSIONS,
+            _c(
+                "destination_country",
+                "VARCHAR",
+                "Country called (ISO 3166); NULL if unknown, worldwide or a short number",
+            ),
+            _c("destination_type", "VARCHAR", "Kind of number, as in core.call.remote_type"),
+            _c("currency", "VARCHAR", "ISO 4217 code of the amounts; NULL for calls whose legs differ in currency"),
+            _c("calls", "BIGINT", "Calls"),
+            _c("answered", "BIGINT", "Answered calls"),
+            _c("talk_seconds", "BIGINT", "Seconds talked"),
+            _c("minutes", MONEY, "talk_seconds / 60"),
+            _c("cost", MONEY, "Sum of the vendor's cost, unanswered attempts included; NULL when nothing is rated"),
+            _c("unrated", "BIGINT", "Calls with a leg that is not rated"),
+            _c("average_cost", MONEY, "Mean cost of the answered calls that are wholly rated; NULL: there are none"),
+            _c("first_date", "DATE", "Business day of the first of these calls"),
+        ),
+        key=("month", "connection", "account_id", "destination_country", "destination_type", "currency"),
+        date_column="month",
+    ),
+    Table(
+        "mart",
+        "top_calls",
+        "One row per month, ranking, currency and place: the 50 dearest calls and the 50 longest",
+        (
+            _c("month", "DATE", "First day of the month"),
+            _c("ranking", "VARCHAR", "cost or duration"),
+            _c("currency", "VARCHAR", "ISO 4217 code of cost; NULL for calls whose legs differ in currency"),
+            _c("place", "BIGINT", "1 to 50; of equal calls the earlier one first"),
+            *_DIMENSIONS,
+            _c("call_id", "VARCHAR", "The call, in core.call, where its number is"),
+            _c("call_date", "DATE", "Business day"),
+            _c("started_at", INSTANT, "When it started"),
+            EXTENSION,
+            DIRECTION,
+            REMOTE[1],
+            REMOTE_TYPE,
+            _c("talk_seconds", "BIGINT", "Seconds talked"),
+            _c("cost", MONEY, "Cost in currency; NULL = not rated"),
+        ),
+        key=("month", "ranking", "currency", "place"),
+        date_column="month",
+    ),
+    FRAUD_SIGNAL,
 )
 
 CONTROL_TOTAL = Table(

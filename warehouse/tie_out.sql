@@ -167,6 +167,23 @@ fact AS (
     WHERE in_closed_months(month) AND month IN (SELECT month FROM closed_month) AND cost IS NOT NULL
     GROUP BY month, currency
     UNION ALL
+    SELECT 'mart.unanswered', call_date, unnest(['offered', 'unanswered']), '',
+        unnest([count(*), count(*) FILTER (WHERE outcome <> 'answered')])
+    FROM core.call
+    WHERE direction = 'inbound' AND in_return_scope(call_date)
+    GROUP BY call_date
+    UNION ALL
+    SELECT 'mart.destination_monthly', CAST(date_trunc('month', call_date) AS DATE) AS month, unnest(['calls', 'seconds']),
+        '', unnest([count(*), sum(talk_seconds)])
+    FROM core.call
+    WHERE direction = 'outbound' AND in_call_months(call_date)
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.destination_monthly', CAST(date_trunc('month', call_date) AS DATE) AS month, 'cost', currency, sum(cost)
+    FROM core.call
+    WHERE direction = 'outbound' AND in_call_months(call_date) AND cost IS NOT NULL
+    GROUP BY month, currency
+    UNION ALL
     SELECT 'mart.extension_reconciliation', total_date, 'calls in TIM4biz', '', sum(calls)
     FROM core.extension_total
     WHERE in_reconciliation_scope(total_date) AND calls IS NOT NULL
@@ -288,6 +305,21 @@ in_mart AS (
         unnest([sum(as_closed), sum(as_closed) + sum(moved)])
     FROM mart.month_movement
     WHERE in_closed_months(month)
+    GROUP BY month, currency
+    UNION ALL
+    SELECT 'mart.unanswered', call_date, unnest(['offered', 'unanswered']), '', unnest([sum(offered), sum(unanswered)])
+    FROM mart.unanswered
+    WHERE in_return_scope(call_date)
+    GROUP BY call_date
+    UNION ALL
+    SELECT 'mart.destination_monthly', month, unnest(['calls', 'seconds']), '', unnest([sum(calls), sum(talk_seconds)])
+    FROM mart.destination_monthly
+    WHERE in_call_months(month)
+    GROUP BY month
+    UNION ALL
+    SELECT 'mart.destination_monthly', month, 'cost', currency, sum(cost)
+    FROM mart.destination_monthly
+    WHERE in_call_months(month) AND cost IS NOT NULL
     GROUP BY month, currency
     UNION ALL
     SELECT 'mart.extension_reconciliation', call_date, 'calls in TIM4biz', '', sum(their_calls)

@@ -1,0 +1,180 @@
+-- One row per day, account, extension, rule, country and currency that went over a limit.
+--
+-- The limits are those of `[fraud]` in tollbook.toml (the one row of fraud_rules). Attempts count like answered calls:
+-- who tries numbers abroad at night is known by the attempts. Costs in several currencies are not added.
+WITH home AS (
+    SELECT connection, account_id, any_value(country) AS country
+    FROM core.account
+    GROUP BY connection, account_id
+),
+outbound AS (
+    SELECT
+        call.call_date,
+        call.vendor,
+        call.connection,
+        call.account_id,
+        call.extension,
+        call.remote_country AS country,
+        call.remote_type,
+        call.started_at,
+        call.cost,
+        call.currency,
+        home.country AS home,
+        -- A number that is of no country, as of satellites, is abroad; where our own country is not known nothing is.
+        call.remote_e164 IS NOT NULL AND call.remote_country IS DISTINCT FROM home.country AND home.country IS NOT NULL
+            AS is_abroad,
+        starts_with(call.remote_e164, '+1') AS is_nanp,
+        hour(local_time(call.started_at)) < rules.opens
+            OR hour(local_time(call.started_at)) >= rules.closes
+            OR (isodow(local_time(call.started_at)) > 5 AND NOT rules.open_weekends) AS is_closed
+    FROM core.call AS call
+    CROSS JOIN fraud_rules AS rules
+    LEFT JOIN home ON home.connection = call.connection AND home.account_id IS NOT DISTINCT FROM call.account_id
+    WHERE call.direction = 'outbound' AND in_fraud_scope(call.call_date)
+),
+suspect AS (
+    SELECT *, 'out_of_hours' AS rule, CAST(NULL AS VARCHAR) AS about FROM outbound WHERE is_abroad AND is_closed
+    UNION ALL
+    SELECT *, 'premium', NULL FROM outbound WHERE remote_type = 'premium'
+    UNION ALL
+    -- Dialled and shown like a number of the United States; their own outlying territories count as such.
+    SELECT *, 'foreign_nanp', country
+    FROM outbound
+    WHERE is_nanp AND is_abroad AND country NOT IN ('US', 'CA', 'PR', 'VI', 'GU', 'AS', 'MP')
+),
+counted AS (
+    SELECT
+        call_date AS signal_date,
+        vendor,
+        connection,
+        account_id,
+        extension,
+        rule,
+        about AS country,
+        CASE WHEN count(DISTINCT currency) = 1 THEN min(currency) END AS currency,
+        count(*) AS calls,
+        CASE WHEN count(DISTINCT currency) = 1 THEN sum(cost) END AS cost
+    FROM suspect
+    GROUP BY call_date, vendor, connection, account_id, extension, rule, about
+),
+limited AS (
+    SELECT
+        counted.*,
+        CAST(counted.calls AS DECIMAL(18, 6)) AS measured,
+        CAST(
+            CASE counted.rule
+                WHEN 'out_of_hours' THEN rules.out_of_hours_calls
+                WHEN 'premium' THEN rules.premium_calls
+                ELSE rules.nanp_calls
+            END AS DECIMAL(18, 6)
+        ) AS threshold
+    FROM counted
+    CROSS JOIN fraud_rules AS rules
+),
+-- The day of the first call ever to a country, after the account has called for long enough to know its habits.
+discovery AS (
+    SELECT first_call.first_date, first_call.connection, first_call.account_id, first_call.country
+    FROM first_call
+    CROSS JOIN fraud_rules AS rules
+    WHERE in_fraud_scope(first_call.first_date) AND first_call.first_date >= first_call.since + rules.learning_days
+),
+new_country AS (
+    SELECT
+        outbound.call_date AS signal_date,
+        outbound.vendor,
+        outbound.connection,
+        outbound.account_id,
+        arg_min_null(outbound.extension, (outbound.started_at, coalesce(outbound.extension, ''))) AS extension,
+        'new_country' AS rule,
+        outbound.country,
+        CASE WHEN count(DISTINCT outbound.currency) = 1 THEN min(outbound.currency) END AS currency,
+        count(*) AS calls,
+        CASE WHEN count(DISTINCT outbound.currency) = 1 THEN sum(outbound.cost) END AS cost,
+        CAST(count(*) AS DECIMAL(18, 6)) AS measured,
+        CAST(1 AS DECIMAL(18, 6)) AS threshold
+    FROM outbound
+    JOIN discovery
+        ON discovery.first_date = outbound.call_date
+        AND discovery.connection = outbound.connection
+        AND discovery.account_id IS NOT DISTINCT FROM outbound.account_id
+        AND discovery.country = outbound.country
+    WHERE outbound.is_abroad
+    GROUP BY outbound.call_date, outbound.vendor, outbound.connection, outbound.account_id, outbound.country
+),
+spent AS (
+    SELECT
+        cost_date,
+        vendor,
+        connection,
+        account_id,
+        currency,
+        CAST(sum(quantity) AS BIGINT) AS calls,
+        CAST(sum(cost) AS DECIMAL(18, 6)) AS cost
+    FROM mart.cost_daily
+    WHERE charge_kind = 'call' AND direction = 'outbound' AND near_fraud(cost_date)
+    GROUP BY cost_date, vendor, connection, account_id, currency
+    HAVING sum(cost) IS NOT NULL
+),
+-- The median of the same weekday in the eight weeks before (of two middle ones the lower), from three such days on.
+usual AS (
+    SELECT
+        today.cost_date,
+        today.connection,
+        today.account_id,
+        today.currency,
+        quantile_disc(before.cost, 0.5) AS cost
+    FROM spent AS today
+    JOIN (SELECT *, unnest(range(7, 57, 7)) AS later FROM spent) AS before
+        ON CAST(before.cost_date + CAST(before.later AS INTEGER) AS DATE) = today.cost_date
+        AND before.connection = today.connection
+        AND before.account_id IS NOT DISTINCT FROM today.account_id
+        AND before.currency IS NOT DISTINCT FROM today.currency
+    GROUP BY today.cost_date, today.connection, today.account_id, today.currency
+    HAVING count(*) >= 3
+),
+spike AS (
+    SELECT
+        spent.cost_date AS signal_date,
+        spent.vendor,
+        spent.connection,
+        spent.account_id,
+        NULL AS extension,
+        'spend_spike' AS rule,
+        NULL AS country,
+        spent.currency,
+        spent.calls,
+        spent.cost,
+        spent.cost AS measured,
+        greatest(rules.spike_minimum, usual.cost * rules.spike_times) AS threshold
+    FROM spent
+    JOIN usual
+        ON usual.cost_date = spent.cost_date
+        AND usual.connection = spent.connection
+        AND usual.account_id IS NOT DISTINCT FROM spent.account_id
+        AND usual.currency IS NOT DISTINCT FROM spent.currency
+    CROSS JOIN fraud_rules AS rules
+    WHERE in_fraud_scope(spent.cost_date)
+),
+found AS (
+    SELECT * FROM limited
+    UNION ALL
+    SELECT * FROM new_country
+    UNION ALL
+    SELECT * FROM spike
+)
+SELECT
+    signal_date,
+    vendor,
+    connection,
+    account_id,
+    extension,
+    rule,
+    country,
+    currency,
+    CASE WHEN rule = 'new_country' THEN 'low' WHEN measured >= 3 * threshold THEN 'high' ELSE 'medium' END AS severity,
+    calls,
+    CAST(cost AS DECIMAL(18, 6)) AS cost,
+    CAST(measured AS DECIMAL(18, 6)) AS measured,
+    CAST(threshold AS DECIMAL(18, 6)) AS threshold
+FROM found
+WHERE measured >= threshold
