@@ -26,6 +26,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from assets.sources.secret import Secret
 from tollbook_errors import ConfigError
+from warehouse.fraud import FraudRules
 
 CONFIG_VARIABLE = "TOLLBOOK_CONFIG"
 DEFAULT_FILE = "tollbook.toml"
@@ -66,7 +67,7 @@ VENDORS: Mapping[str, Vendor] = {
     ),
 }
 
-TOP_KEYS = ("tollbook", "connections", "alerts")
+TOP_KEYS = ("tollbook", "connections", "alerts", "fraud")
 TOLLBOOK_KEYS = (
     "data_dir",
     "timezone",
@@ -91,6 +92,7 @@ CONNECTION_KEYS = (
     "allow_http",
 )
 ALERT_KEYS = ("webhook", "email_to", "email_from", "smtp_host", "smtp_port")
+FRAUD_KEYS = tuple(FraudRules.__dataclass_fields__)
 TOTAL_FIELDS = ("extension", "name", "calls", "incoming", "outgoing", "duration_seconds", "cost")
 
 
@@ -226,6 +228,7 @@ class Settings:
     nightly: str = "15 2 * * *"
     """When the schedule loads, as a cron expression in ``timezone``."""
     alerts: Alerts = Alerts()
+    fraud: FraudRules = FraudRules()
     pseudonym_key: SecretSource | None = None
     """Where the key is under which numbers are published as pseudonyms; None: they are not."""
 
@@ -303,6 +306,7 @@ def _settings(top: "_Table") -> Settings:
         nightly=main.cron("nightly", "15 2 * * *"),
         alerts=_alerts(top.table("alerts")),
         pseudonym_key=main.secret("pseudonym_key") if "pseudonym_key" in main else None,
+        fraud=_fraud(top.table("fraud")),
     )
 
 
@@ -355,6 +359,25 @@ def _alerts(table: "_Table") -> Alerts:
         for key in ("email_from", "smtp_host"):
             table.required_text(key)
     return alerts
+
+
+def _fraud(table: "_Table") -> FraudRules:
+    table.only(FRAUD_KEYS)
+    usual = FraudRules()
+    rules = FraudRules(
+        opens=table.integer("opens", usual.opens, 0, 23),
+        closes=table.integer("closes", usual.closes, 1, 24),
+        open_weekends=table.boolean("open_weekends"),
+        out_of_hours_calls=table.integer("out_of_hours_calls", usual.out_of_hours_calls, 1, 1_000_000),
+        premium_calls=table.integer("premium_calls", usual.premium_calls, 1, 1_000_000),
+        nanp_calls=table.integer("nanp_calls", usual.nanp_calls, 1, 1_000_000),
+        learning_days=table.integer("learning_days", usual.learning_days, 0, 3660),
+        spike_times=table.integer("spike_times", usual.spike_times, 1, 1000),
+        spike_minimum=Decimal(table.integer("spike_minimum", int(usual.spike_minimum), 0, 1_000_000)),
+    )
+    if rules.closes <= rules.opens:
+        raise table.error("closes", "an hour after the one of opens")
+    return rules
 
 
 def _refuse_collisions(top: "_Table", connections: tuple[Connection, ...]) -> None:

@@ -191,7 +191,7 @@ def test_every_option_of_load_and_report_stands_in_the_readme() -> None:
 def test_every_setting_stands_in_the_readme() -> None:
     section = _section(ROOT / "README.md", "## Configuration")
     own = [key for vendor in settings.VENDORS.values() for key in (*vendor.secrets, *vendor.own_keys)]
-    keys = {*settings.TOLLBOOK_KEYS, *settings.CONNECTION_KEYS, *own, *settings.ALERT_KEYS}
+    keys = {*settings.TOLLBOOK_KEYS, *settings.CONNECTION_KEYS, *own, *settings.ALERT_KEYS, *settings.FRAUD_KEYS}
     assert _first_column(section) == keys
     assert all(f"`{field}`" in section for field in settings.TOTAL_FIELDS)
     assert all(f"`{vendor}`" in section for vendor in settings.VENDORS)
@@ -208,6 +208,10 @@ def test_documented_defaults_are_the_defaults() -> None:
         documented = re.search(rf"^\| `{name}` \| `([^`]*)` \|", section, re.MULTILINE)
         assert documented, name
         assert documented[1] == str(fields[name].default)
+    fraud = settings.FraudRules()
+    assert {name: shown[name] for name in settings.FRAUD_KEYS} == {
+        name: [str(value).lower()] for name, value in vars(fraud).items()
+    }
     for name in ("timeout_seconds", "max_in_flight", "tolerance_seconds", "tolerance_percent"):
         assert shown[name] == [str(settings.Connection.__dataclass_fields__[name].default)]
     assert shown["requests_per_hour"] == [str(settings.VENDORS["sipcentric"].requests_per_hour)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.settings import CONNECTION_KEYS, TOLLBOOK_KEYS, VENDORS, Settings, load_settings
 from tollbook_errors import ConfigError
+from warehouse.fraud import FraudRules
 
 PLANTED = "Hunter2SecretPlanted"
 
@@ -595,3 +596,24 @@ def test_any_values_give_settings_or_a_configuration_error(
     except ConfigError as error:
         outcome = error
     assert str(path) in str(outcome) if isinstance(outcome, ConfigError) else len(outcome.connections) == 1
+
+
+# --- fraud ------------------------------------------------------------------------------------------------------------
+
+
+def test_limits_of_fraud_replace_their_defaults(tmp_path: Path) -> None:
+    fraud = load(tmp_path, PBX + "[fraud]\ncloses = 24\nopen_weekends = true\nspike_minimum = 5\n").fraud
+    assert fraud == FraudRules(closes=24, open_weekends=True, spike_minimum=Decimal(5))
+    assert load(tmp_path, PBX).fraud == FraudRules()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("opens = 19", "fraud.closes: expected an hour after the one of opens"),
+        ("premium_calls = 0", "fraud.premium_calls: expected a whole number from 1 to 1000000"),
+        ("premium = 3", "fraud.premium is not a key that tollbook knows (did you mean premium_calls?)"),
+    ],
+)
+def test_wrong_limits_of_fraud_are_refused(line: str, expected: str, tmp_path: Path) -> None:
+    assert expected in refused(tmp_path, PBX + f"[fraud]\n{line}\n")
