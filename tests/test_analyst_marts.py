@@ -259,7 +259,10 @@ def test_a_spike_is_held_against_the_same_weekday_of_eight_weeks(tmp_path: Path)
     legs = [spending(day, cost) for day, cost in zip(weeks, usual, strict=False)]
     legs += [spending(weeks[9], "27"), spending(monday + timedelta(64), "500"), spending(weeks[10], "26.99")]
     database = built(tmp_path, legs)
-    found = "SELECT signal_date, measured, threshold, severity, extension FROM mart.fraud_signal WHERE rule = 'spend_spike' ORDER BY ALL"
+    found = (
+        "SELECT signal_date, measured, threshold, severity, extension FROM mart.fraud_signal "
+        "WHERE rule = 'spend_spike' ORDER BY ALL"
+    )
     assert query(database, found) == [(weeks[9], Decimal(27), Decimal(27), "medium", None)]
     # When an earlier week is restated, the weeks after it are judged again: now the median is 19.
     database.update(cdr_days(tmp_path / "core", [spending(weeks[n], "19") for n in (4, 5, 6, 7, 8)]))
