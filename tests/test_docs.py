@@ -3,22 +3,23 @@
 What lives here: checks of README.md, docs/ and the data dictionary. What does not: tests of the code itself.
 """
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import duckdb
 import pytest
 
 import tollbook_errors
+from docs.worked import DRAWINGS, NOTEBOOK, PAGE, PICTURES, Question, executed, load_demo, made, pictures, questions
 from pipelines import settings
 from pipelines.cli import main
-from pipelines.demo import Vendors
-from pipelines.running import run_focus, run_load
+from pipelines.running import run_focus
 from pipelines.settings import load_settings
 from warehouse.dictionary import dictionary
 from warehouse.reading import public_file
@@ -29,29 +30,6 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *DOCS.glob("adr/*.md")])
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 3)
-
-
-class Question(NamedTuple):
-    """A query of docs/querying.md: the heading it stands under, and the columns of the answer shown below it."""
-
-    heading: str
-    sql: str
-    columns: list[str]
-
-
-def _questions() -> list[Question]:
-    found, heading = [], ""
-    pattern = re.compile(r"^## (.+?)$|^```sql\n(.+?)^```\n\n(\|[^\n]*)", re.DOTALL | re.MULTILINE)
-    for match in pattern.finditer((DOCS / "querying.md").read_text()):
-        if match[1]:
-            heading = match[1]
-        else:
-            found.append(Question(heading, match[2], _cells(match[3])))
-    return found
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def _python(page: Path) -> list[str]:
@@ -76,16 +54,10 @@ def _first_column(text: str) -> set[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``data/tollbook.duckdb`` of a few demo days, some of whose records were restated."""
     root = tmp_path_factory.mktemp("docs")
-    with pytest.MonkeyPatch.context() as patch, Vendors(7, FIRST, LAST) as vendors:
+    with pytest.MonkeyPatch.context() as patch:
         patch.delenv("DAGSTER_HOME", raising=False)
-        for name, value in vendors.secrets.items():
-            patch.setenv(name, value)
-        configured = load_settings(vendors.write_config(root / "tollbook.toml"))
-        assert run_load(configured, FIRST, LAST, (), lambda progress: None).failures == []
-        vendors.settle_provisional()
-        vendors.add_late_rows(LAST, 2)
-        assert run_load(configured, LAST, LAST, (), lambda progress: None).failures == []
-        run_focus(configured, FIRST, None)
+        load_demo(root, FIRST, LAST)
+        run_focus(load_settings(root / "tollbook.toml"), FIRST, None)
     return root
 
 
@@ -110,12 +82,12 @@ def test_every_defence_is_held_by_tests_that_exist() -> None:
 
 
 def test_all_queries_are_found() -> None:
-    text = (DOCS / "querying.md").read_text()
-    assert len(_questions()) == text.count("```sql")
-    assert len(_questions()) >= 9
+    text = PAGE.read_text()
+    assert len(questions(text)) == text.count("```sql")
+    assert len(questions(text)) >= 9
 
 
-@pytest.mark.parametrize("question", _questions(), ids=lambda question: question.heading)
+@pytest.mark.parametrize("question", questions(PAGE.read_text()), ids=lambda question: question.heading)
 def test_query_runs_and_gives_what_is_shown(database: duckdb.DuckDBPyConnection, question: Question) -> None:
     result = database.execute(question.sql)
     columns = {name: str(type_) for name, type_, *_ in result.description}
@@ -150,6 +122,33 @@ def test_pandas_keeps_decimals(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         exec(block, names)
     assert str(names["frame"]["cost"].dtype) == "decimal128(18, 6)[pyarrow]"
     names["con"].close()
+
+
+def test_pictures_show_the_answers_that_they_stand_below() -> None:
+    drawn = pictures(PAGE.read_text())
+    assert set(drawn) == {f"{name}.svg" for name in DRAWINGS}
+    assert {path.name: path.read_text() for path in PICTURES.glob("*")} == drawn, "run: python -m docs.worked"
+    for svg in drawn.values():
+        ET.fromstring(svg)
+
+
+def test_the_notebook_runs_and_its_amounts_are_decimals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    kept = json.loads(NOTEBOOK.read_text())
+    code = [cell for cell in executed(kept)["cells"] if cell["cell_type"] == "code"]
+    shown = {cell["id"]: cell["outputs"] for cell in code}
+    assert {id_ for id_, outputs in shown.items() if outputs} == {
+        cell["id"] for cell in kept["cells"] if cell.get("outputs")
+    }
+    assert shown["exact"][0]["text"][0].startswith("decimal128(38, 6)")
+    assert any("image/svg+xml" in output.get("data", {}) for output in shown["bars"])
+
+
+@pytest.mark.soak
+def test_the_page_and_its_notebook_are_what_the_bundled_vendors_answer(tmp_path: Path) -> None:
+    page, notebook = made(tmp_path)
+    assert page == PAGE.read_text(), "run: python -m docs.worked"
+    assert notebook == NOTEBOOK.read_text(), "run: python -m docs.worked"
 
 
 # --- data dictionary -------------------------------------------------------------------------------------------------
