@@ -377,7 +377,18 @@ def test_nothing_to_publish_is_said(tmp_path: Path) -> None:
 # --- all or nothing ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["marts/usage_daily", "marts/cost_daily", "marts/usage_hourly", "call", "call_leg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "marts/usage_daily",
+        "marts/cost_daily",
+        "marts/usage_hourly",
+        "marts/destination_monthly",
+        "marts/unanswered",
+        "call",
+        "call_leg",
+    ],
+)
 def test_a_mart_that_lost_a_row_is_refused_and_the_last_good_database_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -390,7 +401,13 @@ def test_a_mart_that_lost_a_row_is_refused_and_the_last_good_database_stays(
     def short(wanted: str) -> str:
         return f"SELECT * FROM ({select(wanted)}) ORDER BY ALL OFFSET 1" if wanted == name else select(wanted)
 
-    late = cdr_days(tmp_path / "core", [leg("late", "2026-03-02 12:00:00", 5, cost=Decimal(1))])
+    late = cdr_days(
+        tmp_path / "core",
+        [
+            leg("late", "2026-03-02 12:00:00", 5, cost=Decimal(1)),
+            leg("in", "2026-03-02 12:00:00", 5, cost=Decimal(1), direction="inbound"),
+        ],
+    )
     with monkeypatch.context() as patch:
         patch.setattr(module, "_select", short)
         for full in (False, True):
