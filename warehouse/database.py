@@ -848,12 +848,6 @@ class _Update:
             f"timezone({_quoted(database.timezone)}, CAST(day AS TIMESTAMP) + INTERVAL 1 DAY)"
         )
         db.execute(f"CREATE TEMP MACRO local_time(moment) AS timezone({_quoted(database.timezone)}, moment)")
-        # total / number, exact and rounded once, half up (away from zero): `/` would be a binary float.
-        db.execute(
-            "CREATE TEMP MACRO mean_of(total, number) AS CAST(CAST(sign(total) * "
-            "((2 * abs(CAST(total * 1000000 AS HUGEINT)) + number) // (2 * number)) AS DECIMAL(30, 0)) "
-            "* CAST('0.000001' AS DECIMAL(6, 6)) AS DECIMAL(18, 6))"
-        )
         limits = vars(database.fraud)
         db.execute(
             "CREATE TEMP TABLE fraud_rules AS SELECT " + ", ".join(f"? AS {name}" for name in limits),
