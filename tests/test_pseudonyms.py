@@ -90,9 +90,9 @@ def test_no_number_or_name_is_in_the_pseudonymised_database(tmp_path: Path) -> N
 def test_it_says_the_same_of_all_else_and_joins(tmp_path: Path) -> None:
     database = published(tmp_path)
     for name in (*(mart.full_name for mart in MARTS), "audit.tie_out", "core.department"):
-        assert sorted(ask(database.pseudonymised, f"FROM {name}"), key=str) == sorted(
-            ask(database.public, f"FROM {name}"), key=str
-        )
+        # The one mart of single calls: its ids are pseudonyms, as in core.call.
+        query = f"SELECT * EXCLUDE (call_id) FROM {name}" if name == "mart.top_calls" else f"FROM {name}"
+        assert sorted(ask(database.pseudonymised, query), key=str) == sorted(ask(database.public, query), key=str)
     assert ask(database.pseudonymised, "SELECT count(*) FROM audit.tie_out") > [(0,)]
     both = "SELECT count(*) FROM core.cdr JOIN core.call_leg USING (cdr_id) JOIN core.call USING (call_id)"
     assert ask(database.pseudonymised, both) == ask(database.public, both) == [(5,)]

@@ -52,7 +52,7 @@ from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageE
 from warehouse.close import CLOSED, Close, current, read_closes
 from warehouse.duck import connect
 from warehouse.erasures import Register
-from warehouse.fraud import FraudRules
+from warehouse.fraud import FOREIGN_NANP, FraudRules
 from warehouse.lake import FILE_MODE, make_folder, settle, storage
 from warehouse.money import MACROS
 from warehouse.pseudonyms import copy_pseudonymised
@@ -853,6 +853,7 @@ class _Update:
             "CREATE TEMP TABLE fraud_rules AS SELECT " + ", ".join(f"? AS {name}" for name in limits),
             list(limits.values()),
         )
+        db.execute("CREATE TEMP TABLE foreign_nanp AS SELECT unnest(?::VARCHAR[]) AS country", [FOREIGN_NANP])
         self._prepare_closes()
         erased = self._prepare_erasures()
         as_of = self._as_of()
@@ -869,7 +870,7 @@ class _Update:
             "reconciliation": _sha(json.dumps([pairs, str(tolerance)])),
             "closes": _sha(repr(self.closes)),
             "erasures": erased,
-            "fraud": _sha(repr((database.fraud, self._homes()))),
+            "fraud": _sha(repr((database.fraud, FOREIGN_NANP, self._homes()))),
         }
 
     def _homes(self) -> list[tuple[Any, ...]]:

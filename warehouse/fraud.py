@@ -7,6 +7,11 @@ What lives here: the limits and their defaults. What does not: reading them from
 from dataclasses import dataclass
 from decimal import Decimal
 
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+# Countries whose numbers begin with +1 as those of the United States, Canada and their outlying territories do.
+FOREIGN_NANP = tuple(sorted({*COUNTRY_CODE_TO_REGION_CODE[1]} - {"US", "CA", "PR", "VI", "GU", "AS", "MP"}))
+
 
 @dataclass(frozen=True)
 class FraudRules:

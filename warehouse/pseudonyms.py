@@ -28,6 +28,7 @@ _KEPT = frozenset(
         *("pbx_connection", "class", "check_name", "subject", "reason", "columns_changed", "error_type", "state"),
         *("mart", "measure", "closed_by_load", "despite", "file", "sha256", "erasure_id", "table_name"),
         *("item", "method", "rule", "calls_of", "source_cost_centre", "entry", "role", "account", "document"),
+        *("scope", "definition", "starts_at", "destination_type", "ranking", "severity"),
         *("core.bundle.name", "core.department.name", "core.service.name", "mart.journal.description"),
     }
 )

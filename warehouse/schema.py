@@ -836,7 +836,7 @@ MARTS = (
                 "called_back",
                 "BIGINT",
                 "Of the unanswered, those whose number the account then called and reached, by the end of the next "
-                "business day; never for a withheld number",
+                "business day; never for a withheld or erased number",
             ),
             _c("unanswered_percent", "DECIMAL(5,2)", "100 × unanswered / offered; add up the counts, never this"),
         ),

@@ -20,10 +20,11 @@ outbound AS (
         call.cost,
         call.currency,
         home.country AS home,
-        -- A number that is of no country, as of satellites, is abroad; where our own country is not known nothing is.
-        call.remote_e164 IS NOT NULL AND call.remote_country IS DISTINCT FROM home.country AND home.country IS NOT NULL
-            AS is_abroad,
-        starts_with(call.remote_e164, '+1') AS is_nanp,
+        -- A number that is of no country, as of satellites, is abroad; where our own country is not known nothing is. Of
+        -- an erased number the country is left.
+        coalesce(call.remote_e164, call.remote_country) IS NOT NULL
+            AND call.remote_country IS DISTINCT FROM home.country
+            AND home.country IS NOT NULL AS is_abroad,
         hour(local_time(call.started_at)) < rules.opens
             OR hour(local_time(call.started_at)) >= rules.closes
             OR (isodow(local_time(call.started_at)) > 5 AND NOT rules.open_weekends) AS is_closed
@@ -37,10 +38,10 @@ suspect AS (
     UNION ALL
     SELECT *, 'premium', NULL FROM outbound WHERE remote_type = 'premium'
     UNION ALL
-    -- Dialled and shown like a number of the United States; their own outlying territories count as such.
+    -- Dialled and shown like a number of the United States or Canada.
     SELECT *, 'foreign_nanp', country
     FROM outbound
-    WHERE is_nanp AND is_abroad AND country NOT IN ('US', 'CA', 'PR', 'VI', 'GU', 'AS', 'MP')
+    WHERE is_abroad AND country IN (SELECT country FROM foreign_nanp)
 ),
 counted AS (
     SELECT
