@@ -12,9 +12,9 @@ from typing import Any
 PLACES = Decimal("0.000001")
 # The form of an amount, for Python and for DuckDB alike.
 AMOUNT = "[+-]?([0-9]{1,30}([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,2})?"
-# Macros for DuckDB. An amount is divided as a whole number of millionths: micros, and back; mean_of rounds
-# once, half up (away from zero). coin is the smallest one of a currency, by ISO 4217: a hundredth, but for those without one and
-# those of a thousandth.
+# Macros for DuckDB. An amount is divided as a whole number of millionths: micros, and back; mean_of rounds once, half
+# up (away from zero). coin is a currency's smallest coin, by ISO 4217: a hundredth, but for those without one and those
+# of a thousandth.
 MACROS = """
 CREATE OR REPLACE TEMP MACRO micros(amount) AS
     CAST(CAST(amount AS DECIMAL(24, 6)) * CAST(1000000 AS DECIMAL(7, 0)) AS HUGEINT);
