@@ -32,7 +32,7 @@ from requests.structures import CaseInsensitiveDict
 
 from assets.sources import strict_json
 from assets.sources.budget import DAY, Budget, QuotaExhausted, resume_time
-from assets.sources.secret import Secret, basic_token
+from assets.sources.secret import MASK, Secret, basic_token, spellings
 from assets.sources.wire import Reply, Trouble, Wire
 from tollbook_errors import AuthError, ConfigError, ContractError, SecurityError, TransientError
 
@@ -62,7 +62,7 @@ class HttpStatusError(ContractError):
 
 @dataclass(frozen=True)
 class Answer:
-    """A vendor's answer: ``body`` verbatim (UTF-8, without a byte order mark), ``data`` its exact value.
+    """A vendor's answer: ``body`` verbatim (UTF-8, no byte order mark, our key masked), ``data`` its exact value.
 
     ``fetched_at`` is UTC by our clock; ``headers`` are looked up without regard to case.
     """
@@ -94,6 +94,11 @@ class Auth:
         """Everything that must be masked."""
         return ()
 
+    @property
+    def keys(self) -> tuple[Secret, ...]:
+        """Of the secrets those that no vendor's data hold rightly, as they do user names."""
+        return self.secrets
+
     def headers(self) -> dict[str, str]:
         return {}
 
@@ -117,7 +122,11 @@ class BasicAuth(Auth):
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        return (self.username, self.password, basic_token(self.username, self.password))
+        return (self.username, *self.keys)
+
+    @property
+    def keys(self) -> tuple[Secret, ...]:
+        return (self.password, basic_token(self.username, self.password))
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Basic {basic_token(self.username, self.password).reveal()}"}
@@ -203,6 +212,9 @@ class Client:
         self._wire = Wire(
             connections=max_in_flight, verify=_checked_bundle(ca_bundle, connection), max_body_bytes=max_body_bytes
         )
+        # What is short or all digits stands in answers by chance, as a number or a word.
+        telling = (key for key in auth.keys if len(key.reveal()) >= 8 and not key.reveal().isdigit())
+        self._thrown_back = spellings(telling)
         self._slots = threading.BoundedSemaphore(max_in_flight)
         self._lock = threading.Lock()
         self._stops = threading.local()
@@ -380,6 +392,8 @@ class Client:
         if not body:
             raise HttpStatusError("the answer is empty", status=reply.status, **where)
         text = strict_json.decode(body, **where)
+        for spelling in self._thrown_back:  # a vendor that repeats our key: an answer is landed, the key never is
+            text = text.replace(spelling, MASK)
         cut = False
         try:
             data = strict_json.loads(text, **where)

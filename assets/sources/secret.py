@@ -60,12 +60,19 @@ class Secret:
 
 
 def masked(text: str, secrets: Iterable[Secret]) -> str:
-    """``text`` with every secret masked: plain, URL-encoded, base64, and escaped as JSON, Python or HTML write it."""
-    spellings = {spelling for secret in secrets for spelling in _spellings(secret.reveal())}
-    # The longest first: one spelling can be a part of another.
-    for spelling in sorted(spellings, key=lambda spelling: (-len(spelling), spelling)):
+    """``text`` with every secret masked, in each of its ``spellings``."""
+    for spelling in spellings(secrets):
         text = text.replace(spelling, MASK)
     return text
+
+
+def spellings(secrets: Iterable[Secret]) -> tuple[str, ...]:
+    """The secrets plain, URL-encoded, in base64, and escaped as JSON, Python or HTML write them.
+
+    The longest first: one spelling can be a part of another.
+    """
+    found = {spelling for secret in secrets for spelling in _spellings(secret.reveal())}
+    return tuple(sorted(found, key=lambda spelling: (-len(spelling), spelling)))
 
 
 def basic_token(username: Secret, password: Secret) -> Secret:
