@@ -8,12 +8,14 @@ Core is a function of the landings alone: each reading of a day is folded in onc
 this runs. A rebuild does the same from the first landing on.
 """
 
+import os
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -37,9 +39,13 @@ from tollbook_errors import (
 )
 from warehouse.duck import connect
 from warehouse.erasures import Register
-from warehouse.lake import CorePartition, Lake, Landing, RawWriter, read_core
-from warehouse.restate import Reading, fold
+from warehouse.lake import CorePartition, Lake, Landing, RawWriter, check_core, write_parquet
+from warehouse.restate import Reading, fold, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
+
+# Of typing a day, beyond which it spills to the disk. Each thread needs some 50 MB of it.
+MEMORY = "192MB"
+MAX_THREADS = 2
 
 # After one of these the rest of the days would fail the same way, or make it worse.
 _STOPS = (AuthError, ConfigError, QuotaError, SecurityError, StorageError, TransientError)
@@ -243,72 +249,101 @@ def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:
         todo = landings if current is None else landings[current.applied :]
         if current is not None and not todo:
             return current
-        rows = _standing(lake, stream, current)
-        last_file = current.last_file if current else ""
-        last_read_at = datetime.fromisoformat(current.last_read_at) if current else None
-        out_of_window, warnings = (current.out_of_window, current.warnings) if current else (0, ())
-        for landing in todo:
-            if landing.file != last_file:
-                folded = dict(rows)
-                try:
-                    latest = _fold_one(source, stream, day, landing, folded, last_read_at)
-                except Exception as error:
-                    if landing is todo[-1] or isinstance(error, (StorageError, IntegrityError)):
-                        raise
-                    continue
-                rows = folded
-                out_of_window, warnings = latest.out_of_window, tuple(latest.warnings)
-            last_file, last_read_at = landing.file, landing.started_at
-        return lake.commit_core(
-            stream.name,
-            source.name,
-            source.vendor,
-            day,
-            rows,
-            applied=len(landings),
-            last=landings[-1],
-            out_of_window=out_of_window,
-            warnings=warnings,
-        )
+        last_file, last_read_at, standing = "", None, None
+        if current is not None:
+            last_file, last_read_at = current.last_file, datetime.fromisoformat(current.last_read_at)
+            standing = {name: lake.data_dir / file for name, file in current.files.items()}
+        # The others of those to do say what the one before them said.
+        news = [new for old, new in pairwise([last_file, *(landing.file for landing in todo)]) if new != old]
+        if current is not None and not news:
+            return lake.repeat_core(current, applied=len(landings), last=landings[-1])
+        with lake.scratch() as scratch:
+            for landing in todo:
+                if landing.file != last_file:
+                    final = landing.file == news[-1]
+                    try:
+                        with _folded(source, stream, day, landing, standing, last_read_at) as (rows, normalised):
+                            if final:
+                                return lake.commit_core(
+                                    stream.name,
+                                    source.name,
+                                    source.vendor,
+                                    day,
+                                    rows,
+                                    applied=len(landings),
+                                    last=landings[-1],
+                                    out_of_window=normalised.out_of_window,
+                                    warnings=tuple(normalised.warnings),
+                                )
+                            standing = _set_aside(rows, scratch / landing.generation)
+                    except Exception as error:
+                        if final or isinstance(error, (StorageError, IntegrityError)):
+                            raise
+                        continue
+                last_file, last_read_at = landing.file, landing.started_at
+        raise AssertionError("the newest reading is either folded or raises")
 
 
-def _fold_one(
+@contextmanager
+def _folded(
     source: Source,
     stream: Stream,
     day: date | None,
     landing: Landing,
-    rows: dict[Table, pa.Table],
+    standing: dict[str, Path] | None,
     last_read_at: datetime | None,
-) -> Normalised:
-    """Fold one landing into ``rows`` (changed in place)."""
-    first = last_read_at is None
-    settled = last_read_at is not None and (day is None or last_read_at >= bounds(day, source.zone)[1])
+) -> Iterator[tuple[dict[Table, pa.Table | pa.RecordBatchReader], Normalised]]:
+    """One landing folded into what ``standing`` files hold by table (None: it is the first); to be read in the block.
+
+    ``last_read_at`` is when the reading before it was made.
+    """
     reading = Reading(
         stream.name,
         source.vendor,
         source.name,
         day or (last_read_at or landing.started_at).astimezone(source.zone).date(),
         landing.started_at,
-        settled,
+        settled=last_read_at is not None and (day is None or last_read_at >= bounds(day, source.zone)[1]),
     )
+    rows: dict[Table, pa.Table | pa.RecordBatchReader] = {}
     with closing(session(source.lake.data_dir)) as con:
-        for table_ in (*stream.tables, CONTROL_TOTAL):
-            con.register(f"standing_{table_.name}", rows[table_])
+        stood = {
+            table_: _standing(con, table_, (standing or {}).get(table_.full_name))
+            for table_ in (*stream.tables, CONTROL_TOTAL, RESTATEMENT)
+        }
         normalised = stream.normalise(con, landing, day)
+        restatements = [stood[RESTATEMENT]]
         for table_ in stream.tables:
-            rows[table_], restated = fold(
-                con, table_, None if first else rows[table_], normalised.tables[table_], reading
-            )
-            if restated is not None and restated.num_rows:
-                rows[RESTATEMENT] = pa.concat_tables([rows[RESTATEMENT], restated]).combine_chunks()
-    rows[CONTROL_TOTAL] = _controls(rows[CONTROL_TOTAL], normalised.controls)
-    rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
-    return normalised
+            before = None if standing is None else stood[table_]
+            rows[table_], restated = fold(con, table_, before, normalised.tables[table_], reading)
+            restatements += [restated] if restated else []
+        rows[CONTROL_TOTAL] = _controls(con.table(stood[CONTROL_TOTAL]), normalised.controls)
+        rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
+        every = " UNION ALL ".join(f"FROM {name}" for name in restatements)
+        rows[RESTATEMENT] = read_rows(con, RESTATEMENT, f"FROM ({every}) ORDER BY restated_at, record_id, kind")
+        yield rows, normalised
 
 
-def _controls(standing: pa.Table, fresh: list[dict[str, Any]]) -> pa.Table:
+def _standing(con: duckdb.DuckDBPyConnection, table_: Table, file: Path | None) -> str:
+    """The name of a relation with the rows of a core file (None: no rows)."""
+    name = f"standing_{table_.name}"
+    if file is None:
+        con.register(name, table_.arrow().empty_table())
+    else:
+        check_core(table_, file)
+        con.read_parquet(str(file)).create_view(name)
+    return name
+
+
+def _set_aside(rows: dict[Table, pa.Table | pa.RecordBatchReader], folder: Path) -> dict[str, Path]:
+    """Write what a reading that is not the last comes to; the files of the tables that have rows."""
+    files = {table_: folder / f"{table_.full_name}.parquet" for table_ in rows}
+    return {table_.full_name: path for table_, path in files.items() if write_parquet(table_, rows[table_], path)}
+
+
+def _controls(standing: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]]) -> pa.Table:
     """The control totals of the newest reading; one that says what it said before keeps when it was first read."""
-    known = {tuple(row[key] for key in CONTROL_TOTAL.key): row for row in standing.to_pylist()}
+    known = {tuple(row[key] for key in CONTROL_TOTAL.key): row for row in standing.to_arrow_table().to_pylist()}
     kept = []
     for row in fresh:
         before = known.get(tuple(row[key] for key in CONTROL_TOTAL.key))
@@ -318,19 +353,13 @@ def _controls(standing: pa.Table, fresh: list[dict[str, Any]]) -> pa.Table:
 
 
 def session(data_dir: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for typing answers: reads what was landed and nothing else, spills to the data directory."""
-    return connect(reads=[data_dir / "raw"], memory_limit="1GB", spill=data_dir / "state" / "spill")
-
-
-def _standing(lake: Lake, stream: Stream, current: CorePartition | None) -> dict[Table, pa.Table]:
-    tables = (*stream.tables, CONTROL_TOTAL, QUARANTINE, RESTATEMENT)
-    files = lake.core_files(current) if current else {}
-    return {
-        table_: read_core(table_, files[table_.full_name])
-        if table_.full_name in files
-        else table_.arrow().empty_table()
-        for table_ in tables
-    }
+    """A DuckDB in memory for typing answers: reads what was landed or typed and no more, spills to the data directory."""
+    return connect(
+        reads=[data_dir / "raw", data_dir / "core", data_dir / "state" / "scratch"],
+        memory_limit=MEMORY,
+        threads=min(MAX_THREADS, os.cpu_count() or 1),
+        spill=data_dir / "state" / "spill",
+    )
 
 
 def _land(

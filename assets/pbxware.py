@@ -442,9 +442,11 @@ def _outcome(status: str) -> str:
     return _OUTCOME_OF.get(re.sub("[^A-Z]", "", status.upper()), "unknown")
 
 
-# Cells by name, whatever order each answer has them in; what cannot be understood is named in ``problem``. Amounts are
-# read from the answer a second time: as text, DuckDB hands out a JSON number only as exactly as a DOUBLE holds it.
+# Cells by name, whatever order each answer has them in; what cannot be understood is named in ``problem``. As text,
+# DuckDB hands out a JSON number only as exactly as a DOUBLE holds it, which is 15 digits: an answer with a longer one
+# is read a second time.
 WIDE = "DECIMAL(38, 20)"
+_LONG_NUMBER = r"[\[,:\s][+-]?[0-9.]{16}"
 _TYPED = f"""
 CREATE OR REPLACE TEMP TABLE typed AS
 WITH page AS (
@@ -452,25 +454,27 @@ WITH page AS (
         epoch(strptime(request->>'start' || (request->>'starttime'), '%b-%d-%Y%H:%M:%S'))::BIGINT AS first_second,
         epoch(strptime(request->>'end' || (request->>'endtime'), '%b-%d-%Y%H:%M:%S'))::BIGINT AS last_second,
         from_json(body, '{{"header":["VARCHAR"],"csv":[["VARCHAR"]]}}') AS answer,
-        from_json(body, '{{"csv":[["{WIDE}"]]}}').csv AS amounts
+        CASE WHEN regexp_matches(body, '{_LONG_NUMBER}') THEN from_json(body, '{{"csv":[["{WIDE}"]]}}').csv END AS exact
     FROM read_parquet($raw) WHERE kind = 'cdr.download' AND rows > 0
 ), named AS (
-    SELECT page, account_id, first_row, fetched_at, first_second, last_second, answer.csv AS csv, amounts,
+    SELECT page, account_id, first_row, fetched_at, first_second, last_second, answer.csv AS csv, exact,
         len(answer.header) AS width,
         list_transform(answer.header, lambda name: {_COLUMN_MAP}[lower(trim(name))]) AS names
     FROM page
+), placed AS (
+    SELECT * EXCLUDE (names), {", ".join(f"list_position(names, '{name}') AS {name}_at" for name in _CELLS)} FROM named
 ), cell AS (
     -- Unnested side by side: a join with the page would hold the whole page once for every row of it.
-    SELECT named.* EXCLUDE (csv, amounts), first_row + unnest(range(len(csv))) AS raw_row, unnest(csv) AS cells,
-        unnest(amounts) AS wide
-    FROM named
+    SELECT placed.* EXCLUDE (csv, exact), first_row + unnest(range(len(csv))) AS raw_row, unnest(csv) AS cells,
+        exact IS NOT NULL AS has_exact, unnest(coalesce(exact, [])) AS exact_cells
+    FROM placed
 ), split AS (
     SELECT page, account_id, fetched_at, first_second, last_second, raw_row, width, len(cells) AS found,
-        try_cast(wide[list_position(names, 'cost')] AS {MONEY}) AS amount,
-        {", ".join(f"cells[list_position(names, '{name}')] AS {name}" for name in _CELLS)}
+        CASE WHEN has_exact THEN exact_cells[cost_at] ELSE try_cast(cells[cost_at] AS {WIDE}) END AS wide,
+        {", ".join(f"cells[{name}_at] AS {name}" for name in _CELLS)}
     FROM cell
 )
-SELECT *, CASE
+SELECT * EXCLUDE (first_second, last_second, found, width, wide, tenant), try_cast(wide AS {MONEY}) AS amount, CASE
     WHEN found IS NULL THEN 'the row is not a list of cells'
     WHEN found <> width THEN 'the row has ' || found || ' cells, the header ' || width
     WHEN NOT coalesce(regexp_full_match(started, '[0-9]{{1,10}}'), false) THEN 'Date/Time is not a time'
@@ -480,7 +484,10 @@ SELECT *, CASE
     WHEN coalesce(trim(cost), '') <> '' AND (amount IS NULL OR NOT regexp_full_match(trim(cost), '{AMOUNT}'))
         THEN 'the cost is not an amount'
     END AS problem,
-    problem IS NULL AND NOT try_cast(started AS BIGINT) BETWEEN first_second AND last_second AS outside
+    problem IS NULL AND NOT try_cast(started AS BIGINT) BETWEEN first_second AND last_second AS outside,
+    CASE WHEN problem IS NULL AND NOT outside THEN
+        md5(concat_ws(chr(31), $connection, account_id, coalesce(from_text, ''), coalesce(to_text, ''), started,
+            coalesce(duration, ''), coalesce(status, ''), unique_id)) END AS identity
 FROM split
 """
 
@@ -521,19 +528,25 @@ SELECT account_id, unique_id, arg_max(root, depth) AS root FROM walk GROUP BY AL
 HAVING max(depth) < 9  -- else two put through to each other, and neither was first
 """
 
-_CDRS = f"""
-CREATE OR REPLACE TEMP TABLE fresh_cdr AS
+# The few rows that are alike in what identifies a leg, told apart by the rest.
+_ALIKE = """
+CREATE OR REPLACE TEMP TABLE alike AS
 WITH leg AS (
-    SELECT *, started::BIGINT AS second,
-        md5(concat_ws(chr(31), $connection, account_id, coalesce(from_text, ''), coalesce(to_text, ''), started,
-            coalesce(duration, ''), coalesce(status, ''), unique_id)) AS identity,
+    SELECT identity, raw_row, amount,
         concat_ws(chr(31), coalesce(amount::VARCHAR, ''), coalesce(rated, ''), coalesce(recording_path, ''),
             coalesce(recording, ''), coalesce(location, ''), coalesce(mos, '')) AS rest
-    FROM typed WHERE problem IS NULL AND NOT outside
-), numbered AS (
-    SELECT *, row_number() OVER (PARTITION BY identity ORDER BY amount NULLS FIRST, rest, raw_row) AS rank,
-        row_number() OVER (PARTITION BY identity, rest ORDER BY raw_row) AS occurrence
-    FROM leg
+    FROM typed WHERE identity IN (SELECT identity FROM typed GROUP BY identity HAVING count(*) > 1)
+)
+SELECT raw_row, row_number() OVER (PARTITION BY identity ORDER BY amount NULLS FIRST, rest, raw_row) AS rank,
+    row_number() OVER (PARTITION BY identity, rest ORDER BY raw_row) AS occurrence
+FROM leg
+"""
+
+# A view and no table: all that is joined to a row is small, so that each can be made when it is read.
+_CDRS = f"""
+WITH numbered AS (
+    SELECT t.*, started::BIGINT AS second, coalesce(rank, 1) AS rank, coalesce(occurrence, 1) AS occurrence
+    FROM typed t LEFT JOIN alike USING (raw_row) WHERE identity IS NOT NULL
 ), placed AS (
     SELECT n.*, f.name AS from_name, f.number AS from_number, f.e164 AS from_e164,
         t.name AS to_name, t.number AS to_number, t.e164 AS to_e164,
@@ -580,7 +593,8 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
     directory = read_directory(source, lists)
     raw = source.lake.verified(landing)
     warnings = _check_headers(source, con, str(raw), day) + directory.warnings
-    con.execute(_TYPED, {"raw": str(raw)})
+    con.execute(_TYPED, {"raw": str(raw), "connection": source.name})
+    con.execute(_ALIKE)
     texts = con.execute(
         "SELECT DISTINCT account_id, coalesce(text, '') FROM (SELECT account_id, from_text AS text FROM typed"
         " WHERE problem IS NULL UNION ALL SELECT account_id, to_text FROM typed WHERE problem IS NULL)"
@@ -596,7 +610,7 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
         ),
     )
     con.execute(_PUT_THROUGH)
-    con.execute(_CDRS, {"connection": source.name, "day": day, "file": landing.file})
+    con.sql(_CDRS, params={"connection": source.name, "day": day, "file": landing.file}).create_view("fresh_cdr")
     unknown = con.execute("SELECT count(*) FROM fresh_cdr WHERE outcome = 'unknown'").fetchall()[0][0]
     if unknown:
         warnings.append(f"{unknown} call records have a status that is not known")

@@ -23,6 +23,7 @@ def connect(
     reads: Iterable[Path] = (),
     read_only: bool = False,
     memory_limit: str | None = None,
+    threads: int | None = None,
     spill: Path | None = None,
     storage_version: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
@@ -32,8 +33,9 @@ def connect(
     ``memory_limit``; without it DuckDB puts that beside the database. ``storage_version`` is that of a new file. Raises
     duckdb.Error as ``duckdb.connect`` does.
     """
-    given = {
+    given: dict[str, str | int | None] = {
         "memory_limit": memory_limit,
+        "threads": threads,
         "temp_directory": str(spill) if spill else None,
         "storage_compatibility_version": storage_version,
     }

@@ -13,6 +13,7 @@ Layout under the data directory::
     state/core/<stream>/<connection>/<day or all>.json        which files make the partition, from which landings
     state/pending/                                            partitions that the database has not seen yet
     state/loads/<load>/                                       what each load did
+    state/scratch/                                            readings on their way into core
 
 A window is a business day, two days joined by ``_`` for a stretch of days, or ``all`` for a list. A generation is the
 UTC time of the reading, so that names sort by time. Everything is written aside, synced and renamed.
@@ -23,10 +24,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -52,8 +54,8 @@ RAW_SCHEMA = pa.schema(
         ("body", pa.string()),
     ]
 )
-ROW_GROUP = 122_880
-_BATCH_BYTES = 8 * 1024 * 1024  # answers kept in memory before they are written
+ROW_GROUP = 32_768
+_BATCH_BYTES = 2 * 1024 * 1024  # of answers in a row group, which is what is in memory when they are written and typed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,126}")
 _WINDOW = re.compile(r"all|[0-9]{4}-[0-9]{2}-[0-9]{2}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?")
 
@@ -384,8 +386,26 @@ class Lake:
                 out_of_window,
                 tuple(warnings),
             )
-            write_json(state, {**partition.__dict__, "day": day.isoformat() if day else None})
+            self._write_state(partition)
         return partition
+
+    def repeat_core(self, partition: CorePartition, *, applied: int, last: Landing) -> CorePartition:
+        """Note that the landings up to ``last``, ``applied`` in all, say no more than what stands in the partition."""
+        again = replace(
+            partition,
+            applied=applied,
+            last_generation=last.generation,
+            last_file=last.file,
+            last_read_at=last.started_at.isoformat(),
+        )
+        with storage(self._state(again.stream, again.connection, again.day)):
+            self._write_state(again)
+        return again
+
+    def _write_state(self, partition: CorePartition) -> None:
+        day = partition.day.isoformat() if partition.day else None
+        path = self._state(partition.stream, partition.connection, partition.day)
+        write_json(path, {**partition.__dict__, "day": day})
 
     def core_partitions(self) -> list[CorePartition]:
         """Every partition in core. For a rebuild: it reads the whole tree.
@@ -443,6 +463,18 @@ class Lake:
 
     def _state(self, stream: str, connection: str, day: date | None) -> Path:
         return self.data_dir / "state" / "core" / _safe(stream) / _safe(connection) / f"{_window(day, day)}.json"
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for the time of the block, for what is on its way into core. The caller holds ``writing``."""
+        folder = self.data_dir / "state" / "scratch"
+        with storage(folder):
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that is gone
+            make_folder(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     # --- loads -------------------------------------------------------------------------------------------------
 
@@ -744,12 +776,17 @@ def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader, path: Pa
 
 def read_core(table_: Table, path: Path) -> pa.Table:
     """The rows of one core file; ContractError when it does not have the declared columns."""
-    rows = pq.read_table(path)
-    if rows.schema.names != table_.arrow().names or rows.schema.types != table_.arrow().types:
+    check_core(table_, path)
+    return pq.read_table(path)
+
+
+def check_core(table_: Table, path: Path) -> None:
+    """ContractError when a core file does not have the declared columns."""
+    schema = pq.read_schema(path)
+    if schema.names != table_.arrow().names or schema.types != table_.arrow().types:
         raise ContractError(
             f"a file of {table_.full_name} has other columns than this version writes", hint="run: tollbook rebuild"
         )
-    return rows
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -5,15 +5,18 @@ keeps where and when it was first read, so that reading twice gives the same byt
 What does not: reading rows (``assets``), storing them (``lake``).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from tollbook_errors import ContractError
-from warehouse.schema import MONEY, RESTATEMENT, Table, table
+from warehouse.schema import MONEY, Table, table
 
+_BATCH = 16_384  # rows that a reader hands on at once
 _PROVENANCE = ("raw_file", "raw_row", "fetched_at")
 # What a row means for the sum of cost, for the tables whose changes are restatements. Lists that change by nature
 # (balances, services, extensions) are not restated, they are simply as last seen.
@@ -38,12 +41,13 @@ class Reading:
 
 
 def fold(
-    con: duckdb.DuckDBPyConnection, table_: Table, previous: pa.Table | None, fresh: str, reading: Reading
-) -> tuple[pa.Table, pa.Table | None]:
-    """The rows that now stand, ordered by key, and the restatements (None: nothing was restated).
+    con: duckdb.DuckDBPyConnection, table_: Table, previous: str | None, fresh: str, reading: Reading
+) -> tuple[pa.RecordBatchReader, str | None]:
+    """The rows that now stand, ordered by key, and the restatements (None: nothing can have been restated).
 
-    ``previous`` are the rows that stood before (None: this is the first reading), ``fresh`` is the name of a relation
-    with the columns of ``table_``. ContractError when a key comes twice in it.
+    ``previous`` (None: this is the first reading) and ``fresh`` are relations of ``con`` with the columns of
+    ``table_``; the restatements are one as well. The rows are made as they are read, so that a day need not fit into
+    memory: until then ``con`` must stay open and ``previous`` as it is. ContractError when a key comes twice.
     """
     names = ", ".join(table_.column_names)
     keys = ", ".join(table_.key)
@@ -56,8 +60,7 @@ def fold(
             window=str(reading.window_date),
         )
     if previous is None:
-        return con.sql(f"SELECT {names} FROM {fresh} ORDER BY {keys}").to_arrow_table().cast(table_.arrow()), None
-    con.register("before", previous)
+        return read_rows(con, table_, f"SELECT {names} FROM {fresh} ORDER BY {keys}"), None
     on = " AND ".join(f"b.{key} IS NOT DISTINCT FROM n.{key}" for key in table_.key)
     said = [name for name in table_.column_names if name not in (*_PROVENANCE, *table_.derived, *table_.key)]
     same = " AND ".join([f"b.{name} IS NOT DISTINCT FROM n.{name}" for name in said] or ["true"])
@@ -69,15 +72,30 @@ def fold(
         for name in table_.column_names
     )
     order = ", ".join(f"n.{key}" for key in table_.key)
-    rows = con.sql(f"SELECT {columns} FROM {fresh} n LEFT JOIN before b ON {on} ORDER BY {order}").to_arrow_table()
-    restated = _restatements(con, table_, fresh, reading, on, same, said) if table_.full_name in _COST else None
-    return rows.cast(table_.arrow()), restated
+    restated = None
+    if table_.full_name in _COST:
+        restated = f"restated_{table_.name}"
+        query, parameters = _restatements(table_, previous, fresh, reading, on, same, said)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {restated} AS {query}", parameters)
+    query = f"SELECT {columns} FROM {fresh} n LEFT JOIN {previous} b ON {on} ORDER BY {order}"
+    return read_rows(con, table_, query), restated
+
+
+def read_rows(con: duckdb.DuckDBPyConnection, table_: Table, query: str) -> pa.RecordBatchReader:
+    """The rows of a query that gives the columns of ``table_``; it runs when the first of them is read."""
+    schema = table_.arrow()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in con.sql(query).to_arrow_reader(_BATCH):
+            yield batch.cast(schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def _restatements(
-    con: duckdb.DuckDBPyConnection, table_: Table, fresh: str, reading: Reading, on: str, same: str, said: list[str]
-) -> pa.Table:
-    """One row of ``audit.restatement`` for each changed, new and vanished row.
+    table_: Table, previous: str, fresh: str, reading: Reading, on: str, same: str, said: list[str]
+) -> tuple[str, dict[str, Any]]:
+    """The query, with its parameters, for one row of ``audit.restatement`` for each changed, new and vanished row.
 
     Records that arrive while their day is still going on are not late, and a new invoice is not a restated one.
     """
@@ -93,14 +111,14 @@ def _restatements(
         f"SELECT {own}, 'changed' AS kind, b.fetched_at AS first_seen_at, {_list(changed, 'array_to_string')}"
         f" AS columns_changed, {_cost(table_, 'b')} AS before_cost, {_cost(table_, 'n')} AS after_cost,"
         f" {_list(before, 'json')} AS before, {_list(after, 'json')} AS after"
-        f" FROM {fresh} n JOIN before b ON {on} WHERE NOT ({same})",
+        f" FROM {fresh} n JOIN {previous} b ON {on} WHERE NOT ({same})",
         f"SELECT {old}, 'vanished', b.fetched_at, NULL, {_cost(table_, 'b')}, NULL, {_whole(said, 'b')}, NULL"
-        f" FROM before b ANTI JOIN {fresh} n ON {on}",
+        f" FROM {previous} b ANTI JOIN {fresh} n ON {on}",
     ]
     if table_.date_column and reading.settled:
         parts.append(
             f"SELECT {own}, 'new', NULL, NULL, NULL, {_cost(table_, 'n')}, NULL, {_whole(said, 'n')}"
-            f" FROM {fresh} n ANTI JOIN before b ON {on}"
+            f" FROM {fresh} n ANTI JOIN {previous} b ON {on}"
         )
     account = "account_id" if "account_id" in table_.column_names else "NULL"
     expressions = {
@@ -117,7 +135,7 @@ def _restatements(
         f"CAST({expressions.get(column.name, column.name)} AS {column.type}) AS {column.name}"
         for column in table("audit.restatement").columns
     )
-    query = f"SELECT {columns} FROM ({' UNION ALL '.join(parts)}) ORDER BY record_id, kind"
+    query = f"SELECT {columns} FROM ({' UNION ALL '.join(parts)})"
     parameters = {
         "window_date": reading.window_date,
         "vendor": reading.vendor,
@@ -125,7 +143,7 @@ def _restatements(
         "stream": reading.stream,
         "read_at": reading.read_at,
     }
-    return con.sql(query, params=parameters).to_arrow_table().cast(RESTATEMENT.arrow())
+    return query, parameters
 
 
 def _cost(table_: Table, row: str) -> str:
