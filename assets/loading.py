@@ -11,6 +11,7 @@ this runs. A rebuild does the same from the first landing on.
 import os
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ import pyarrow as pa
 from assets.erasure import eraser
 from assets.sources.client import Client
 from assets.sources.page import Page
+from assets.sources.slices import Earlier, Found, Slice
 from tollbook_errors import (
     AuthError,
     ConfigError,
@@ -154,6 +156,31 @@ def bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     start = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
     after = day + timedelta(days=1)
     return start, datetime(after.year, after.month, after.day, tzinfo=zone).astimezone(UTC)
+
+
+def earlier_readings(
+    source: Source, stream: str, day: date, kind: str, slice_asked: Callable[[dict[str, str]], Slice]
+) -> dict[str | None, Earlier]:
+    """By account, what the newest reading of ``day`` found in its slices, or one of the week before most like it.
+
+    It only spares requests: where there is none, or none that can be read, the day is read without.
+    """
+    for back in (0, 7, 1, 2, 3, 4, 5, 6):
+        like = day - timedelta(days=back)
+        try:
+            landing = source.lake.last_landing(source.name, stream, like, like)
+            asked = source.lake.asked(landing, kind) if landing else []
+            rows: dict[str | None, Counter[Slice]] = {}
+            for account, request, count in asked:
+                rows.setdefault(account, Counter())[slice_asked(request)] += count
+        except (IntegrityError, StorageError, pa.ArrowException, KeyError, ValueError):
+            continue
+        if rows:
+            return {
+                account: Earlier(tuple(Found(part, count) for part, count in found.items()), again=back == 0)
+                for account, found in rows.items()
+            }
+    return {}
 
 
 def load(
@@ -353,7 +380,7 @@ def _controls(standing: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]]) ->
 
 
 def session(data_dir: Path) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for typing answers: reads what was landed or typed and no more, spills to the data directory."""
+    """A DuckDB in memory for typing answers: reads what was landed or typed, no more, spills to the data directory."""
     return connect(
         reads=[data_dir / "raw", data_dir / "core", data_dir / "state" / "scratch"],
         memory_limit=MEMORY,

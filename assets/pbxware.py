@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds
+from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds, earlier_readings
 from assets.materialize import (
     RESOURCE,
     Connection,
@@ -32,7 +32,8 @@ from assets.phone import UNREADABLE, Number, is_emergency, is_withheld, read_num
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.page import Page
-from assets.sources.pbxware import COUNT, REFUSED, STATUSES, PBXware, counted
+from assets.sources.pbxware import COUNT, REFUSED, STATUSES, PBXware, counted, slice_asked
+from assets.sources.slices import NOTHING
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import AMOUNT, currency_code, money
@@ -77,13 +78,14 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
     def pages(writer: RawWriter) -> Iterator[Page]:
         pbx = PBXware(source.client(), source.tenants)
         servers = pbx.servers(_tenant_list(source, lists))
+        earlier = earlier_readings(source, CDRS, day, "cdr.download", slice_asked)
         for reading in range(READINGS):
             last = reading == READINGS - 1
             variance = False
             for server in servers:
                 ours = Decimal(0)
                 outcomes: Counter[str] = Counter()
-                for page in pbx.cdrs(server, start, end, window=str(day)):
+                for page in pbx.cdrs(server, start, end, window=str(day), earlier=earlier.get(server, NOTHING)):
                     ours += _cost_of(page.data)
                     outcomes += _outcomes_of(page.data)
                     yield page

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds
+from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds, earlier_readings
 from assets.materialize import (
     RESOURCE,
     Connection,
@@ -33,8 +33,9 @@ from assets.phone import UNREADABLE, is_withheld, read_number
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.page import Page
-from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant
+from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant, slice_asked
 from assets.sources.sipcentric import LISTS as CUSTOMER_LISTS
+from assets.sources.slices import NOTHING
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import money
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS
@@ -68,9 +69,11 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
 
     def pages(writer: RawWriter) -> Iterator[Page]:
         sip = Sipcentric(source.client())
+        earlier = earlier_readings(source, CALLS, day, "calls", slice_asked)
         offered = True
         for customer in _customers(source, lists):
-            yield from sip.calls(customer, start, end, window=str(day))
+            found = earlier.get(customer, NOTHING)
+            yield from sip.calls(customer, start, end, window=str(day), earlier=found)
             for metric in METRICS if offered else ():
                 stats = sip.call_stats(customer, start, end, metric, window=str(day))
                 if stats is None:

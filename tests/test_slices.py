@@ -5,17 +5,18 @@ import math
 import random
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from fake_pbx import NOON, START, FakeClient, FakePbx, row, second_of
+from fake_pbx import NOON, START, FakeClient, FakePbx, load_day, row, second_of, source_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets.loading import bounds
 from assets.sources.pbxware import PBXware
-from assets.sources.slices import Reading, Slice, read_slices
+from assets.sources.slices import NOTHING, Earlier, Found, Reading, Slice, read_slices
 from tollbook_errors import ContractError, IntegrityError
 
 HOUR = 3600
@@ -53,13 +54,17 @@ class Density:
         found = bisect.bisect_left(self.times, part.end) - bisect.bisect_left(self.times, part.start)
         return Reading(part, [], found, True, self.capacity)
 
-    def read(self, window: Slice, in_flight: int = 1) -> list[Reading]:
+    def read(self, window: Slice, in_flight: int = 1, earlier: Earlier = NOTHING) -> list[Reading]:
         client: Any = FakeClient(lambda asked: {}, in_flight)
-        return list(read_slices(self.fetch, self.fetch_paged, window, client))
+        return list(read_slices(self.fetch, self.fetch_paged, window, client, capacity=self.capacity, earlier=earlier))
 
 
-def office_day(rows: int) -> list[int]:
-    chance = random.Random(rows)
+def earlier_of(readings: list[Reading], *, again: bool) -> Earlier:
+    return Earlier(tuple(Found(reading.slice, reading.rows) for reading in readings), again)
+
+
+def office_day(rows: int, seed: int = 0) -> list[int]:
+    chance = random.Random(rows + seed)
     return [int((hour + chance.random()) * HOUR) for hour in chance.choices(range(24), OFFICE, k=rows)]
 
 
@@ -78,6 +83,8 @@ def assert_tiles(readings: list[Reading], window: Slice) -> None:
     sort=st.booleans(),
     counts=st.booleans(),
     in_flight=st.integers(1, 6),
+    hint=st.none() | st.tuples(st.lists(st.integers(0, 2000), max_size=60), st.integers(1, 40), st.integers(-500, 500)),
+    again=st.booleans(),
 )
 @settings(max_examples=300, deadline=None)
 def test_slices_tile_the_window_and_hold_every_record_once(
@@ -88,16 +95,24 @@ def test_slices_tile_the_window_and_hold_every_record_once(
     sort: bool,
     counts: bool,
     in_flight: int,
+    hint: tuple[list[int], int, int] | None,
+    again: bool,
 ) -> None:
+    """Whatever an earlier reading found: of another day, of a longer or a shorter one, or of this one before."""
     every = times + [burst[0]] * burst[1]
     vendor = Density(every, capacity, sort=sort, counts=counts)
     whole = Slice(*window)
-    readings = vendor.read(whole, in_flight)
+    earlier = NOTHING
+    if hint is not None:
+        length = whole.seconds if again else max(1, whole.seconds + hint[2])
+        before = Slice(whole.start if again else 0, (whole.start if again else 0) + length)
+        earlier = earlier_of(Density(hint[0], hint[1]).read(before), again=again)
+    readings = vendor.read(whole, in_flight, earlier)
     assert_tiles(readings, whole)
     assert sum(reading.rows for reading in readings) == sum(whole.start <= time < whole.end for time in every)
-    again = Density(every, capacity, sort=sort, counts=counts)
-    again.read(whole, in_flight)
-    assert again.requests == vendor.requests
+    repeated = Density(every, capacity, sort=sort, counts=counts)
+    repeated.read(whole, in_flight, earlier)
+    assert repeated.requests == vendor.requests
 
 
 @pytest.mark.parametrize("in_flight", [1, 4])
@@ -112,6 +127,31 @@ def test_requests_stay_near_the_fewest_that_could_do(rows: int, most: int, sort:
     assert sum(reading.rows for reading in readings) == rows
     assert math.ceil(rows / 1000) <= len(vendor.requests) <= most
     assert not vendor.paged
+
+
+@pytest.mark.parametrize(("rows", "capacity", "most"), [(100_000, 1000, 1.35), (10_000, 200, 1.7), (1_000, 200, 2)])
+def test_a_day_like_an_earlier_one_needs_few_requests(rows: int, capacity: int, most: float) -> None:
+    before = Density(office_day(rows), capacity).read(Slice(0, DAY_SECONDS))
+    vendor = Density([DAY_SECONDS + second for second in office_day(rows, seed=1)], capacity)
+    readings = vendor.read(Slice(DAY_SECONDS, 2 * DAY_SECONDS), 4, earlier_of(before, again=False))
+    assert sum(reading.rows for reading in readings) == rows
+    assert len(vendor.requests) <= most * rows / capacity
+
+
+def test_a_day_that_has_not_changed_is_asked_for_as_before(tmp_path: Path) -> None:
+    """So that its answers are the same, and are not kept twice."""
+    day = Slice(0, DAY_SECONDS)
+    vendor = Density(office_day(20_000))
+    before = vendor.read(day)
+    vendor.requests.clear()
+    vendor.read(day, 4, earlier_of(before, again=True))
+    assert vendor.requests == sorted((reading.slice for reading in before), key=lambda part: part.start)
+    pbx = FakePbx([row(NOON + number // 2, number) for number in range(2500)])
+    source = source_of(pbx, tmp_path)
+    (first,), (second,) = load_day(source).landings, load_day(source).landings
+    assert (first.unchanged, second.unchanged) == (False, True)
+    assert second.pages == first.pages
+    assert second.requests < first.requests
 
 
 def test_an_overfull_slice_is_never_asked_for_again_as_it_was() -> None:
@@ -144,7 +184,7 @@ def test_the_first_error_ends_the_walk() -> None:
 
     client: Any = FakeClient(lambda asked: {})
     with pytest.raises(ContractError):
-        list(read_slices(fetch, fetch, Slice(0, 100), client))
+        list(read_slices(fetch, fetch, Slice(0, 100), client, capacity=1000))
     assert len(asked) == 1
 
 

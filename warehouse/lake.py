@@ -305,6 +305,13 @@ class Lake:
                     (folder / name).unlink()
         return files, answers
 
+    def asked(self, landing: Landing, kind: str) -> list[tuple[str | None, dict[str, str], int]]:
+        """Of the answers of a kind in a landing: account, request, number of records. Its checksum is not looked at."""
+        path = self.data_dir / landing.file
+        with storage(path):
+            rows = pq.read_table(path, columns=["kind", "account_id", "request", "rows"]).to_pylist()
+        return [(row["account_id"], json.loads(row["request"]), row["rows"]) for row in rows if row["kind"] == kind]
+
     # --- core --------------------------------------------------------------------------------------------------
 
     def core_file(self, table_: Table, connection: str, day: date | None, stream: str) -> Path:

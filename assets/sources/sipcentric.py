@@ -16,7 +16,7 @@ from typing import Any
 from assets.sources import strict_json
 from assets.sources.client import Answer, Client, HttpStatusError, Wait, link_query
 from assets.sources.page import Page
-from assets.sources.slices import Reading, Slice, read_slices
+from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
 from tollbook_errors import ContractError, IntegrityError
 
 PAGE_SIZE = 200  # the documented maximum
@@ -76,8 +76,12 @@ class Sipcentric:
         """One cheap authenticated request."""
         self._ask("customers", "customers", {"pageSize": "1", "page": "1"}, "")
 
-    def calls(self, customer: str, start: datetime, end: datetime, *, window: str) -> Iterator[Page]:
+    def calls(
+        self, customer: str, start: datetime, end: datetime, *, window: str, earlier: Earlier = NOTHING
+    ) -> Iterator[Page]:
         """Yield the calls of a customer that started in [start, end), local ones included, each slice as one answer.
+
+        What an ``earlier`` reading found spares requests; it changes nothing in what is read.
 
         Whether the vendor's bounds are inclusive is not documented, so each slice is asked from a second earlier; what
         lies outside is left out when the calls are typed.
@@ -97,7 +101,7 @@ class Sipcentric:
             return Reading(part, pages, sum(page.rows for page in pages), True, PAGE_SIZE)
 
         whole = Slice(int(start.timestamp()), int(end.timestamp()))
-        for reading in read_slices(fetch, fetch_paged, whole, self.client):
+        for reading in read_slices(fetch, fetch_paged, whole, self.client, capacity=PAGE_SIZE, earlier=earlier):
             yield from reading.pages
 
     def call_stats(self, customer: str, start: datetime, end: datetime, metric: str, *, window: str) -> Page | None:
@@ -290,6 +294,12 @@ def _calls_filters(part: Slice) -> dict[str, str]:
         "startedBefore": _stamp(datetime.fromtimestamp(part.end, UTC)),
         "includeLocal": "true",
     }
+
+
+def slice_asked(request: Mapping[str, str]) -> Slice:
+    """The slice that a request for calls was about."""
+    first, last = (datetime.fromisoformat(request[name]) for name in ("startedAfter", "startedBefore"))
+    return Slice(int(first.timestamp()) + 1, int(last.timestamp()))
 
 
 def _stamp(moment: datetime) -> str:
