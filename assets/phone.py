@@ -29,6 +29,7 @@ _USUAL = frozenset({phonenumbers.ValidationResult.IS_POSSIBLE})
 _WRITTEN_OUT = _USUAL | {phonenumbers.ValidationResult.IS_POSSIBLE_LOCAL_ONLY}
 _SHORTEST = 7  # digits; "1000" would otherwise be read as +44 1000
 _LONGEST = 20
+_LONGEST_EMERGENCY = 8  # digits; the longest of any country has 6
 _WITHHELD = frozenset(
     {"", "anonymous", "unknown", "withheld", "private", "restricted", "unavailable", "asterisk", "no number", "s"}
 )
@@ -107,6 +108,8 @@ def is_withheld(text: str | None) -> bool:
 
 def is_emergency(text: str, region: str) -> bool:
     """Whether ``text`` is an emergency number in ``region``."""
+    if len(text) > _LONGEST_EMERGENCY:
+        return False  # as nearly all are, and looking them up takes as long as reading the number
     return text.isascii() and text.isdigit() and shortnumberinfo.is_emergency_number(text, region)
 
 

@@ -367,16 +367,20 @@ def _call_controls(
     asked: dict[str, dict[str, int]] = {}
     stats: dict[str, dict[str, Any]] = {}
     at: dict[str, datetime] = {}
-    landed = con.execute("SELECT kind, account_id, request, body, fetched_at FROM read_parquet($raw)", {"raw": raw})
-    for kind, account, request, body, fetched_at in landed.fetchall():
+    landed = con.execute(
+        "SELECT account_id, request, fetched_at, CASE kind WHEN 'calls' THEN body->>'totalItems' END,"
+        " CASE WHEN kind <> 'calls' THEN body END FROM read_parquet($raw)",
+        {"raw": raw},
+    )
+    for account, request, fetched_at, total, figure in landed.fetchall():
         at[account] = fetched_at
-        data = strict_json.loads(body)
         arguments = strict_json.loads(request)
-        if kind == "calls":
+        if total is not None:
             part = f"{arguments['startedAfter']}/{arguments['startedBefore']}"
-            asked.setdefault(account, {})[part] = int(data["totalItems"])
+            asked.setdefault(account, {})[part] = int(total)
         else:
-            stats.setdefault(account, {})[arguments["metric"]] = _stat(data, arguments["metric"])
+            metric = arguments["metric"]
+            stats.setdefault(account, {})[metric] = _stat(strict_json.loads(figure), metric)
     # The bounds that were asked reach a second beyond the day, and whether they count in themselves is not documented.
     wide = (start - timedelta(seconds=1), end + timedelta(microseconds=1))
     within = [_sums(con, *stretch) for stretch in ((start, end), wide)]

@@ -6,7 +6,6 @@ What lives here: that range, for the schedule and the command line alike. What d
 from datetime import UTC, date, datetime, timedelta
 
 from pipelines.settings import Settings
-from warehouse.lake import Lake
 
 LONGEST_GAP = 92  # days: a longer one is a backfill, which somebody should want
 
@@ -22,6 +21,8 @@ def night(settings: Settings, now: datetime | None = None) -> tuple[date, date]:
     Yesterday and the look-back before it; and, where loads were missed for longer than that, back to the first day
     that some connection has not got.
     """
+    from warehouse.lake import Lake  # here: who only asks for today need not wait for pyarrow
+
     yesterday = today(settings, now) - timedelta(days=1)
     lake = Lake(settings.data_dir)
     newest = [day for connection in settings.connections if (day := lake.newest_day(connection.name))]

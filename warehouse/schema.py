@@ -11,8 +11,10 @@ configured zone, for invoices the vendor's own date.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MONEY = "DECIMAL(18,6)"
 INSTANT = "TIMESTAMPTZ"
@@ -55,12 +57,16 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
-    def arrow(self) -> pa.Schema:
+    def arrow(self) -> "pa.Schema":
         """The Arrow schema that the Parquet write gate holds every file of this table to."""
+        import pyarrow as pa  # here, for it takes longer to import than `tollbook status` to answer
+
         return pa.schema([pa.field(c.name, _arrow_type(c.type)) for c in self.columns])
 
 
-def _arrow_type(duck: str) -> pa.DataType:
+def _arrow_type(duck: str) -> "pa.DataType":
+    import pyarrow as pa
+
     if duck.startswith("DECIMAL("):
         precision, scale = duck[8:-1].split(",")
         return pa.decimal128(int(precision), int(scale))

@@ -168,7 +168,8 @@ class PBXware:
             complete = self._cdr_page(server, part, 2, window).rows == 0 and _records(page) == _records(
                 self._cdr_page(server, part, 1, window)
             )
-        return Reading(part, [page], page.rows, complete, max(page.rows, stated), reach=_reach(page))
+        reach = None if complete else _reach(page)
+        return Reading(part, [page], page.rows, complete, max(page.rows, stated), reach=reach)
 
     def _stable_second(self, server: str | None, part: Slice, window: str) -> Reading:
         """Page through one second until readings in a row say the same.

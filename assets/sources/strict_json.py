@@ -10,6 +10,7 @@ beyond ``MAX_DIGITS``, nesting beyond ``MAX_DEPTH``, more values than ``MAX_VALU
 import json
 import re
 from decimal import Decimal
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NoReturn
 
@@ -140,6 +141,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+@lru_cache(maxsize=10_000)  # scores and prices repeat
 def _decimal(text: str) -> Decimal:
     if len(text) <= MAX_DIGITS:
         try:
