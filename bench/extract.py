@@ -20,9 +20,11 @@ import orjson
 import requests
 
 from assets import pbxware, sipcentric
-from assets.loading import Outcome, Source, Window, bounds, load
+from assets.loading import Outcome, Source, Window, bounds, earlier_readings, load
+from assets.sources.page import Page
 from assets.sources.pbxware import LIMIT, PBXware
 from assets.sources.sipcentric import PAGE_SIZE, Sipcentric
+from assets.sources.slices import NOTHING, Earlier
 from bench.child import measure
 from bench.figures import Figure, Way, interleave, ratio, show
 from bench.vendor import CUSTOMER, DAY, DAY_START, SECONDS, serving
@@ -109,22 +111,28 @@ def source_of(vendor: str, base: str) -> Iterator[Source]:
 def land_week_before(source: Source, base: str) -> None:
     """Land what was found a week before the day, on a server with other records: which slices, and how many in each."""
     before = DAY - timedelta(days=7)
-    account = "2" if source.vendor == "pbxware" else CUSTOMER
-    with source_of(source.vendor, base) as other:
-        start, end = bounds(DAY, source.zone)
-        reader = PBXware(other.client()) if source.vendor == "pbxware" else Sipcentric(other.client())
-        records: Any = reader.cdrs if isinstance(reader, PBXware) else reader.calls
-        with source.lake.landing(source.name, source.vendor, "cdr", before, before) as writer:
-            for page in records(account, start, end, window=str(DAY)):
-                writer.add(
-                    kind=page.kind,
-                    account_id=page.account_id,
-                    request=page.request,
-                    body="{}",
-                    fetched_at=page.fetched_at,
-                    rows=page.rows,
-                )
-            writer.commit(requests=0)
+    with (
+        source_of(source.vendor, base) as other,
+        source.lake.landing(source.name, source.vendor, "cdr", before, before) as writer,
+    ):
+        for page in _records(other):
+            writer.add(
+                kind=page.kind,
+                account_id=page.account_id,
+                request=page.request,
+                body="{}",
+                fetched_at=page.fetched_at,
+                rows=page.rows,
+            )
+        writer.commit(requests=0)
+
+
+def _records(source: Source, earlier: Earlier = NOTHING) -> Iterator[Page]:
+    """The answers that hold the day's records."""
+    start, end = bounds(DAY, source.zone)
+    if source.vendor == "pbxware":
+        return PBXware(source.client()).cdrs("2", start, end, window=str(DAY), earlier=earlier)
+    return Sipcentric(source.client()).calls(CUSTOMER, start, end, window=str(DAY), earlier=earlier)
 
 
 # --- what runs in a process of its own -------------------------------------------------------------------------------
@@ -154,8 +162,19 @@ def whole_command(base: str) -> dict[str, float]:
 
 
 def count_requests(vendor: str, base: str, rows: int, week_before: str = "") -> dict[str, float]:
-    """Load the day; its requests without the three for the vendor's own sums."""
-    return {"requests": extract(vendor, base, rows, week_before)["requests"] - 3}
+    """Read the day and keep nothing, knowing how it was a week before if there is a server that tells."""
+    with source_of(vendor, base) as source:
+        if week_before:
+            land_week_before(source, week_before)
+        module: Any = pbxware if vendor == "pbxware" else sipcentric
+        kind, account = ("cdr.download", "2") if vendor == "pbxware" else ("calls", CUSTOMER)
+        earlier = earlier_readings(source, "cdr", DAY, kind, module.slice_asked).get(account, NOTHING)
+        client = source.client()
+        before = client.requests_made
+        found = sum(page.rows for page in _records(source, earlier))
+        if found < rows:
+            raise RuntimeError(f"{found} records of {rows}")
+        return {"requests": client.requests_made - before}
 
 
 def download(vendor: str, base: str, rows: int, parse: bool, in_flight: int = 1) -> dict[str, float]:

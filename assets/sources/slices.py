@@ -102,10 +102,8 @@ def read_slices(
     known = _Capacity(capacity)
     # A heap: the earliest is asked for first.
     gaps = [(f.slice.start, f.slice.end) for f in found] if again else [(window.start, window.end)]
-    if again:
-        length = math.inf  # each slice whole, as it was
-    else:
-        length = (1 + FLAT) * FILL * capacity if found else clock.between(window.start, window.end)
+    length = (1 + FLAT) * FILL * capacity if found else clock.between(window.start, window.end)
+    length = math.inf if again else length  # again: each slice whole, as it was
     ahead = client.max_in_flight if found else 1  # requests that may be under way: one more with each slice that fits
     asked: deque[Future[Reading]] = deque()
     with client.pool() as pool:
