@@ -41,7 +41,7 @@ from tollbook_errors import (
 )
 from warehouse.duck import connect
 from warehouse.erasures import Register
-from warehouse.lake import CorePartition, Lake, Landing, RawWriter, check_core, write_parquet
+from warehouse.lake import CorePartition, Lake, Landing, RawWriter, check_core, storage, write_parquet
 from warehouse.restate import Reading, fold, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
 
@@ -198,7 +198,7 @@ def load(
     outcome = Outcome([], [], [], [])
     stopped: TollbookError | None = None
     for number, window in enumerate(windows):
-        started_at = datetime.now(UTC)
+        started_at = source.lake.now()
         row = _load_row(source, stream, window, started_at)
         requests = source.client().requests_made
         try:
@@ -234,7 +234,7 @@ def load(
                 "error_type": type(error).__name__,
                 "error": str(error),
             }
-        row["finished_at"] = datetime.now(UTC)
+        row["finished_at"] = source.lake.now()
         source.lake.record_load(row)
         source.watch(Progress(source.name, stream.name, str(window), number + 1, len(windows), row["rows"] or 0))
     return outcome
@@ -262,7 +262,7 @@ def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:
     the day from being read again. Raises what is wrong with the newest.
     """
     lake = source.lake
-    with lake.writing():
+    with storage(lake.data_dir), lake.writing():
         current = lake.core_partition(stream.name, source.name, day)
         landings = lake.landings(source.name, stream.name, day)
         if not landings:
@@ -333,7 +333,7 @@ def _folded(
         settled=last_read_at is not None and (day is None or last_read_at >= bounds(day, source.zone)[1]),
     )
     rows: dict[Table, pa.Table | pa.RecordBatchReader] = {}
-    with closing(session(source.lake.data_dir)) as con:
+    with closing(session(source.lake)) as con:
         stood = {
             table_: _standing(con, table_, (standing or {}).get(table_.full_name))
             for table_ in (*stream.tables, CONTROL_TOTAL, RESTATEMENT)
@@ -379,13 +379,13 @@ def _controls(standing: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]]) ->
     return pa.Table.from_pylist(kept, schema=CONTROL_TOTAL.arrow())
 
 
-def session(data_dir: Path) -> duckdb.DuckDBPyConnection:
+def session(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory for typing answers: reads what was landed or typed, no more, spills to the data directory."""
     return connect(
-        reads=[data_dir / "raw", data_dir / "core", data_dir / "state" / "scratch"],
+        reads=[lake.data_dir / name for name in ("raw", "core", "state/scratch")],
         memory_limit=MEMORY,
         threads=min(MAX_THREADS, os.cpu_count() or 1),
-        spill=data_dir / "state" / "spill",
+        spill=lake.spill,
     )
 
 

@@ -28,7 +28,7 @@ from dagster import (
 
 from assets.materialize import RESOURCE, column_schema, house
 from warehouse.database import Database, Partition, UpdateResult
-from warehouse.lake import CorePartition, Lake
+from warehouse.lake import CorePartition, Lake, storage
 from warehouse.reading import costs, days_in_state, open_public, row_counts, unusual_days
 from warehouse.schema import CALL, CALL_LEG, COVERAGE, MARTS, TIE_OUT, Table, table
 
@@ -79,7 +79,7 @@ def update_and_publish(lake: Lake, database: Database) -> Published:
     Costs what has changed, not what there is. Raises IntegrityError, and publishes nothing, when a mart does not tie
     out to its fact or a file is not what was written.
     """
-    with lake.writing():
+    with storage(lake.data_dir), lake.writing():
         changed, loaded = lake.pending(), lake.pending_loads()
         if database.private.exists():
             found = (lake.core_partition(stream, connection, day) for stream, connection, day in changed)
@@ -98,7 +98,7 @@ def update_and_publish(lake: Lake, database: Database) -> Published:
 
 def rebuild_database(lake: Lake, database: Database) -> Published:
     """Make the private database again from all of core, and publish it."""
-    with lake.writing():
+    with storage(lake.data_dir), lake.writing():
         partitions = lake.core_partitions()
         result = database.update([_partition(lake, p) for p in partitions], lake.loads(), full=True)
         path = database.publish()

@@ -7,7 +7,7 @@ can be loaded with it until ``tollbook demo`` or a real configuration gives it a
 from collections.abc import Callable
 from pathlib import Path
 
-from dagster import AssetKey, AssetsDefinition, Definitions, PartitionsDefinition, ResourceDefinition
+from dagster import AssetKey, AssetsDefinition, Definitions, PartitionsDefinition
 
 from assets.marts import warehouse_assets
 from assets.materialize import RESOURCE, Connection
@@ -17,9 +17,9 @@ from assets.sipcentric import sipcentric_assets
 from assets.tim4biz import tim4biz_assets
 from assets.time4vps import time4vps_assets
 from pipelines.jobs import load_job, publish_job
-from pipelines.resources import tollbook_resource
+from pipelines.resources import House, tollbook_resource
 from pipelines.schedules import nightly
-from pipelines.sensors import alert_on_failure, publish_after_load
+from pipelines.sensors import alert_on_failure, notice_dead_runs, publish_after_load
 from pipelines.settings import Settings, configured_path, load_settings
 
 SAMPLE = Path(__file__).parent / "demo" / "sample.toml"
@@ -32,8 +32,11 @@ VENDOR_ASSETS: dict[str, Callable[[Connection, PartitionsDefinition[str]], list[
 }
 
 
-def build(settings: Settings, resource: ResourceDefinition | None = None) -> Definitions:
-    """The definitions for these settings; the command line hands over the ``tollbook`` resource that it watches."""
+def build(settings: Settings, house: House | None = None) -> Definitions:
+    """The definitions for these settings. The command line hands over the ``house`` whose progress it watches.
+
+    Without one, each run has its own, with the settings read anew.
+    """
     days = business_days(settings.first_date, settings.timezone)
     vendors = [
         asset
@@ -46,8 +49,8 @@ def build(settings: Settings, resource: ResourceDefinition | None = None) -> Def
         assets=[*vendors, *warehouse],
         jobs=[load, publish],
         schedules=[nightly(settings, load)],
-        sensors=[*publish_after_load(load, publish), alert_on_failure(settings)],
-        resources={RESOURCE: resource or tollbook_resource(settings.path)},
+        sensors=[*publish_after_load(load, publish), alert_on_failure(settings), notice_dead_runs()],
+        resources={RESOURCE: tollbook_resource(lambda: house or House(load_settings(settings.path)))},
     )
 
 

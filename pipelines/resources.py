@@ -5,7 +5,8 @@ assets. What does not: reading the settings (``settings``), what the objects do 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,26 +18,34 @@ from assets.loading import Progress, Source
 from assets.sources.budget import Budget
 from assets.sources.client import Auth, BasicAuth, Client, FormKey, QueryKey
 from assets.sources.secret import MaskSecrets
-from pipelines.settings import Connection, Settings, load_settings
+from pipelines.alive import alive
+from pipelines.settings import Connection, Settings
 from warehouse.database import Database, Tolerance
-from warehouse.lake import Lake
+from warehouse.lake import Lake, utc_now
 
 
 class House:
     """Everything a run needs, made once and lazily; the ``tollbook`` resource.
 
-    ``watch`` is told of every step of a load; the command line draws its progress from it.
+    ``watch`` is told of every step of a load; the command line draws its progress from it. ``now`` is the clock (UTC)
+    that says when something was read, and so what its landing is called.
     """
 
-    def __init__(self, settings: Settings, watch: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        watch: Callable[[Progress], None] | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.settings = settings
         self.watch = watch or (lambda progress: None)
+        self.now = now
         self._clients: dict[str, Client] = {}
         self._making = Lock()
 
     @cached_property
     def lake(self) -> Lake:
-        return Lake(self.settings.data_dir)
+        return Lake(self.settings.data_dir, self.now)
 
     @cached_property
     def database(self) -> Database:
@@ -61,7 +70,7 @@ class House:
         """The HTTP client of a connection; one for the process, so that its budget and its connections are shared."""
         with self._making:
             if name not in self._clients:
-                client = _client(self.settings.connection(name), self.settings.data_dir)
+                client = _client(self.settings.connection(name), self.settings.data_dir, self.now)
                 # Nothing of ours logs a secret; what a library logs of a request passes here.
                 for handler in logging.getLogger().handlers:
                     handler.addFilter(MaskSecrets(client.secrets))
@@ -100,16 +109,17 @@ def load_name(instance: DagsterInstance, run_id: str) -> str:
     return f"{created.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id[:8]}"
 
 
-def tollbook_resource(config: Path | None) -> ResourceDefinition:
-    """The resource of the code location: the settings are read anew for every run."""
+def tollbook_resource(make: Callable[[], House]) -> ResourceDefinition:
+    """The resource that assets ask for: made for each run, which counts as alive while it has it."""
 
-    def make(_: InitResourceContext) -> House:
-        return House(load_settings(config))
+    def lend(context: InitResourceContext) -> Iterator[House]:
+        with alive(context.instance, context.run.run_id) if context.instance and context.run else nullcontext():
+            yield make()
 
-    return ResourceDefinition(make, description="Settings, HTTP clients, lake and database of Tollbook")
+    return ResourceDefinition(lend, description="Settings, HTTP clients, lake and database of Tollbook")
 
 
-def _client(connection: Connection, data_dir: Path) -> Client:
+def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime]) -> Client:
     budget = None
     if connection.requests_per_hour:
         budget = Budget(data_dir / "state" / "budget", connection.name, requests_per_hour=connection.requests_per_hour)
@@ -122,6 +132,7 @@ def _client(connection: Connection, data_dir: Path) -> Client:
         ca_bundle=connection.ca_bundle,
         allow_http=connection.allow_http,
         budget=budget,
+        now=now,
     )
 
 

@@ -70,8 +70,9 @@ def dagster_home(settings: Settings) -> Path:
 
 def run_load(settings: Settings, first: date, last: date, names: Sequence[str], watch: Watch) -> Ran:
     """Load business days of the named connections (none: all) and publish; failures are in what comes back."""
-    from dagster import DagsterInstance, ResourceDefinition
+    from dagster import DagsterInstance
 
+    from pipelines.alive import bury_the_dead
     from pipelines.definitions import build
     from pipelines.jobs import LOAD, PUBLISH
     from pipelines.resources import House, load_name
@@ -80,10 +81,11 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
 
     house = House(settings, watch)
     house.lake.hold_to(settings.timezone)
-    definitions = build(settings, ResourceDefinition.hardcoded_resource(house))
+    definitions = build(settings, house)
     failures: list[str] = []
     quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
     with _instance(settings, DagsterInstance) as instance:
+        bury_the_dead(instance)
         job = definitions.resolve_job_def(LOAD)
         chosen = _keys(settings, names)
         keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in chosen]
@@ -247,10 +249,17 @@ def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
         if event.is_step_failure:
             step = event.step_key or ""
             if not any(step == f"{connection}_{stream}".replace("-", "_") for connection, stream in told):
-                error = event.step_failure_data.error
-                cause = (error.cause or error) if error else None
-                found.append(f"{step}: {cause.message.strip() if cause else 'failed'}")
+                found.append(f"{step}: {_words(event.step_failure_data.error)}")
+    if not ran.success and not found:  # it failed before any step could
+        errors = [getattr(event.event_specific_data, "error", None) for event in ran.all_events if event.is_failure]
+        found.append(f"{ran.job_def.name}: {_words(next(filter(None, errors), None))}")
     return list(dict.fromkeys(found))
+
+
+def _words(error: Any) -> str:
+    """What Dagster caught, without what it says about catching it."""
+    cause = (error.cause or error) if error else None
+    return str(cause.message).strip() if cause else "failed"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What follows a run: publication after every load, and word to somebody when a run failed.
+"""What follows a run: publication after every load, word to somebody when it failed, and the end of killed ones.
 
 What lives here: the sensors and the alert that they send. What does not: the jobs (``jobs``). An alert says which run
 and which steps failed and the kind of error; whatever an error says was written to be shown, it holds no secrets.
@@ -18,11 +18,14 @@ from dagster import (
     RunRequest,
     RunStatusSensorContext,
     SensorDefinition,
+    SensorEvaluationContext,
     SkipReason,
     run_failure_sensor,
     run_status_sensor,
+    sensor,
 )
 
+from pipelines.alive import bury_the_dead
 from pipelines.settings import Alerts, Settings
 from tollbook_errors import TollbookError
 
@@ -78,6 +81,22 @@ def alert_on_failure(settings: Settings) -> SensorDefinition:
         )
 
     return alert
+
+
+def notice_dead_runs() -> SensorDefinition:
+    """Let go of what killed runs hold, so that the next run gets it, and so that somebody is told."""
+
+    @sensor(
+        name="notice_dead_runs",
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+        description="Frees the pool slots of runs whose process was killed, and records those runs as failed.",
+    )
+    def notice(context: SensorEvaluationContext) -> SkipReason:
+        buried = bury_the_dead(context.instance)
+        return SkipReason(f"killed: {', '.join(run_id[:8] for run_id in buried)}" if buried else "none was killed")
+
+    return notice
 
 
 def alert_text(job: str, run_id: str, steps: list[str], reasons: list[str]) -> str:

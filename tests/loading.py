@@ -37,6 +37,8 @@ from pipelines.demo.truth import Truth
 from pipelines.resources import House
 from pipelines.running import Ran, run_load
 from pipelines.settings import Settings, load_settings
+from warehouse.database import _digest
+from warehouse.schema import COVERAGE, LOAD, TABLES
 
 SEED = 7
 SCALE = 0.3
@@ -135,6 +137,13 @@ def query(database: Path, sql: str) -> list[Row]:
     with duckdb.connect(str(database), read_only=True) as con:
         con.execute("SET TimeZone = 'UTC'")
         return con.execute(sql).fetchall()
+
+
+def published(public: Path) -> dict[str, str]:
+    """A digest of every table of a published database that does not tell of the loads themselves."""
+    with duckdb.connect(str(public), read_only=True) as db:
+        db.execute("SET TimeZone = 'UTC'")
+        return {t.full_name: _digest(db, t) for t in TABLES if t not in (LOAD, COVERAGE)}
 
 
 def hashes(folder: Path) -> dict[str, str]:

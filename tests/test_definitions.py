@@ -22,18 +22,21 @@ from dagster import (
     BackfillPolicy,
     DagsterEventType,
     DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
     Definitions,
     ExecuteInProcessResult,
-    ResourceDefinition,
     RunRequest,
     RunStatusSensorContext,
     SkipReason,
     build_run_status_sensor_context,
     build_schedule_context,
+    build_sensor_context,
 )
 from loading import LONDON, World, days, forms_of_people, forms_of_secrets, traces, unwatched, world
 
 from assets import materialize, pbxware, sipcentric, tim4biz, time4vps
+from pipelines.alive import alive, bury_the_dead
 from pipelines.definitions import SAMPLE, build
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
@@ -62,7 +65,7 @@ def settings(request: pytest.FixtureRequest, place: World) -> Settings:
 
 def watched(settings: Settings) -> Definitions:
     """The definitions as a command makes them."""
-    return build(settings, ResourceDefinition.hardcoded_resource(House(settings, unwatched)))
+    return build(settings, House(settings, unwatched))
 
 
 # --- what there is ----------------------------------------------------------------------------------------------------
@@ -238,6 +241,39 @@ def test_a_load_is_followed_by_a_publication(place: World, ended: str, by_hand: 
     else:
         assert isinstance(followed, RunRequest)
         assert followed.run_key == ran.run_id
+
+
+def test_what_a_killed_run_held_is_freed_and_the_run_has_failed(place: World, tmp_path: Path) -> None:
+    """O01: the lock of a process that is gone is free, as that of a file which nobody has locked."""
+    sensor = watched(place.settings).resolve_sensor_def("notice_dead_runs")
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        slots = instance.event_log_storage
+        slots.set_concurrency_slots("api_hq", 2)
+        dead, living = (
+            instance.add_run(DagsterRun(job_name="load", status=DagsterRunStatus.STARTED)).run_id for _ in range(2)
+        )
+        for run_id in (dead, living):
+            assert slots.claim_concurrency_slot("api_hq", run_id, "hq_lists").is_claimed
+        with alive(instance, living):
+            (tmp_path / "alive" / dead).touch()
+            told = sensor(build_sensor_context(instance=instance))
+            assert isinstance(told, SkipReason)
+            assert dead[:8] in str(told.skip_message)
+            assert slots.get_concurrency_run_ids() == {living}
+            assert [run.run_id for run in instance.get_runs() if run.is_failure] == [dead]
+        assert bury_the_dead(instance) == []
+        assert list((tmp_path / "alive").iterdir()) == []
+
+
+def test_a_run_that_fails_before_its_first_step_is_told(place: World, tmp_path: Path) -> None:
+    """Dagster's home cannot be written: no step could say so."""
+    place.vendors.write_config(tmp_path / "tollbook.toml")
+    (tmp_path / "data" / "dagster").mkdir(parents=True)
+    (tmp_path / "data" / "dagster" / "alive").write_text("a file where a folder should be")
+    told = World(place.vendors, tmp_path).command("load", "--from", str(FIRST), "--to", str(FIRST))
+    assert told.exit_code == 1
+    assert "StorageError" in told.output
+    assert "Traceback" not in told.output
 
 
 def ended_run(instance: DagsterInstance, ran: ExecuteInProcessResult, sensor: str) -> RunStatusSensorContext:

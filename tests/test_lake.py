@@ -604,6 +604,23 @@ def test_who_waits_too_long_is_told_for_whom(tmp_path: Path) -> None:
         pass
 
 
+def test_what_a_killed_process_left_is_cleared_by_the_next_writer(tmp_path: Path) -> None:
+    """D04: also where no later load would write the same name."""
+    lake = Lake(tmp_path)
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    load_id = source.load_id
+    left = [tmp_path / "state" / "loads" / load_id / ".x.json.999999999.tmp", lake.spill / "duckdb_temp_storage-0.tmp"]
+    left.append(tmp_path / "state" / "pending" / ".load@gone.999999999.tmp")
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    with lake.writing():
+        lake.clear_pending_loads(lake.pending_loads())
+    assert [path for path in left if path.exists()] == []
+    assert lake.pending_loads() == []
+
+
 def test_the_zone_of_the_days_cannot_change_under_what_was_landed(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "data")
     lake.hold_to("Europe/London")

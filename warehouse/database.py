@@ -183,11 +183,11 @@ class Database:
         """
         reference = read_reference(self.reference_dir, self.reporting_currency)
         closes = read_closes(self.data_dir)
+        aside = self.private.with_name("rebuild.duckdb")
+        _remove(aside)  # of a rebuild that was killed
         if not full:
             with self._opened(self.private, partitions) as db:
                 return self._update(db, partitions, loads, reference, closes)
-        aside = self.private.with_name("rebuild.duckdb")
-        _remove(aside)
         try:
             with self._opened(aside, partitions) as db:
                 result = self._update(db, partitions, loads, reference, closes)
@@ -1202,10 +1202,15 @@ def _not_whole(p: Partition, what: str) -> IntegrityError:
     )
 
 
+# The last two are what a commit and a checkpoint that could not be written come to: one process writes at a time, and
+# no table has constraints that a commit could fail by.
+_OF_THE_DISK = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.TransactionException)
+
+
 def _typed(error: duckdb.Error) -> StorageError | IntegrityError:
     """DuckDB's own words can hold values of the data, so only the kind of error is told; the cause stays chained."""
     kind = type(error).__name__
-    if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+    if isinstance(error, _OF_THE_DISK):
         return StorageError(
             f"the database could not read or write ({kind})", hint="check the room on the disk and the memory limit"
         )

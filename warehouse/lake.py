@@ -60,6 +60,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,126}")
 _WINDOW = re.compile(r"all|[0-9]{4}-[0-9]{2}-[0-9]{2}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?")
 
 
+def utc_now() -> datetime:
+    """The computer's clock."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Landing:
     """One complete landing of a window: a generation of what the vendor said.
@@ -122,10 +127,16 @@ class CorePartition:
 
 
 class Lake:
-    """The lake under ``data_dir``. Methods raise StorageError where the disk fails, IntegrityError on a checksum."""
+    """The lake under ``data_dir``. Methods raise StorageError where the disk fails, IntegrityError on a checksum.
 
-    def __init__(self, data_dir: Path) -> None:
+    ``now`` is the clock (UTC) by which landings are named. ``spill`` is where typing answers may put what does not fit
+    into memory, while ``writing`` is held.
+    """
+
+    def __init__(self, data_dir: Path, now: Callable[[], datetime] = utc_now) -> None:
         self.data_dir = data_dir
+        self.now = now
+        self.spill = data_dir / "state" / "spill"
 
     def hold_to(self, timezone: str) -> None:
         """Refuse (ConfigError) another zone of business days than the landings were cut by; the first one is kept.
@@ -508,9 +519,13 @@ class Lake:
 
     def clear_pending_loads(self, loads: Iterable[str]) -> None:
         """The database has taken these in."""
+        pending = self.data_dir / "state" / "pending"
         for load in loads:
+            # No later load writes there again and would do it.
+            _sweep(self.data_dir / "state" / "loads" / _safe(load), "")
             with suppress(FileNotFoundError):
-                (self.data_dir / "state" / "pending" / f"load@{_safe(load)}").unlink()
+                (pending / f"load@{_safe(load)}").unlink()
+        _sweep(pending, "")
 
     def loads_of(self, load_id: str) -> list[dict[str, Any]]:
         """The rows of ``audit.load`` of one load, by connection, stream and window."""
@@ -549,6 +564,7 @@ class Lake:
                     time.sleep(poll)
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)
+            shutil.rmtree(self.spill, ignore_errors=True)  # a process that was killed left it: nobody else writes now
             yield
         finally:
             os.close(handle)
@@ -572,7 +588,7 @@ class RawWriter:
         self._connection, self._vendor, self._stream = connection, vendor, stream
         self._window_from, self._window_to = window_from, window_to
         self._depends_on = depends_on
-        self.started_at = datetime.now(UTC)
+        self.started_at = lake.now()
         names = [name[:-5] for name in _manifests(folder)]
         self._previous = lake._read_manifest(folder / f"{names[-1]}.json") if names else None
         self.generation = _generation(self.started_at, names[-1] if names else "")
@@ -658,7 +674,7 @@ class RawWriter:
                 requests,
                 content,
                 self.started_at,
-                datetime.now(UTC),
+                self._lake.now(),
                 unchanged,
                 self._depends_on,
             )

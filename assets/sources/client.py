@@ -208,7 +208,7 @@ class Client:
         self._user_agent = user_agent
         self._sleep = sleep
         self._monotonic = monotonic
-        self._now = now
+        self.now = now
         self._wire = Wire(
             connections=max_in_flight, verify=_checked_bundle(ca_bundle, connection), max_body_bytes=max_body_bytes
         )
@@ -343,7 +343,7 @@ class Client:
             self._wait_until_open(effort, where)
             number = self._take_budget(effort, where)
             reply = self._send(prepared, effort, allow_status, where)
-        fetched_at = self._now()
+        fetched_at = self.now()
         told = rate_headers(reply.headers, reply.status) if rate_headers else None
         self._heed(told, number)
         if reply.body is not None:
@@ -416,7 +416,7 @@ class Client:
                 hint="check the account's permissions and licence",
             )
         if status >= 500 or status == 408:
-            wait = _retry_after(reply.headers, self._now()) or 0.0
+            wait = _retry_after(reply.headers, self.now()) or 0.0
             return Trouble(f"the server answered {status}", not_before=min(wait, LONGEST_PAUSE_SECONDS))
         location = reply.headers.get("Location")
         if 300 <= status < 400 and location is not None and not _same_origin(location, self._base_url):
@@ -439,7 +439,7 @@ class Client:
             raise ConfigError(
                 "the account's API limit is 0", **where, hint="ask the vendor to raise it: waiting does not help"
             )
-        asked = _retry_after(reply.headers, self._now())
+        asked = _retry_after(reply.headers, self.now())
         window = told.seconds if told is not None else None
         wait = next((each for each in (asked, window) if each is not None), None)
         effort.refusals += 1
@@ -457,7 +457,7 @@ class Client:
             self._budget.pause(wait)
 
     def _exhausted(self, wait: float, where: dict[str, str]) -> QuotaExhausted:
-        resume_at = resume_time(self._now().timestamp(), wait)
+        resume_at = resume_time(self.now().timestamp(), wait)
         return QuotaExhausted("the vendor's request limit is reached", resume_at=resume_at, **where)
 
     def _hold(self, seconds: float) -> None:

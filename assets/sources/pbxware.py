@@ -241,7 +241,7 @@ class PBXware:
         try:
             return self._list(action, server, arguments)
         except Refused:
-            return Page(REFUSED, server, {"action": action}, "{}", datetime.now(UTC), 0, {})
+            return Page(REFUSED, server, {"action": action}, "{}", self.client.now(), 0, {})
 
     def _page(self, action: str, server: str | None, arguments: Mapping[str, str], window: str = "") -> Page:
         answer = self._ask(action, server, arguments, window)

@@ -1,0 +1,88 @@
+"""Bits that flip at rest: whatever was damaged is noticed or made again from raw, and no other figure is published."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+from loading import World, published, world
+
+from pipelines.demo.company import PBX
+
+DAY, NEXT = date(2026, 10, 24), date(2026, 10, 25)
+ACTIONS = ("load", "load into an empty database", "rebuild")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world of two nights, in the second of which something had changed; kept as it is then in ``kept``."""
+    with (
+        world(tmp_path_factory.mktemp("damage"), DAY, DAY, scale=0.1, only=(PBX,)) as made,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("pipelines.running._instance", lambda *_: DagsterInstance.ephemeral())
+        assert made.load(DAY, NEXT).failures == []
+        made.vendors.add_late_rows(DAY, 2)
+        made.vendors.withdraw_row(DAY)
+        made.vendors.settle_provisional()
+        assert made.load(DAY, NEXT).failures == []
+        assert made.query("SELECT count(*) FROM audit.restatement") != [(0,)]
+        made.data_dir.rename(made.folder / "kept")
+        yield made
+
+
+def check_flips(place: World, count: int, seed: int) -> None:
+    chance = random.Random(seed)
+    kept = place.folder / "kept"
+    wanted = published(kept / "tollbook.duckdb")
+    files = [
+        path.relative_to(kept)
+        for folder in ("raw", "core", "state")
+        for path in sorted((kept / folder).rglob("*"))
+        if path.is_file() and path.stat().st_size and path.name != "lock"
+    ]
+    for done in range(count):
+        shutil.rmtree(place.data_dir, ignore_errors=True)
+        shutil.copytree(kept, place.data_dir)
+        damaged, action = chance.choice(files), chance.choice(ACTIONS)
+        bit = flip(place.data_dir / damaged, chance)
+        what = (done, str(damaged), bit, action)
+        if action == "load into an empty database":
+            shutil.rmtree(place.data_dir / "private")
+        told = (
+            place.command("rebuild")
+            if action == "rebuild"
+            else place.command("load", "--from", str(DAY), "--to", str(NEXT))
+        )
+        assert told.exit_code in (0, 1), (what, told.output)
+        assert told.exit_code == 0 or "IntegrityError" in told.output, (what, told.output)
+        assert "Traceback" not in told.output, (what, told.output)
+        assert published(place.public) == wanted, (what, told.output)
+        if action == "rebuild":
+            # It reads all of raw, and nothing of core.
+            assert (told.exit_code == 1) == (damaged.parts[0] == "raw" or damaged.parts[:2] in NOT_MADE_AGAIN), what
+
+
+NOT_MADE_AGAIN = {("state", "loads"), ("state", "timezone.json")}
+
+
+def flip(path: Path, chance: random.Random) -> int:
+    """Change one bit of a file; which."""
+    content = bytearray(path.read_bytes())
+    bit = chance.randrange(8 * len(content))
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    return bit
+
+
+def test_a_flipped_bit_is_noticed_or_mended_before_it_is_published(place: World) -> None:
+    """D05."""
+    check_flips(place, 6, 1)
+
+
+@pytest.mark.soak
+def test_a_thousand_flipped_bits_are_noticed_or_mended_before_they_are_published(place: World) -> None:
+    check_flips(place, 1000, 2)
