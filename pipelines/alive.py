@@ -18,7 +18,7 @@ from warehouse.lake import FILE_MODE, make_folder, storage
 
 @contextmanager
 def alive(instance: DagsterInstance, run_id: str) -> Iterator[None]:
-    """The run counts as alive for the time of the block, in which it claims its pool slots. StorageError for the disk."""
+    """The run counts as alive for the time of the block, in which it claims its slots. StorageError for the disk."""
     path = _folder(instance) / run_id
     with storage(path):
         make_folder(path.parent)

@@ -12,7 +12,7 @@ from loading import World, published, world
 
 from pipelines.demo.company import PBX
 
-DAY, NEXT = date(2026, 10, 24), date(2026, 10, 25)
+DAY = date(2026, 10, 24)
 ACTIONS = ("load", "load into an empty database", "rebuild")
 
 
@@ -24,11 +24,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr("pipelines.running._instance", lambda *_: DagsterInstance.ephemeral())
-        assert made.load(DAY, NEXT).failures == []
+        assert made.load(DAY, DAY).failures == []
         made.vendors.add_late_rows(DAY, 2)
         made.vendors.withdraw_row(DAY)
         made.vendors.settle_provisional()
-        assert made.load(DAY, NEXT).failures == []
+        assert made.load(DAY, DAY).failures == []
         assert made.query("SELECT count(*) FROM audit.restatement") != [(0,)]
         made.data_dir.rename(made.folder / "kept")
         yield made
@@ -55,7 +55,7 @@ def check_flips(place: World, count: int, seed: int) -> None:
         told = (
             place.command("rebuild")
             if action == "rebuild"
-            else place.command("load", "--from", str(DAY), "--to", str(NEXT))
+            else place.command("load", "--from", str(DAY), "--to", str(DAY))
         )
         assert told.exit_code in (0, 1), (what, told.output)
         assert told.exit_code == 0 or "IntegrityError" in told.output, (what, told.output)

@@ -20,7 +20,7 @@ from loading import World, published, world
 
 pytestmark = needs_watching
 
-DAY, NEXT = date(2026, 10, 24), date(2026, 10, 25)
+DAY = date(2026, 10, 24)
 SCALE = 0.1
 # As written once: a first load into nothing, and a night after which something has changed at the vendors.
 FIRST, NIGHT = "first", "night"
@@ -65,7 +65,7 @@ class Bench:
 
     def load(self, cut: Cut | None = None, *, recorded: bool = False) -> Ended:
         return self.children.command(
-            self.place.config, "load", "--from", str(DAY), "--to", str(NEXT),
+            self.place.config, "load", "--from", str(DAY), "--to", str(DAY),
             cut=cut, recorded=recorded, secrets=self.place.vendors.secrets,
         )  # fmt: skip
 
@@ -103,9 +103,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield Bench(place, children)
 
 
-def spread(calls: list[tuple[str, str]], count: int | None) -> list[int]:
+def spread(calls: list[tuple[str, str]], count: int | None, seed: int) -> list[int]:
     """Places in the list of calls: ``count`` of them over as many kinds of call and folder as there are; or all."""
-    chance = random.Random(14)
+    chance = random.Random(seed)
     places = list(range(len(calls)))
     chance.shuffle(places)
     if count is None:
@@ -126,7 +126,7 @@ def spread(calls: list[tuple[str, str]], count: int | None) -> list[int]:
 
 
 def check_kills(bench: Bench, state: str, count: int | None) -> None:
-    for done, at in enumerate(spread(bench.wanted(state).calls, count)):
+    for done, at in enumerate(spread(bench.wanted(state).calls, count, 14)):
         bench.put_back(state)
         ended = bench.load(Cut(at))
         what = (state, at, ended.calls[-1:], bench.wanted(state).calls[at], done)
@@ -140,7 +140,7 @@ def check_kills(bench: Bench, state: str, count: int | None) -> None:
 
 def test_a_load_killed_at_some_call_is_made_good_by_the_next(bench: Bench) -> None:
     """D01, D02, D04: some of all the calls by which a load changes a file."""
-    check_kills(bench, NIGHT, 3)
+    check_kills(bench, NIGHT, 2)
 
 
 @pytest.mark.soak
@@ -156,7 +156,7 @@ BROKEN = {"error": errno.EIO}
 
 
 def check_disk(bench: Bench, state: str, trouble: dict[str, int], count: int | None) -> None:
-    for done, at in enumerate(spread(bench.wanted(state).calls, count)):
+    for done, at in enumerate(spread(bench.wanted(state).calls, count, trouble["error"])):
         bench.put_back(state)
         ended = bench.load(Cut(at, **trouble))
         what = (state, at, bench.wanted(state).calls[at], ended.calls[at : at + 1], ended.code, ended.output)
@@ -174,7 +174,7 @@ def check_disk(bench: Bench, state: str, trouble: dict[str, int], count: int | N
 @pytest.mark.parametrize("trouble", [FULL, BROKEN], ids=["full", "broken"])
 def test_a_disk_that_fails_somewhere_is_said_and_made_good(bench: Bench, trouble: dict[str, int]) -> None:
     """D03."""
-    check_disk(bench, NIGHT, trouble, 2)
+    check_disk(bench, NIGHT, trouble, 1)
 
 
 @pytest.mark.soak
@@ -216,7 +216,7 @@ def held(place: World) -> tuple[list[str], list[str], list[str]]:
 
 def test_a_load_killed_at_some_moment_leaves_nothing_in_the_way(bench: Bench) -> None:
     """D01, O01."""
-    check_moments(bench, 2, 1.5)
+    check_moments(bench, 1, 1.5)
 
 
 @pytest.mark.soak

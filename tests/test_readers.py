@@ -15,6 +15,7 @@ from core_rows import cdr_days, leg, warehouse
 
 # The generation by which legs, calls, costs and tie-outs were made: in a whole night all are the same.
 LEGS = 3
+PAUSE_SECONDS = 0.02
 ASKED = f"""
 SELECT
     (SELECT min(cost) FROM core.cdr)::BIGINT,
@@ -31,11 +32,13 @@ def read(kind: str, public: Path, stop: Any, told: Any) -> None:
     """Read until told to stop; tell what was seen: one tuple of generations a reading, or the words of an error."""
     seen: list[tuple[int, ...] | str] = []
     kept = duckdb.connect(public, read_only=True) if kind == "kept open" else None
-    while not (stop.is_set() and seen):
+    writer = multiprocessing.parent_process()
+    while not (stop.is_set() and seen) and (writer is None or writer.is_alive()):
         try:
             seen.append(_read_once(kind, public, kept))
         except Exception as error:
             seen.append(f"{type(error).__name__}: {error}")
+        stop.wait(PAUSE_SECONDS)
     if kept is not None:
         kept.close()
     told.put((kind, seen))
@@ -67,6 +70,8 @@ def check_readers(tmp_path: Path, kinds: list[str], publishes: int) -> None:
         database.publish()
 
     publish(1)
+    opened = database.public.open("rb")
+    first = opened.read()
     context = multiprocessing.get_context("spawn")
     stop, told = context.Event(), context.Queue()
     readers = [context.Process(target=read, args=(kind, database.public, stop, told)) for kind in kinds]
@@ -87,7 +92,10 @@ def check_readers(tmp_path: Path, kinds: list[str], publishes: int) -> None:
         generations = [entry[0] for entry in seen]
         assert generations == sorted(generations), kind
         assert kind != "kept open" or len(set(generations)) == 1
-    print(f"{sum(len(seen) for _, seen in found)} readings of {publishes} publications", flush=True)
+    opened.seek(0)
+    assert opened.read() == first, "a file that somebody had open was written to"
+    opened.close()
+    print({kind: len(seen) for kind, seen in found}, flush=True)
     assert duckdb.connect(database.public, read_only=True).execute(ASKED).fetchall()[0][0] == publishes + 1
 
 
