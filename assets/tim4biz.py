@@ -8,7 +8,7 @@ comparing with the PBX (``warehouse/marts/extension_reconciliation.sql``).
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -75,7 +75,7 @@ class Stretch:
     @classmethod
     def of(cls, windows: Sequence[Window], source: Source) -> "Stretch | None":
         """The stretch that a load of these days can be proved by; None where it is shorter than two days."""
-        begun = datetime.now(UTC)
+        begun = source.lake.now()
         days = tuple(sorted(w.first for w in windows if w.first and bounds(w.first, source.zone)[1] <= begun))
         whole = len(days) > 1 and (days[-1] - days[0]).days == len(days) - 1
         return cls(days, begun) if whole else None

@@ -185,6 +185,9 @@ class FakeClient:
         body = body if isinstance(body, str) else json.dumps(body)
         return Answer(body, strict_json.loads(body, connection=self.connection), {}, datetime.now(UTC), 200)
 
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
     def refuse(self, error: AuthError) -> AuthError:
         self.refused = error
         return error

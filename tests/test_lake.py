@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -590,6 +591,24 @@ def test_a_partition_that_two_processes_refine_at_once_has_one_result(tmp_path: 
     assert [process.exitcode for process in processes] == [0, 0]
     assert core(source) == before
     assert leftovers(tmp_path) == []
+
+
+def test_a_partition_is_made_by_one_at_a_time(tmp_path: Path) -> None:
+    """O03: whoever comes second waits, and then finds it made."""
+    source = source_of(a_pbx(), tmp_path)
+    load_day(source)
+    before = core(source)
+    source.lake.clear_core([source.name])
+    refine(source, pbxware.lists_stream(source), None)
+    made = core(source)
+    second = threading.Thread(target=refined, args=(source,))
+    with source.lake.writing():
+        second.start()
+        second.join(0.4)
+        assert second.is_alive()
+        assert core(source) == made
+    second.join(60)
+    assert core(source) == before
 
 
 def test_who_waits_too_long_is_told_for_whom(tmp_path: Path) -> None:

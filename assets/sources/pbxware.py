@@ -137,7 +137,7 @@ class PBXware:
             try:
                 page = self._rows(server, arguments, window)
             except ContractError:
-                yield Page(REFUSED, server, {"action": "cdr.download", **arguments}, "{}", datetime.now(UTC), 0, {})
+                yield Page(REFUSED, server, {"action": "cdr.download", **arguments}, "{}", self.client.now(), 0, {})
                 return
             yield replace(page, kind=COUNT, rows=0)
             if page.rows == 0:

@@ -6,7 +6,7 @@ not: HTTP (``client``), which field means what (``assets.tim4biz``).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,7 +44,7 @@ class Tim4biz:
         try:
             return replace(self._ask(start, end, window), kind=STRETCH, rows=0)
         except ContractError:
-            return Page(REFUSED, None, _arguments(start, end), "{}", datetime.now(UTC), 0, {})
+            return Page(REFUSED, None, _arguments(start, end), "{}", self.client.now(), 0, {})
 
     def _parts(self, start: datetime, end: datetime, window: str) -> Iterator[Page]:
         try:
