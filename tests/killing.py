@@ -43,6 +43,7 @@ _BY_PATH = {"rename", "mkdir", "rmdir", "unlink"}
 _BY_FOLDER = {"renameat", "renameat2", "mkdirat", "unlinkat"}
 _BY_THIRD = {"copy_file_range"}
 GROWS = {"write", "pwrite64", "writev", "sendfile", "copy_file_range", "fallocate", "mkdir", "mkdirat"}
+LONGEST_SECONDS = 180  # a child that waits for ever ends by SIGALRM
 MOMENT = datetime(2026, 10, 28, 3, tzinfo=UTC)  # what the clock says in a child
 
 
@@ -148,6 +149,7 @@ def _raise_child(
         code = 70
         with suppress(BaseException):
             os.close(told)
+            signal.alarm(LONGEST_SECONDS)
             os.environ.update(secrets)
             if watched:
                 listener = _listener()
@@ -243,7 +245,7 @@ def _watch(child: int, listener: int, data_dir: Path, cut: Cut, calls: list[tupl
         failure = 0
         name = _NAMES[number]
         path = _path(pid, name, arguments)
-        if path.startswith(root) and not path.startswith(own):
+        if path.startswith(root) and not f"{path}/".startswith(own):
             if len(calls) == cut.at:
                 was_cut = True
                 if not cut.error:

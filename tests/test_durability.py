@@ -214,9 +214,14 @@ def held(place: World) -> tuple[list[str], list[str], list[str]]:
         )
 
 
-def test_a_load_killed_at_some_moment_leaves_nothing_in_the_way(bench: Bench) -> None:
-    """D01, O01."""
-    check_moments(bench, 1, 1.5)
+def test_a_load_killed_while_it_asks_a_vendor_leaves_nothing_in_the_way(bench: Bench) -> None:
+    """O01: it held the slot of that vendor's pool."""
+    asking = next(n for n, (_, path) in enumerate(bench.wanted(NIGHT).calls) if path.startswith("raw/"))
+    bench.put_back(NIGHT)
+    assert bench.load(Cut(asking), recorded=True).cut
+    assert held(bench.place) != ([], [], [])
+    bench.again_is_exact(NIGHT, "killed while it asked", recorded=True)
+    assert held(bench.place) == ([], [], [])
 
 
 @pytest.mark.soak
