@@ -155,8 +155,8 @@ FULL = {"error": errno.ENOSPC, "full": True}
 BROKEN = {"error": errno.EIO}
 
 
-def check_disk(bench: Bench, state: str, trouble: dict[str, int], count: int | None) -> None:
-    for done, at in enumerate(spread(bench.wanted(state).calls, count, trouble["error"])):
+def check_disk(bench: Bench, state: str, trouble: dict[str, int], places: list[int]) -> None:
+    for done, at in enumerate(places):
         bench.put_back(state)
         ended = bench.load(Cut(at, **trouble))
         what = (state, at, bench.wanted(state).calls[at], ended.calls[at : at + 1], ended.code, ended.output)
@@ -171,17 +171,24 @@ def check_disk(bench: Bench, state: str, trouble: dict[str, int], count: int | N
             print(f"failed {done + 1} times, {what[:4]}", flush=True)
 
 
-@pytest.mark.parametrize("trouble", [FULL, BROKEN], ids=["full", "broken"])
-def test_a_disk_that_fails_somewhere_is_said_and_made_good(bench: Bench, trouble: dict[str, int]) -> None:
-    """D03."""
-    check_disk(bench, NIGHT, trouble, 1)
+@pytest.mark.parametrize(
+    ("trouble", "call", "folder"), [(FULL, "write", "core/"), (BROKEN, "fdatasync", "private/")], ids=["full", "broken"]
+)
+def test_a_disk_that_fails_somewhere_is_said_and_made_good(
+    bench: Bench, trouble: dict[str, int], call: str, folder: str
+) -> None:
+    """D03: while core is written, and while DuckDB commits."""
+    calls = bench.wanted(NIGHT).calls
+    check_disk(
+        bench, NIGHT, trouble, [next(n for n, (name, path) in enumerate(calls) if name == call and folder in path)]
+    )
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("trouble", [FULL, BROKEN], ids=["full", "broken"])
 @pytest.mark.parametrize("state", [NIGHT, FIRST])
 def test_a_disk_that_fails_anywhere_is_said_and_made_good(bench: Bench, state: str, trouble: dict[str, int]) -> None:
-    check_disk(bench, state, trouble, None)
+    check_disk(bench, state, trouble, spread(bench.wanted(state).calls, None, 28))
 
 
 # --- killed at any moment --------------------------------------------------------------------------------------------
