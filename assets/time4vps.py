@@ -46,6 +46,7 @@ CONTROLS = {
     "invoice_tax": "Tax of an invoice's taxed lines by its rates against its own tax.",
     "invoice_total": "An invoice's subtotal and taxes less credit against its total.",
     "invoice_list": "An invoice's total in its detail against the one in the list of invoices.",
+    "merged_originals": "Originals that count beside the invoice that they were merged into, against none.",
     "unpaid_balance": "Sum of the unpaid invoices against the account's balance.",
 }
 
@@ -130,7 +131,11 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
                 )
             row = {**earlier, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}}
             lines += [line for line in stood_lines if line["invoice_id"] == invoice_id]
-            controls += [control for control in stood_controls if control["subject"] == invoice_id]
+            controls += [
+                control
+                for control in stood_controls
+                if control["subject"] == invoice_id and control["check_name"] != "merged_originals"
+            ]
         row["counts_as_expense"] = row["status"] not in NOT_AN_EXPENSE and row["merged_into"] not in ids
         invoices.append(row)
     unknown = sum(invoice["status"] not in KNOWN for invoice in invoices)
@@ -138,6 +143,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     undated = sum(invoice["counts_as_expense"] and invoice["issued_on"] is None for invoice in invoices)
     if undated:
         warnings.append(f"{undated} invoices have no date of issue, so no day's cost holds them")
+    controls += _merged_controls(source, invoices, lines, landing)
     balance, place = answers["balance"][0]
     balances = [_balance(source, balance, place)]
     controls.append(_unpaid_control(source, listed, balances[0], landing))
@@ -258,14 +264,15 @@ def _balance(source: Source, said: dict[str, Any], place: dict[str, Any]) -> dic
 def _invoice_controls(
     source: Source, entry: dict[str, Any], detail: dict[str, Any], row: dict[str, Any], landing: Landing
 ) -> list[dict[str, Any]]:
-    """What an invoice's own figures must add up to."""
+    """What an invoice's own figures must add up to; in another currency than its own the list states nothing of it."""
     items = entries(detail["items"]) or []
     subtotal, total = money(detail.get("subtotal")), money(detail.get("total"))
     tax, tax2 = money(detail.get("tax")) or Decimal(0), money(detail.get("tax2")) or Decimal(0)
     credit = money(detail.get("credit")) or Decimal(0)
     of_lines = _sum(money(item.get("linetotal")) for item in items)
     expected = _expected_tax(detail, items)
-    listed = money(entry.get("total"))
+    swapped = currency_code(entry.get("currency")) not in (None, row["currency"])
+    listed = Decimal(0) if swapped else money(entry.get("total"))
     whole = None if subtotal is None else subtotal + tax + tax2 - credit
     day = row["issued_on"] or landing.started_at.astimezone(source.zone).date()
     pairs = {
@@ -289,6 +296,26 @@ def _expected_tax(detail: dict[str, Any], items: list[dict[str, Any]]) -> list[D
     once = sum((_cents(sum(taxed, Decimal(0)) * rate / 100) for rate in rates), Decimal(0))
     by_line = sum((_cents(line * rate / 100) for line in taxed for rate in rates), Decimal(0))
     return [once, by_line]
+
+
+def _merged_controls(
+    source: Source, invoices: list[dict[str, Any]], lines: list[dict[str, Any]], landing: Landing
+) -> list[dict[str, Any]]:
+    """Of the originals that an invoice's lines name, none may count beside it, whatever the list says of them."""
+    whole = {invoice["invoice_id"]: invoice for invoice in invoices}
+    originals: dict[str, set[str]] = {}
+    for line in lines:
+        if line["type"] == "Invoice" and line["item_id"] in whole and line["item_id"] != line["invoice_id"]:
+            originals.setdefault(line["invoice_id"], set()).add(line["item_id"])
+    today = landing.started_at.astimezone(source.zone).date()
+    rows = []
+    for merged, named in originals.items():
+        both = Decimal(sum(whole[name]["counts_as_expense"] for name in named)) * whole[merged]["counts_as_expense"]
+        day, read_at = whole[merged]["issued_on"] or today, landing.started_at
+        rows.append(
+            control_total(source, INVOICES, day, ACCOUNT, "merged_originals", both, Decimal(0), read_at, subject=merged)
+        )
+    return rows
 
 
 def _unpaid_control(

@@ -764,6 +764,7 @@ CDR_FAULTS: dict[str, tuple[dict[str, Any], Any]] = {
     "weird_duration": ({"value": True}, lambda a: a["csv"][0][3] is True),
     "drop_row": ({}, lambda a: a["records"] == len(a["csv"]) == 15),
     "repeat_row": ({}, lambda a: a["csv"][0] == a["csv"][-1]),
+    "repeat_rows": ({}, lambda a: a["records"] == 32 and a["csv"][:16] == a["csv"][16:]),
     "outside_row": ({}, lambda a: int(a["csv"][0][2]) < day_bounds(WEDNESDAY)[0]),
     "field": ({"limit": 7}, lambda a: a["limit"] == 7),
     "without": ({"name": "csv"}, lambda a: "csv" not in a),
@@ -810,6 +811,9 @@ def test_faults_of_figures() -> None:
         Fault("total_items", "sipcentric", "calls", params={"by": 3}),
         Fault("hostile_next", "sipcentric", "calls", nth=2),
         Fault("add", "time4vps", "balance", params={"name": "acc_balance", "by": -1}),
+        Fault("cost_off", "sipcentric", "calls", path="/customers/26/*"),
+        Fault("added_row", "tim4biz", nth=3, params={"Extension": "999"}),
+        Fault("turned_call", "pbxware", "cdr.download", where={"server": "7"}),
     ]
     with served_with(*figures) as served:
         wrong, right = (
@@ -828,6 +832,16 @@ def test_faults_of_figures() -> None:
         assert hostile["nextPage"].startswith("http://169.254.169.254/")
         wrong, right = (Decimal(vps(served, "balance")["details"]["acc_balance"]) for _ in range(2))
         assert wrong - right == -1
+        calls = [sip(served, "customers/26/calls", pageSize=50).json()["items"] for _ in range(2)]
+        costs = [Decimal(str(w["cost"])) - Decimal(str(r["cost"])) for w, r in zip(*calls, strict=True) if w != r]
+        assert costs == [Decimal("-0.01")]
+        wrong, right = (tim(served, "2026-10-21T00:00:00", "2026-10-22T00:00:00").json() for _ in range(2))
+        assert (wrong[:-1], wrong[-1]["Extension"]) == (right, "999")
+        turned = [pbx(served, limit=500, server="7", **window(WEDNESDAY))["csv"] for _ in range(2)]
+        assert [w[:2] for w, r in zip(*turned, strict=True) if w != r] == [
+            r[1::-1] for w, r in zip(*turned, strict=True) if w != r
+        ]
+        assert turned[0] != turned[1]
 
 
 def raw_get(served: Vendors) -> tuple[http.client.HTTPResponse, http.client.HTTPConnection]:
@@ -881,7 +895,7 @@ def test_every_kind_of_fault_is_tested() -> None:
     elsewhere = {
         *("delay", "drip", "reset", "truncate", "cut_chunk", "no_headers", "insert_rows", "remove_rows"),
         *("repeat_page", "duplicate_page", "billamount_off", "tim_off", "line_off", "tax_off", "list_off"),
-        *("total_items", "hostile_next", "add"),
+        *("total_items", "hostile_next", "add", "cost_off", "added_row", "turned_call"),
     }
     assert set(CDR_FAULTS) | {kind for kind, *_ in WIRE_FAULTS} | elsewhere == KINDS
 

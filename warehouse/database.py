@@ -1023,13 +1023,13 @@ class _Update:
             mart, day, measure, currency, fact, in_mart = wrong
             raise IntegrityError(
                 f"{mart} does not tie out: {measure} {currency}".rstrip() + f" is {in_mart}, the facts say {fact}",
-                window=str(day),
+                window=str(day or ""),
                 hint=f"nothing was changed; {REBUILD}",
             )
         for mart, scope in _SCOPES.items():
-            if scope:
-                day = "tie_date::TIMESTAMPTZ" if scope == "in_hours" else "tie_date"
-                self.db.execute(f"DELETE FROM audit.tie_out WHERE mart = '{mart}' AND {scope}({day})")
+            day = "tie_date::TIMESTAMPTZ" if scope == "in_hours" else "tie_date"
+            again = f"{scope}({day})" if scope else "true"
+            self.db.execute(f"DELETE FROM audit.tie_out WHERE mart = '{mart}' AND {again}")
         self.db.execute(f"INSERT INTO audit.tie_out BY NAME SELECT * FROM new_tie_out ORDER BY {TIE_OUT.date_column}")
 
 

@@ -30,8 +30,8 @@ fact AS (
     WHERE one_currency AND cost IS NOT NULL
     GROUP BY call_date, currency
     UNION ALL
-    SELECT 'mart.usage_daily', call_date, unnest(['calls', 'legs', 'seconds']), '',
-        unnest([count(*), sum(legs), sum(talk_seconds)])
+    SELECT 'mart.usage_daily', call_date, unnest(['calls', 'outcomes', 'answered', 'legs', 'seconds']), '',
+        unnest([count(*), count(*), count(*) FILTER (WHERE outcome = 'answered'), sum(legs), sum(talk_seconds)])
     FROM core.call
     WHERE in_scope(call_date)
     GROUP BY call_date
@@ -184,6 +184,11 @@ fact AS (
     WHERE direction = 'outbound' AND in_call_months(call_date) AND cost IS NOT NULL
     GROUP BY month, currency
     UNION ALL
+    SELECT 'mart.invoice_aging', NULL, 'open amount', currency, sum(total)
+    FROM core.invoice
+    WHERE counts_as_expense AND status IN ('unpaid', 'collections', 'receiptunpaid') AND paid_at IS NULL AND total > 0
+    GROUP BY currency
+    UNION ALL
     SELECT 'mart.extension_reconciliation', total_date, 'calls in TIM4biz', '', sum(calls)
     FROM core.extension_total
     WHERE in_reconciliation_scope(total_date) AND calls IS NOT NULL
@@ -207,8 +212,11 @@ in_mart AS (
     WHERE in_scope(call_date) AND cost IS NOT NULL
     GROUP BY call_date, currency
     UNION ALL
-    SELECT 'mart.usage_daily', call_date, unnest(['calls', 'legs', 'seconds']), '',
-        unnest([sum(calls), sum(legs), sum(talk_seconds)])
+    -- Outcomes: the calls by what came of them, so that none is in two of these columns or in no one.
+    SELECT 'mart.usage_daily', call_date, unnest(['calls', 'outcomes', 'answered', 'legs', 'seconds']), '',
+        unnest([
+            sum(calls), sum(answered + no_answer + busy + failed + other), sum(answered), sum(legs), sum(talk_seconds)
+        ])
     FROM mart.usage_daily
     WHERE in_scope(call_date)
     GROUP BY call_date
@@ -322,6 +330,10 @@ in_mart AS (
     WHERE in_call_months(month) AND cost IS NOT NULL
     GROUP BY month, currency
     UNION ALL
+    SELECT 'mart.invoice_aging', NULL, 'open amount', currency, sum(open_amount)
+    FROM mart.invoice_aging
+    GROUP BY currency
+    UNION ALL
     SELECT 'mart.extension_reconciliation', call_date, 'calls in TIM4biz', '', sum(their_calls)
     FROM mart.extension_reconciliation
     WHERE in_reconciliation_scope(call_date) AND their_calls IS NOT NULL
@@ -338,6 +350,6 @@ SELECT
 FROM fact
 FULL OUTER JOIN in_mart
     ON in_mart.mart = fact.mart
-    AND in_mart.tie_date = fact.tie_date
+    AND in_mart.tie_date IS NOT DISTINCT FROM fact.tie_date
     AND in_mart.measure = fact.measure
     AND in_mart.currency IS NOT DISTINCT FROM fact.currency

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from threading import Lock
 from typing import Any, Protocol
@@ -31,8 +32,8 @@ class Changeable(Protocol):
 
 @dataclass(frozen=True)
 class Fault:
-    """One rule. Strikes the requests to ``vendor`` and ``endpoint`` (shell patterns) whose parameters are as in
-    ``where``: the ``nth`` of them (from 1) and those after it, ``times`` in all (None: for ever).
+    """One rule. Strikes the requests to ``vendor``, ``endpoint`` and ``path`` (shell patterns) whose parameters are as
+    in ``where`` (None: absent): the ``nth`` of them (from 1) and those after it, ``times`` in all (None: for ever).
 
     ``kind`` names a function of this module; ``params`` are its arguments.
     """
@@ -42,8 +43,9 @@ class Fault:
     endpoint: str = "*"
     nth: int = 1
     times: int | None = 1
-    where: Mapping[str, str] = field(default_factory=dict)
+    where: Mapping[str, str | None] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    path: str = "*"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -54,18 +56,20 @@ class Fault:
         return (
             fnmatchcase(request.vendor, self.vendor)
             and fnmatchcase(request.endpoint, self.endpoint)
+            and fnmatchcase(request.path, self.path)
             and all(request.params.get(name) == value for name, value in self.where.items())
         )
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """A fault from ``kind,vendor=…,endpoint=…,nth=…,times=…,name=value,…``; ``times=0`` = for ever."""
+        """A fault from ``kind,vendor=…,endpoint=…,path=…,nth=…,times=…,name=value,…``; ``times=0`` = for
+        ever."""
         kind, *pairs = text.split(",")
         values = dict(pair.split("=", 1) for pair in pairs)
-        vendor, endpoint = values.pop("vendor", "*"), values.pop("endpoint", "*")
+        vendor, endpoint, path = (values.pop(name, "*") for name in ("vendor", "endpoint", "path"))
         nth, times = int(values.pop("nth", "1")), int(values.pop("times", "1"))
         params = {name: _value(value) for name, value in values.items()}
-        return cls(kind, vendor, endpoint, nth, times or None, params=params)
+        return cls(kind, vendor, endpoint, nth, times or None, params=params, path=path)
 
 
 class Faults:
@@ -174,6 +178,29 @@ def _rows_of(data: Any) -> list[Any]:
     return []
 
 
+Which = int | str  # a record by its number, or the first that is "charged" or "free" of charge
+
+
+def _place(data: Any, which: Which) -> int | None:
+    """The number of a record of an answer; None when there is no such record."""
+    rows = _rows_of(data)
+    if isinstance(which, int):
+        return which if which < len(rows) else None
+    costs = (Decimal(str(row[_key(data, _cost_name(data))] or 0)) for row in rows)
+    return next((n for n, cost in enumerate(costs) if (cost > 0) == (which == "charged")), None)
+
+
+def _key(data: Any, name: str) -> Any:
+    """Where a record has its column or field ``name``."""
+    return data["header"].index(name) if "csv" in data else name
+
+
+def _cost_name(data: Any) -> str:
+    if "csv" not in data:
+        return "cost"
+    return "Rating Cost" if "Rating Cost" in data["header"] else "Billing Cost"
+
+
 def _drop_column(data: Any, name: str) -> None:
     if name in (data["header"] or []):
         at = data["header"].index(name)
@@ -205,9 +232,10 @@ def _extra_column(data: Any, name: str = "Codec", value: Any = "opus", at: int =
             row.insert(at, value)
 
 
-def _short_row(data: Any, row: int = 0) -> None:
-    if len(data["csv"]) > row:
-        data["csv"][row].pop()
+def _short_row(data: Any, row: Which = 0) -> None:
+    place = _place(data, row)
+    if place is not None:
+        data["csv"][place].pop()
 
 
 def _long_row(data: Any, row: int = 0, value: Any = "surplus") -> None:
@@ -215,34 +243,64 @@ def _long_row(data: Any, row: int = 0, value: Any = "surplus") -> None:
         data["csv"][row].append(value)
 
 
-def _cell(data: Any, name: str, value: Any, row: int = 0) -> None:
+def _cell(data: Any, name: str, value: Any, row: Which = 0) -> None:
     """One cell, or one field of a record, says something else; ``name`` is its column or field."""
-    rows = _rows_of(data)
-    if len(rows) > row:
-        rows[row][data["header"].index(name) if "csv" in data else name] = value
+    place = _place(data, row)
+    if place is not None:
+        _rows_of(data)[place][_key(data, name)] = value
 
 
-def _drop_row(data: Any, row: int = 0) -> None:
-    if len(_rows_of(data)) > row:
-        del _rows_of(data)[row]
+def _drop_row(data: Any, row: Which = 0, total: bool = False) -> None:
+    """A record is not in the answer; ``total``: and the vendor does not count it."""
+    place = _place(data, row)
+    if place is None:
+        return
+    del _rows_of(data)[place]
+    if "records" in data:
+        data["records"] = len(data["csv"])
+    if total:
+        data["totalItems"] -= 1
+
+
+def _repeat_row(data: Any, row: Which = 0) -> None:
+    place = _place(data, row)
+    if place is not None:
+        _rows_of(data).append(_rows_of(data)[place])
+
+
+def _repeat_rows(data: Any) -> None:
+    """Every record stands twice in the answer."""
+    _rows_of(data).extend(list(_rows_of(data)))
     if "records" in data:
         data["records"] = len(data["csv"])
 
 
-def _repeat_row(data: Any, row: int = 0) -> None:
-    if len(_rows_of(data)) > row:
-        _rows_of(data).append(_rows_of(data)[row])
+def _added_row(data: Any, **values: Any) -> None:
+    """A record like the first one, but for ``values``, that there is not."""
+    _rows_of(data).append({**_rows_of(data)[0], **values})
 
 
-def _outside_row(data: Any, seconds: int = 40 * 86_400) -> None:
-    """The first record is of another day."""
-    if not _rows_of(data):
+def _turned_call(data: Any) -> None:
+    """A charged incoming call, of a caller who shows a number, is written down as an outgoing one."""
+    caller, callee, cost = _key(data, "From"), _key(data, "To"), _key(data, _cost_name(data))
+    for row in data["csv"]:
+        shown, dialled = (sum(map(str.isdigit, row[cell])) > 6 for cell in (caller, callee))
+        if Decimal(row[cost] or 0) > 0 and shown and not dialled:
+            row[caller], row[callee] = row[callee], row[caller]
+            return
+
+
+def _outside_row(data: Any, seconds: int = 40 * 86_400, row: Which = 0) -> None:
+    """A record is of another day."""
+    place = _place(data, row)
+    if place is None:
         return
+    record = _rows_of(data)[place]
     if "csv" in data:
-        at = data["header"].index("Date/Time")
-        data["csv"][0][at] = str(int(data["csv"][0][at]) - seconds)
+        at = _key(data, "Date/Time")
+        record[at] = str(int(record[at]) - seconds)
     else:
-        data["items"][0]["callStarted"] = "2020-02-29T12:00:00Z"
+        record["callStarted"] = "2020-02-29T12:00:00Z"
 
 
 def _field(data: Any, **values: Any) -> None:
@@ -254,19 +312,19 @@ def _without(data: Any, name: str) -> None:
     data.pop(name, None)
 
 
-def _add(data: Any, name: str, by: float = 1, row: int | None = None) -> None:
+def _add(data: Any, name: str, by: float = 1, row: Which | None = None) -> None:
     """A figure is wrong by ``by``: of the answer, of its one object, or of its ``row``; text stays text."""
-    holder = data
+    holder, key = data, name
     if row is not None:
-        rows = _rows_of(data)
-        if len(rows) <= row:
+        place = _place(data, row)
+        if place is None:
             return
-        holder = rows[row]
+        holder, key = _rows_of(data)[place], _key(data, name)
     elif name not in data:
         holder = next(value for value in data.values() if isinstance(value, dict) and name in value)
-    before = holder[name]
-    after = round(float(before or 0) + by, 5)
-    holder[name] = f"{after:.2f}" if isinstance(before, str) else (int(after) if after == int(after) else after)
+    before = holder[key]
+    after = Decimal(str(before or 0)) + Decimal(str(by))
+    holder[key] = str(after) if isinstance(before, str) else (int(after) if after == int(after) else float(after))
 
 
 def _line_off(data: Any, by: float = 0.01, line: int = 0) -> None:
@@ -342,6 +400,9 @@ DATA: dict[str, Callable[..., Any]] = {
     "weird_duration": lambda data, name="Total Duration", value="-1", row=0: _cell(data, name, value, row),
     "drop_row": _drop_row,
     "repeat_row": _repeat_row,
+    "repeat_rows": _repeat_rows,
+    "added_row": _added_row,
+    "turned_call": _turned_call,
     "outside_row": _outside_row,
     "field": _field,
     "without": _without,
@@ -349,6 +410,7 @@ DATA: dict[str, Callable[..., Any]] = {
     "total_items": lambda data, by=1: _add(data, "totalItems", by),
     "hostile_next": lambda data, url="http://169.254.169.254/latest?page=2": _field(data, nextPage=url),
     "add": _add,
+    "cost_off": lambda data, by=-0.01, row="charged": _add(data, _cost_name(data), by, row),
     "billamount_off": lambda data, by=0.01: _add(data, "billamount", by),
     "tim_off": lambda data, name="Calls", by=1, row=0: _add(data, name, by, row),
     "line_off": _line_off,
