@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ from rich.table import Table
 from pipelines.nights import today
 from pipelines.settings import Settings
 from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unusual_days
-from warehouse.reports.model import month_name, show_date, show_number
+from warehouse.reports.proof import movement_text
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,6 @@ class Status:
     def well(self) -> bool:
         return all(connection.well for connection in self.connections)
 
-
-_NAMED = 10  # records named of those that moved a month; audit.restatement_since_close has them all
 
 _CONNECTIONS = """
 WITH newest AS (
@@ -174,27 +171,3 @@ def show_status(status: Status) -> None:
         console.print(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}", markup=False)
     for movement in status.movements:
         console.print(movement_text(movement, status.zone), markup=False, soft_wrap=True)
-
-
-def movement_text(movement: Movement, zone: ZoneInfo) -> str:
-    """What a closed month has moved by since, and because of what, in one sentence."""
-    closed_on = show_date(movement.closed_at.astimezone(zone).date())
-    amount = _signed(movement.moved, movement.currency)
-    causes = []
-    if movement.records:
-        count = len(movement.records)
-        named = ", ".join(movement.records[:_NAMED]) + (", …" if count > _NAMED else "")
-        causes.append(f"these {count} records ({named})" if count > 1 else f"this record ({named})")
-    if rest := movement.moved - movement.explained:
-        causes.append(f"invoices or bundles that were not there then ({_signed(rest, movement.currency)})")
-    if movement.shifted:
-        causes.append("finance's files or departments, which allocate it otherwise")
-    because = f", because of {' and '.join(causes)}" if causes else ""
-    return f"{month_name(movement.month)} moved by {amount} since it was closed on {closed_on}{because}"
-
-
-def _signed(amount: Decimal, currency: str) -> str:
-    """``+1.50 EUR``, ``−3.20 EUR`` (with a minus sign, not a hyphen); as many decimals as it takes, at least two."""
-    places = max(2, -int(amount.normalize().as_tuple().exponent))
-    sign = "−" if amount < 0 else "+" if amount > 0 else ""
-    return f"{sign}{show_number(abs(amount), places)} {currency}".rstrip()

@@ -22,7 +22,7 @@ Booked: hq 11.23 (Sales 1.23, Support 10.00); sip 25.165, half up 25.17: the cen
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,11 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 def publish(path: Path, rows: Rows) -> Path:
-    """A database with every table of the schema, holding ``rows`` (a column that is not named is NULL)."""
+    """A database with every table of the schema, holding ``rows`` (a column that is not named is NULL).
+
+    What they do not say of audit.coverage is what their loads make of it.
+    """
+    rows = {"audit.coverage": coverage_of(rows.get("audit.load", [])), **rows}
     with duckdb.connect(str(path)) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name in ("core", "mart", "audit"):
@@ -298,6 +302,20 @@ def load(
         "window_to": last and date.fromisoformat(last),
         "status": status,
     }
+
+
+def coverage_of(loads: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The state of each day that was asked for: the latest reading decides whether it is stale."""
+    days: dict[tuple[str, str, date], dict[str, Any]] = {}
+    for row in sorted(loads, key=lambda row: (row["load_id"], row["finished_at"])):
+        day, failed = row["window_from"], row["status"] == "failed"
+        while day is not None and day <= row["window_to"]:
+            key = (row["connection"], row["stream"], day)
+            known = days.setdefault(key, {"coverage_date": day, "state": "missing"})
+            known |= {name: row[name] for name in ("vendor", "connection", "stream")}
+            known["state"] = ("missing" if known["state"] == "missing" else "stale") if failed else "loaded"
+            day += timedelta(days=1)
+    return list(days.values())
 
 
 def golden_month() -> Rows:

@@ -16,12 +16,12 @@ import pytest
 from core_rows import Row, at, cdr_days, invoice, leg, line, load, partition, query, row, warehouse
 from loading import World, hashes, world
 
-from pipelines.status import movement_text
 from tollbook_errors import IntegrityError
 from warehouse import database as module
 from warehouse.close import Close, CloseError, close_month, read_closes
 from warehouse.database import Database, Partition
 from warehouse.reading import Movement, movements, open_public
+from warehouse.reports.proof import movement_text
 
 MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
 D2, D3 = date(2026, 3, 2), date(2026, 3, 3)

@@ -27,6 +27,7 @@ from report_month import (
     call,
     charge,
     charged,
+    coverage_of,
     golden_month,
     load,
     monthly,
@@ -460,9 +461,9 @@ def test_a_new_report_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Pat
 
 
 def test_a_proven_month_says_so(golden: Files) -> None:
-    assert golden.flags() == ["COMPLETE", "RECONCILED", "UNRATED", "UNCONVERTED"]
+    assert golden.flags() == ["COMPLETE", "OPEN", "RECONCILED", "UNRATED", "UNCONVERTED"]
     assert golden.page.flags == golden.flags()
-    summary = [row[0] for row in golden.workbook["Summary"].iter_rows(min_row=4, max_row=7, values_only=True)]
+    summary = [row[0] for row in golden.workbook["Summary"].iter_rows(min_row=4, max_row=8, values_only=True)]
     assert summary == golden.flags()
 
 
@@ -483,7 +484,10 @@ def test_a_missing_day_is_incomplete(tmp_path: Path) -> None:
 def test_the_latest_reading_of_a_day_decides(tmp_path: Path) -> None:
     rows = golden_month()
     rows["audit.load"].append(load(HQ, "cdr", "2026-10-20", "2026-10-21", "failed", load_id="2"))
-    assert report(tmp_path, rows).flags()[0] == "INCOMPLETE"
+    files = report(tmp_path, rows)
+    assert files.flags()[0] == "INCOMPLETE"
+    assert files.csv("proof_complete")[0]["days_stale"] == "2"
+    assert "2 days stale (hq)" in files.page.text
     rows["audit.load"].append(load(HQ, "cdr", "2026-10-20", "2026-10-21", "unchanged", load_id="3"))
     (tmp_path / "later").mkdir()
     assert report(tmp_path / "later", rows).flags()[0] == "COMPLETE"
@@ -515,6 +519,62 @@ def test_an_open_month_is_provisional_and_days_to_come_are_not_missing(tmp_path:
     files = report(tmp_path, rows)
     assert files.flags()[:2] == ["COMPLETE", "PROVISIONAL"]
     assert files.csv("proof_complete")[0]["days_due"] == "20"
+
+
+def test_days_read_too_early_and_unusual_days_are_told(tmp_path: Path) -> None:
+    rows = golden_month()
+    rows["audit.coverage"] = coverage_of(rows["audit.load"])
+    at_hq = {row["coverage_date"]: row for row in rows["audit.coverage"] if row["connection"] == "hq"}
+    at_hq[date(2026, 10, 31)]["state"] = "partial"
+    for day in (date(2026, 10, 8), date(2026, 9, 30)):
+        at_hq[day] |= {"rows": 12, "typical_rows": 80, "is_unusual": True}
+    files = report(tmp_path, rows)
+    assert files.flags()[:2] == ["INCOMPLETE", "UNUSUAL"]
+    complete = files.csv("proof_complete")[0]
+    states = {name: complete[f"days_{name}"] for name in ("loaded", "partial", "stale", "missing", "unusual")}
+    assert states == {"loaded": "30", "partial": "1", "stale": "0", "missing": "0", "unusual": "1"}
+    assert files.csv("proof_unusual") == [
+        {"coverage_date": "2026-10-08", "connection": "hq", "stream": "cdr", "rows": "12", "typical_rows": "80"}
+    ]
+    assert "1 day partial (hq)" in files.page.text
+
+
+def test_a_closed_month_says_what_moved_since_and_why(tmp_path: Path) -> None:
+    rows = golden_month()
+    # 23:30 UTC on 3 November is the same day in London
+    closed = {"month": MONTH, "closed_at": at("2026-11-03 23:30")}
+    rows["audit.month_close"] = [{**closed, "version": 1, "is_current": True}]
+    sales = {**closed, **HQ, "cost_centre": "Sales", "charge_kind": "call"}
+    rows["mart.month_movement"] = [
+        {**sales, "as_closed": Decimal("11.234567"), "now": Decimal("11.234567"), "moved": Decimal(0)}
+    ]
+    files = report(tmp_path, rows)
+    assert files.flags()[:2] == ["COMPLETE", "CLOSED"]
+    assert "Closed on 3 November 2026; no figure has moved since." in files.page.text
+    assert files.csv("proof_moved") == []
+
+    rows["mart.month_movement"][0] |= {"as_closed": Decimal("14.434567"), "moved": Decimal("-3.2")}
+    since = {**closed, **HQ, "stream": "cdr", "kind": "changed", "window_date": date(2026, 10, 2)}
+    rows["audit.restatement_since_close"] = [
+        {**since, "record_id": f"r{n}", "restated_at": at("2026-11-05 02:00"), "cost_effect": Decimal("-0.8")}
+        for n in range(4)
+    ]
+    (tmp_path / "moved").mkdir()
+    files = report(tmp_path / "moved", rows)
+    assert files.flags()[:2] == ["COMPLETE", "MOVED"]
+    sentence = "October 2026 moved by −3.20 EUR since it was closed on 3 November 2026, because of these 4 records"
+    assert f"{sentence} (r0, r1, r2, r3)." in files.page.text
+    assert [(row["cost_centre"], row["moved"]) for row in files.csv("proof_moved")] == [("Sales", "-3.20")]
+    assert files.totals("proof_moved")["Total EUR", "moved"] == Decimal("-3.2")
+    assert [row["record_id"] for row in files.csv("since_close")] == ["r0", "r1", "r2", "r3"]
+    assert len(files.csv("proof_since_close")) == 4
+
+
+def test_tim4biz_against_the_pbx_is_counted_by_class(golden: Files) -> None:
+    classes = {"exact": "1", "within_tolerance": "0", "mismatch": "1", "only_theirs": "0", "only_ours": "0"}
+    assert golden.csv("proof_extensions") == [
+        {"connection": "tim", "pbx_connection": "hq", "extension_days": "2", **classes}
+    ]
 
 
 def test_provisional_records_make_a_month_provisional(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -36,6 +37,12 @@ class Movement:
     records: tuple[str, ...]
     explained: Decimal
     shifted: bool
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> "Movement":
+        """A row that ``MOVEMENTS`` answers with."""
+        month, closed_at, currency, as_closed, now, moved, records, explained, shifted = row
+        return cls(month, closed_at, currency, as_closed, now, moved, tuple(records), explained, shifted)
 
 
 def public_file(data_dir: Path) -> Path:
@@ -102,15 +109,10 @@ def unusual_days(con: duckdb.DuckDBPyConnection) -> list[tuple[date, str, str, i
 
 def movements(con: duckdb.DuckDBPyConnection) -> list[Movement]:
     """What each closed month has done since its latest close, by currency; months that did nothing are left out."""
-    return [
-        Movement(month, closed_at, currency, as_closed, now, moved, tuple(records), explained, shifted)
-        for month, closed_at, currency, as_closed, now, moved, records, explained, shifted in con.execute(
-            _MOVEMENTS
-        ).fetchall()
-    ]
+    return [Movement.of(row) for row in con.execute(MOVEMENTS).fetchall()]
 
 
-_MOVEMENTS = """
+MOVEMENTS = """
 WITH restated AS (
     SELECT month, connection, currency, list(record_id) AS records, sum(cost_effect) AS effect
     FROM audit.restatement_since_close WHERE cost_effect <> 0 GROUP BY ALL

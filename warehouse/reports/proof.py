@@ -1,4 +1,4 @@
-"""The state of the proof: is the month complete, reconciled, final, and what was restated since it was first read.
+"""The state of the proof: is the month complete, reconciled, closed, and what was restated since it was first read.
 
 What lives here: the audit tables as sections, and the flags of the first page. What does not: costs (``content``).
 Nothing here looks at a clock: a month is open while the newest loaded business day lies before its last day.
@@ -7,7 +7,9 @@ Nothing here looks at a clock: a month is open while the newest loaded business 
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
+from warehouse.reading import MOVEMENTS, Movement
 from warehouse.reports.model import (
     Column,
     Flag,
@@ -19,6 +21,7 @@ from warehouse.reports.model import (
     month_name,
     show_date,
     show_money,
+    show_number,
 )
 from warehouse.reports.reader import Query, Reader
 
@@ -43,14 +46,19 @@ class Proof:
 def read_proof(reader: Reader, settings: ReportSettings) -> Proof:
     """Ask the audit tables everything, once."""
     as_of = reader.one("SELECT max(window_to) FROM audit.load WHERE status <> 'failed'")[0]
-    completeness = _completeness(reader, settings, as_of)
+    completeness, unusual = _completeness(reader, settings, as_of), _unusual(reader)
+    extensions = _extensions(reader)
+    movements = [movement for movement in map(Movement.of, reader.all(MOVEMENTS)) if movement.month == reader.first]
+    moved, since_close, largest_since_close = _moved(reader), *_since_close(reader)
     controls = _controls(reader)
     variances, largest_variances = _variances(reader)
     restated, restatements, largest_restatements = _restatements(reader)
     quarantine = _quarantine(reader)
     flags = (
         *_completeness_flags(reader, completeness, as_of),
+        *_unusual_flags(unusual),
         *_provisional_flags(reader, as_of),
+        *_closed_flags(reader, movements, as_of),
         *_reconciled_flags(controls, variances),
         *_tie_out_flags(reader),
         *_restated_flags(restated),
@@ -60,8 +68,18 @@ def read_proof(reader: Reader, settings: ReportSettings) -> Proof:
     return Proof(
         as_of,
         flags,
-        (completeness, controls, largest_variances, restated, largest_restatements),
-        (variances, restatements, quarantine),
+        (
+            completeness,
+            unusual,
+            controls,
+            largest_variances,
+            extensions,
+            moved,
+            largest_since_close,
+            restated,
+            largest_restatements,
+        ),
+        (variances, since_close, restatements, quarantine),
     )
 
 
@@ -73,28 +91,35 @@ _COMPLETENESS = (
     Column("stream", "What"),
     Column("days_due", "Days due", Kind.INT),
     Column("days_loaded", "Loaded", Kind.INT),
+    Column("days_partial", "Partial", Kind.INT),
+    Column("days_stale", "Stale", Kind.INT),
     Column("days_missing", "Missing", Kind.INT),
-    Column("days_failed", "Failed", Kind.INT),
+    Column("days_unusual", "Unusual", Kind.INT),
     Column("first_gap", "First gap", Kind.DATE),
     Column("last_gap", "Last gap", Kind.DATE),
     Column("state", "State"),
 )
+_NO_DAYS = (None,) * 8
 COMPLETE = "complete"
 
-# A window that was loaded and whose latest reading failed counts as failed: what is shown for it may be out of date.
+# Before the first day that a stream was ever loaded for, audit.coverage is silent; for a report such a day is missing.
 _DAYS = """
-WITH days AS (SELECT unnest(generate_series($first::TIMESTAMP, $due::TIMESTAMP, INTERVAL 1 DAY))::DATE AS day),
-streams AS (SELECT DISTINCT connection, vendor, stream FROM audit.load WHERE window_from IS NOT NULL),
-latest AS (
-    SELECT connection, stream, day, arg_max(status, {'load': load_id, 'at': finished_at}) AS status
-    FROM audit.load JOIN days ON day BETWEEN window_from AND window_to
-    GROUP BY connection, stream, day
+WITH days AS (
+    SELECT unnest(generate_series($first::TIMESTAMP, $due::TIMESTAMP, INTERVAL 1 DAY))::DATE AS coverage_date
+),
+streams AS (SELECT DISTINCT connection, vendor, stream FROM audit.coverage),
+stated AS (
+    SELECT streams.*, coverage_date, is_unusual,
+        CASE WHEN coverage_date IS NOT NULL THEN coalesce(state, 'missing') END AS state
+    FROM streams LEFT JOIN days ON true
+    LEFT JOIN (SELECT connection, stream, coverage_date, state, is_unusual FROM audit.coverage) AS known
+        USING (connection, stream, coverage_date)
 )
-SELECT connection, vendor, stream, count(day), count(*) FILTER (status <> 'failed'),
-    count(*) FILTER (day IS NOT NULL AND status IS NULL), count(*) FILTER (status = 'failed'),
-    min(day) FILTER (status IS NULL OR status = 'failed'), max(day) FILTER (status IS NULL OR status = 'failed')
-FROM streams LEFT JOIN days ON true LEFT JOIN latest USING (connection, stream, day)
-GROUP BY connection, vendor, stream ORDER BY connection, stream
+SELECT connection, vendor, stream, count(coverage_date), count(*) FILTER (state = 'loaded'),
+    count(*) FILTER (state = 'partial'), count(*) FILTER (state = 'stale'), count(*) FILTER (state = 'missing'),
+    count(*) FILTER (is_unusual), min(coverage_date) FILTER (state <> 'loaded'),
+    max(coverage_date) FILTER (state <> 'loaded')
+FROM stated GROUP BY connection, vendor, stream ORDER BY connection, stream
 """
 
 # Invoices, extensions and the like are read whole: the newest reading counts, and must not be older than the month.
@@ -123,26 +148,24 @@ def _completeness(reader: Reader, settings: ReportSettings, as_of: date | None) 
     rows: list[Row] = []
     for answer in reader.all(_DAYS):
         if answer[0] not in gone:
-            rows.append(reader.row((*answer, COMPLETE if answer[7] is None else "INCOMPLETE"), _COMPLETENESS))
+            rows.append(reader.row((*answer, COMPLETE if answer[9] is None else "INCOMPLETE"), _COMPLETENESS))
     for connection, vendor, stream, latest, read_on in reader.all(_LISTS):
         if connection not in gone:
             stale = read_on is None or read_on < reader.parameters["due"]
             state = "INCOMPLETE: the latest reading failed" if latest == "failed" else COMPLETE
             state = "INCOMPLETE: read before the month's end" if stale and latest != "failed" else state
-            rows.append(
-                reader.row((connection, vendor, stream, None, None, None, None, None, None, state), _COMPLETENESS)
-            )
-    rows += [
-        (name, None, None, None, None, None, None, None, None, "INCOMPLETE: never loaded")
-        for name in sorted(wanted - seen)
-    ]
+            rows.append(reader.row((connection, vendor, stream, *_NO_DAYS, state), _COMPLETENESS))
+    rows += [(name, None, None, *_NO_DAYS, "INCOMPLETE: never loaded") for name in sorted(wanted - seen)]
     return Section(
         "proof_complete",
         "Complete? Days loaded",
         _COMPLETENESS,
         rows,
         len(rows),
-        notes=("A day whose latest reading failed counts as failed, even where an earlier reading is shown.",),
+        notes=(
+            "Partial: read before the day was over. Stale: the latest reading failed, and what is shown is an earlier "
+            "one. Missing: never read. Unusual: far fewer or far more records than on the same weekday before.",
+        ),
     )
 
 
@@ -154,9 +177,37 @@ def _completeness_flags(reader: Reader, completeness: Section, as_of: date | Non
         until = f" up to {show_date(as_of)}" if as_of and as_of < reader.next - timedelta(days=1) else ""
         return [Flag(Level.OK, "COMPLETE", f"Every day of every connection is loaded{until}.")]
     names = ", ".join(sorted({str(row[0]) for row in gaps}))
-    days = sum(int(str(row[5] or 0)) + int(str(row[6] or 0)) for row in gaps)
-    what = f"{days} day{'s' if days != 1 else ''} missing or failed" if days else "lists not read since the month ended"
+    counts = {
+        state: sum(int(str(row[n] or 0)) for row in gaps) for n, state in ((5, "partial"), (6, "stale"), (7, "missing"))
+    }
+    said = [f"{days} day{'s' if days != 1 else ''} {state}" for state, days in counts.items() if days]
+    what = ", ".join(said) or "lists not read since the month ended"
     return [Flag(Level.ALARM, "INCOMPLETE", f"{what} ({names}): the figures are too low or out of date.")]
+
+
+_UNUSUAL = (
+    Column("coverage_date", "Day", Kind.DATE),
+    CONNECTION,
+    Column("stream", "What"),
+    Column("rows", "Records", Kind.INT),
+    Column("typical_rows", "Typical", Kind.INT),
+)
+
+
+def _unusual(reader: Reader) -> Section:
+    answers = reader.all(
+        "SELECT coverage_date, connection, stream, rows, typical_rows FROM audit.coverage "
+        "WHERE is_unusual AND coverage_date >= $first AND coverage_date < $next ORDER BY ALL"
+    )
+    rows = [reader.row(answer, _UNUSUAL) for answer in answers]
+    note = "Far fewer or far more records than the median of the same weekday in the eight weeks before."
+    return Section("proof_unusual", "Unusual days", _UNUSUAL, rows, len(rows), (), (note,))
+
+
+def _unusual_flags(unusual: Section) -> list[Flag]:
+    count = unusual.row_count
+    text = f"{count} day{'s have' if count != 1 else ' has'} far fewer or far more records than usual: look at them."
+    return [Flag(Level.WARNING, "UNUSUAL", text)] if count else []
 
 
 # --- final? -----------------------------------------------------------------------------------------------------------
@@ -173,6 +224,102 @@ def _provisional_flags(reader: Reader, as_of: date | None) -> list[Flag]:
     if rows:
         reasons.append(f"{rows:,} call record{'s' if rows != 1 else ''} can still be changed by the vendor")
     return [Flag(Level.WARNING, "PROVISIONAL", "; ".join(reasons) + ".")] if reasons else []
+
+
+# --- closed? ----------------------------------------------------------------------------------------------------------
+
+_NAMED = 10  # records named of those that moved a month; audit.restatement_since_close has them all
+
+
+def _closed_flags(reader: Reader, movements: list[Movement], as_of: date | None) -> list[Flag]:
+    (closed,) = reader.one(
+        "SELECT max(timezone($zone, closed_at)::DATE) FROM audit.month_close WHERE is_current AND month = $first"
+    )
+    if movements:
+        return [Flag(Level.WARNING, "MOVED", f"{movement_text(moved, reader.zone)}.") for moved in movements]
+    if closed:
+        return [Flag(Level.OK, "CLOSED", f"Closed on {show_date(closed)}; no figure has moved since.")]
+    if as_of is None or as_of < reader.next - timedelta(days=1):
+        return []  # PROVISIONAL says it
+    return [Flag(Level.WARNING, "OPEN", f"{month_name(reader.first)} is not closed: what vendors change changes it.")]
+
+
+def movement_text(movement: Movement, zone: ZoneInfo) -> str:
+    """What a closed month has moved by since, and because of what, in one sentence."""
+    closed_on = show_date(movement.closed_at.astimezone(zone).date())
+    amount = _signed(movement.moved, movement.currency)
+    causes = []
+    if movement.records:
+        count = len(movement.records)
+        named = ", ".join(movement.records[:_NAMED]) + (", …" if count > _NAMED else "")
+        causes.append(f"these {count} records ({named})" if count > 1 else f"this record ({named})")
+    if rest := movement.moved - movement.explained:
+        causes.append(f"invoices or bundles that were not there then ({_signed(rest, movement.currency)})")
+    if movement.shifted:
+        causes.append("finance's files or departments, which allocate it otherwise")
+    because = f", because of {' and '.join(causes)}" if causes else ""
+    return f"{month_name(movement.month)} moved by {amount} since it was closed on {closed_on}{because}"
+
+
+def _signed(amount: Decimal, currency: str) -> str:
+    """``+1.50 EUR``, ``−3.20 EUR`` (with a minus sign, not a hyphen); as many decimals as it takes, at least two."""
+    places = max(2, -int(amount.normalize().as_tuple().exponent))
+    sign = "−" if amount < 0 else "+" if amount > 0 else ""
+    return f"{sign}{show_number(abs(amount), places)} {currency}".rstrip()
+
+
+_MOVED = (
+    CONNECTION,
+    ACCOUNT,
+    Column("cost_centre", "Cost centre"),
+    Column("charge_kind", "Kind of charge"),
+    CURRENCY,
+    Column("as_closed", "As closed", Kind.MONEY),
+    Column("now", "Now", Kind.MONEY),
+    Column("moved", "Moved by", Kind.MONEY, 4),
+)
+_SINCE_CLOSE = (
+    Column("window_date", "Day", Kind.DATE),
+    CONNECTION,
+    ACCOUNT,
+    Column("stream", "What"),
+    Column("kind", "What happened"),
+    Column("restated_at", "Restated at", Kind.DATETIME),
+    Column("before_cost", "Cost before", Kind.MONEY, 4),
+    Column("after_cost", "Cost after", Kind.MONEY, 4),
+    Column("cost_effect", "Effect on the month", Kind.MONEY, 4),
+    CURRENCY,
+    Column("record_id", "Record"),
+)
+
+
+def _moved(reader: Reader) -> Section:
+    answers = reader.all(
+        "SELECT grouping(connection), connection, account_id, cost_centre, charge_kind, currency, "
+        "sum(as_closed), sum(now), sum(moved) FROM mart.month_movement WHERE month = $first "
+        "GROUP BY GROUPING SETS ((connection, account_id, cost_centre, charge_kind, currency), (currency)) ORDER BY ALL"
+    )
+    rows = [reader.row(answer[1:], _MOVED) for answer in answers if not answer[0] and answer[8]]
+    totals = tuple((f"Total {answer[5]}", *answer[2:]) for answer in answers if answer[0])
+    note = "What moved since the month was closed; the totals are of the whole month."
+    return Section("proof_moved", "Closed? What moved since", _MOVED, rows, len(rows), totals, (note,))
+
+
+def _since_close(reader: Reader) -> tuple[Section, Section]:
+    sql = (
+        "SELECT window_date, connection, account_id, stream, kind, epoch_us(restated_at) AS restated_at, "
+        "before_cost, after_cost, cost_effect, currency, record_id "
+        "FROM audit.restatement_since_close WHERE month = $first"
+    )
+    return _whole_and_largest(
+        reader,
+        sql,
+        _SINCE_CLOSE,
+        order="restated_at, window_date, connection, account_id, stream, record_id, kind",
+        size="abs(coalesce(cost_effect, 0))",
+        whole=("since_close", "Since close", "Records that were changed, added or gone after the close."),
+        largest=("proof_since_close", "Largest changes since closed"),
+    )
 
 
 # --- reconciled? ------------------------------------------------------------------------------------------------------
@@ -198,6 +345,31 @@ def _controls(reader: Reader) -> Section:
     rows = [reader.row(answer[1:], _CONTROLS) for answer in answers if not answer[0]]
     totals = tuple(("Total", *answer[2:]) for answer in answers if answer[0]) if rows else ()
     return Section("proof_reconciled", "Reconciled? Vendors' control totals", _CONTROLS, rows, len(rows), totals)
+
+
+_CLASSES = ("exact", "within_tolerance", "mismatch", "only_theirs", "only_ours")
+_EXTENSIONS = (
+    CONNECTION,
+    Column("pbx_connection", "PBX"),
+    Column("extension_days", "Extensions and days", Kind.INT),
+    Column("exact", "Exact", Kind.INT),
+    Column("within_tolerance", "Within tolerance", Kind.INT),
+    Column("mismatch", "Mismatch", Kind.INT),
+    Column("only_theirs", "Only TIM4biz", Kind.INT),
+    Column("only_ours", "Only the PBX", Kind.INT),
+)
+
+
+def _extensions(reader: Reader) -> Section:
+    """Days of extensions by class; one that only TIM4biz has is of no PBX."""
+    counts = ", ".join(f"count(*) FILTER (class = '{name}')" for name in _CLASSES)
+    answers = reader.all(
+        f"SELECT connection, pbx_connection, count(*), {counts} FROM mart.extension_reconciliation "
+        "WHERE call_date >= $first AND call_date < $next GROUP BY connection, pbx_connection ORDER BY ALL"
+    )
+    rows = [reader.row(answer, _EXTENSIONS) for answer in answers]
+    note = "TIM4biz's totals against the PBX's own calls, one count for each extension and day."
+    return Section("proof_extensions", "Reconciled? TIM4biz against the PBX", _EXTENSIONS, rows, len(rows), (), (note,))
 
 
 _VARIANCES = (
