@@ -36,7 +36,7 @@ POOL = "warehouse"
 GROUP = "warehouse"
 PUBLISHED = AssetKey(["published", "tollbook_duckdb"])
 
-# They hold no sum of facts: what is open today, means of maxima, single calls, and days over a limit.
+# They hold no sum of facts: means of maxima, single calls, and days over a limit.
 NOT_TIED_OUT = ("mart.busy_hour", "mart.top_calls", "mart.fraud_signal")
 
 # What each derived table is summed from; vendors' assets are named by connection, so they are found by table.

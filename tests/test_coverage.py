@@ -125,8 +125,8 @@ MONDAYS: list[tuple[list[int | None], int | None, bool | None]] = [
     ([60, 60, 60, 0], 60, True),  # loaded, and nothing in it
     ([20, 20, 20, 0], 20, False),  # few rows: within chance
     ([21, 21, 21, 0], 21, True),
-    ([5, 5, 5, 25], 5, False),
-    ([5, 5, 5, 26], 5, True),
+    ([5, 5, 5, 45], 5, False),  # one call to a group brings many legs
+    ([5, 5, 5, 46], 5, True),
     ([90, 90, 90, 30, 30, 30, 30, 30, 30, 30, 30, 30], 30, False),  # eight weeks back and no further
     ([60, 60, None, 60, 29], 60, True),  # a day that is not loaded is like no other
     ([60, 60, None, None, 29], None, None),

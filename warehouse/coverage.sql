@@ -87,10 +87,11 @@ SELECT
     state,
     rows,
     CASE WHEN days_alike >= 3 THEN median_rows END AS typical_rows,
-    -- Twenty rows are within chance where there are few: a quiet Sunday has half or twice as many as the one before.
+    -- Some rows are within chance where there are few: a quiet Sunday has half or twice as many as the one before. More
+    -- of them where there are more than usual: legs come in clusters, one call to a group brings many.
     CASE
         WHEN state IN ('loaded', 'stale') AND days_alike >= 3 THEN
-            abs(rows - median_rows) > 20 AND (rows * 2 < median_rows OR rows > median_rows * 2)
+            (rows * 2 < median_rows AND rows < median_rows - 20) OR (rows > median_rows * 2 AND rows > median_rows + 40)
     END AS is_unusual,
     last_read_at,
     load_id
