@@ -129,6 +129,7 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime])
         auth=_auth(connection),
         timeout_seconds=connection.timeout_seconds,
         max_in_flight=connection.max_in_flight,
+        max_body_bytes=connection.max_answer_mib << 20,
         ca_bundle=connection.ca_bundle,
         allow_http=connection.allow_http,
         budget=budget,

@@ -89,6 +89,7 @@ CONNECTION_KEYS = (
     "timeout_seconds",
     "requests_per_hour",
     "max_in_flight",
+    "max_answer_mib",
     "allow_http",
 )
 ALERT_KEYS = ("webhook", "email_to", "email_from", "smtp_host", "smtp_port")
@@ -160,6 +161,8 @@ class Connection:
     requests_per_hour: int | None = None
     """None: no budget is known, so requests are not paced."""
     max_in_flight: int = 4
+    max_answer_mib: int = 4
+    """The largest answer that is read, unpacked; a load can take several times as much memory."""
     allow_http: bool = False
     key_in_url: bool = False
     count_by_status: bool = True
@@ -336,6 +339,7 @@ def _connection(table: "_Table", timezone: str, region: str) -> Connection:
         timeout_seconds=table.integer("timeout_seconds", 60, 1, 3600),
         requests_per_hour=table.optional_integer("requests_per_hour", vendor.requests_per_hour, 1, 10_000_000),
         max_in_flight=table.integer("max_in_flight", 4, 1, 64),
+        max_answer_mib=table.integer("max_answer_mib", 4, 1, 256),
         allow_http=allow_http,
         key_in_url=table.boolean("key_in_url"),
         count_by_status=table.boolean("count_by_status", default=True),

@@ -4,7 +4,8 @@ What lives here: decoding and parsing with bounds. Numbers with a point or an ex
 ``int``. What does not: what the values mean (the vendor modules).
 
 Refused, each in time linear in the answer's size: anything that is not JSON, repeated keys, NaN and Infinity, numbers
-beyond ``MAX_DIGITS``, nesting beyond ``MAX_DEPTH``, more values than ``MAX_VALUES``, halves of surrogate pairs.
+beyond ``MAX_DIGITS``, nesting beyond ``MAX_DEPTH``, more values than ``MAX_VALUES``, texts beyond ``MAX_TEXT``, halves
+of surrogate pairs. A value takes many times the memory of what spells it, so these bound what an answer can take.
 """
 
 import json
@@ -18,8 +19,11 @@ from tollbook_errors import ContractError
 
 MAX_DEPTH = 200
 MAX_DIGITS = 400  # of a number as written, and of its exponent's size
-MAX_VALUES = 1_000_000
+MAX_VALUES = 250_000  # ten times what the fullest page of any vendor holds
+MAX_TEXT = 500_000  # bytes of one text as written: 40,000 letters of any kind, however they are escaped
 
+# Texts of at most MAX_TEXT, and what is between them; it ends where one is longer, or where the last has no end.
+_TEXTS = re.compile(rb'(?:[^"]*+"[^"]{0,%d}+")*+[^"]*+' % MAX_TEXT)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MARKS = bytes.maketrans(b"{}", b"[]")
 _NO_MARKS = bytes(sorted(set(range(256)) - set(b'{}[]"')))
@@ -36,8 +40,10 @@ class _Refused(Exception):
 def decode(raw: bytes, **where: str) -> str:
     """The text of an answer: UTF-8 without a byte order mark. ``where``: connection, endpoint, window of the error.
 
-    Raises ContractError for any other encoding.
+    Raises ContractError for any other encoding, and for a text beyond ``MAX_TEXT``: before any of it takes more room.
     """
+    if len(raw) > MAX_TEXT and _long_text(raw):
+        raise ContractError(f"the answer holds a text of more than {MAX_TEXT} bytes", **where)
     text: str | None
     try:
         text = raw.decode("utf-8")
@@ -46,6 +52,13 @@ def decode(raw: bytes, **where: str) -> str:
     if text is None:
         raise ContractError("the answer is not UTF-8", **where)
     return text.removeprefix("\ufeff")
+
+
+def _long_text(raw: bytes) -> bool:
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"..").replace(b'\\"', b"..")
+    found = _TEXTS.match(raw)
+    return found is not None and len(raw) - found.end() > MAX_TEXT + 1
 
 
 def loads(text: str, **where: str) -> Any:
@@ -108,7 +121,7 @@ def _bound_problem(text: str) -> str | None:
         return "the answer is empty"
     if start == "<":
         return "the answer is not JSON (it looks like an HTML page)"
-    if text.count(",") > MAX_VALUES:
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
         return f"the answer holds more than {MAX_VALUES} values"
     try:
         text.encode("utf-8")

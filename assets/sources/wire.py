@@ -127,7 +127,11 @@ class Wire:
                 if len(body) > self._max_body_bytes:
                     break
             if max(arrived, len(body)) > self._max_body_bytes:
-                raise ContractError(f"the answer is larger than {self._max_body_bytes >> 20} MiB", **where)
+                raise ContractError(
+                    f"the answer is larger than {self._max_body_bytes >> 20} MiB",
+                    **where,
+                    hint="if the vendor means it, raise max_answer_mib for this connection",
+                )
         # Where a length was declared, the layers below have counted it.
         if not arrived and "Content-Length" not in headers and "Transfer-Encoding" not in headers:
             raise Trouble("the connection ended before the answer", garbled=True)
