@@ -8,7 +8,7 @@ All of it happens in one transaction of one database, so it is one step: either 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -73,23 +73,28 @@ class Published:
     result: UpdateResult
 
 
-def update_and_publish(lake: Lake, database: Database) -> Published:
+def update_and_publish(lake: Lake, database: Database, keep_from: date | None = None) -> Published:
     """Take what the lake has changed since last time into the private database, prove it, and publish it.
 
-    Costs what has changed, not what there is. Raises IntegrityError, and publishes nothing, when a mart does not tie
-    out to its fact or a file is not what was written.
+    Business days before ``keep_from`` (the first of a month; None: no more than before) are dropped: out of the
+    database, and once that is published out of the lake. Costs what has changed, not what there is. Raises
+    IntegrityError, and publishes nothing, when a mart does not tie out to its fact or a file is not what was written.
     """
     with storage(lake.data_dir), lake.writing():
+        kept_from = lake.keep_from(keep_from)
         changed, loaded = lake.pending(), lake.pending_loads()
         if database.private.exists():
             found = (lake.core_partition(stream, connection, day) for stream, connection, day in changed)
             partitions = [partition for partition in found if partition is not None]
             loads = [row for load in loaded for row in lake.loads_of(load)]
-            result = database.update([_partition(lake, p) for p in partitions], loads)
+            result = database.update([_partition(lake, p) for p in partitions], loads, kept_from=kept_from)
         else:
             partitions = lake.core_partitions()
-            result = database.update([_partition(lake, p) for p in partitions], lake.loads(), full=True)
+            result = database.update(
+                [_partition(lake, p) for p in partitions], lake.loads(), full=True, kept_from=kept_from
+            )
         path = database.publish()
+        lake.drop()
         # One that a crash left half-written stays marked until a load has made it whole.
         lake.clear_pending((partition.stream, partition.connection, partition.day) for partition in partitions)
         lake.clear_pending_loads(loaded)
@@ -100,7 +105,9 @@ def rebuild_database(lake: Lake, database: Database) -> Published:
     """Make the private database again from all of core, and publish it."""
     with storage(lake.data_dir), lake.writing():
         partitions = lake.core_partitions()
-        result = database.update([_partition(lake, p) for p in partitions], lake.loads(), full=True)
+        result = database.update(
+            [_partition(lake, p) for p in partitions], lake.loads(), full=True, kept_from=lake.kept_from()
+        )
         path = database.publish()
         lake.clear_pending(lake.pending())
         lake.clear_pending_loads(lake.pending_loads())
@@ -156,9 +163,11 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinit
     )
     def warehouse(context: AssetExecutionContext) -> Iterator[Any]:
         place = house(context)
-        published = update_and_publish(place.lake, place.database)
+        published = update_and_publish(place.lake, place.database, place.keep_from())
         result = published.result
         days = sorted(result.touched)
+        if result.dropped:
+            context.log.info(f"{len(result.dropped)} business days up to {result.dropped[-1]} were dropped")
         with open_public(published.path) as con:
             counts = row_counts(con)
             spent = {f"{connection} {currency}": str(cost) for connection, currency, cost in costs(con, days)}
@@ -180,6 +189,7 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinit
                     {f"{p.stream} {p.connection} {p.day or 'all'}": p.digest for p in result.applied}
                 ),
                 "changed": result.changed,
+                "dropped_days": len(result.dropped),
             },
         )
         yield AssetCheckResult(check_name="ties_out", asset_key=_key(TIE_OUT), passed=True, metadata={"tie_outs": ties})

@@ -1,6 +1,7 @@
 """Which business days a load covers when nobody says otherwise.
 
-What lives here: that range, for the schedule and the command line alike. What does not: running the load.
+What lives here: that range, for the schedule and the command line alike, and the first day that is kept. What does not:
+running the load, dropping what is not kept.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +14,16 @@ LONGEST_GAP = 92  # days: a longer one is a backfill, which somebody should want
 def today(settings: Settings, now: datetime | None = None) -> date:
     """The current business day. ``now`` is any instant; by default the present one."""
     return (now or datetime.now(UTC)).astimezone(settings.zone).date()
+
+
+def keep_from(settings: Settings, now: datetime | None = None) -> date | None:
+    """The first business day that ``retention_days`` keeps, the first of a month; None: everything is kept.
+
+    Months go whole: of half a month every sum would look like that of a cheaper one.
+    """
+    if settings.retention_days is None:
+        return None
+    return (today(settings, now) - timedelta(days=settings.retention_days)).replace(day=1)
 
 
 def night(settings: Settings, now: datetime | None = None) -> tuple[date, date]:

@@ -80,6 +80,8 @@ def show_load(ran: "Ran") -> None:
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
     for failure in ran.failures:
         console.print(f"FAILED {failure}", markup=False, style="red", soft_wrap=True)
+    if ran.dropped:
+        console.print(f"dropped {ran.dropped} business days: they are older than retention_days")
     if ran.database is not None:
         console.print(f"published {ran.database}", markup=False, soft_wrap=True)
     else:

@@ -7,7 +7,7 @@ assets. What does not: reading the settings (``settings``), what the objects do 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -19,6 +19,7 @@ from assets.sources.budget import Budget
 from assets.sources.client import Auth, BasicAuth, Client, FormKey, QueryKey
 from assets.sources.secret import MaskSecrets
 from pipelines.alive import alive
+from pipelines.nights import keep_from
 from pipelines.settings import Connection, Settings
 from warehouse.database import Database, Tolerance
 from warehouse.lake import Lake, utc_now
@@ -65,6 +66,10 @@ class House:
             pseudonym_key=settings.read_pseudonym_key if settings.pseudonym_key else None,
             fraud=settings.fraud,
         )
+
+    def keep_from(self) -> date | None:
+        """The first business day to keep now; None: everything is."""
+        return keep_from(self.settings)
 
     def client(self, name: str) -> Client:
         """The HTTP client of a connection; one for the process, so that its budget and its connections are shared."""

@@ -17,7 +17,7 @@ from assets.loading import Progress
 from pipelines.settings import Settings, configured_home
 from tollbook_errors import ConfigError, IntegrityError, StorageError, TollbookError
 from warehouse.close import Close, close_month
-from warehouse.lake import make_folder, storage
+from warehouse.lake import Lake, make_folder, storage
 from warehouse.reading import control_counts, costs, open_public, public_file
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ Watch = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Ran:
-    """What a load came to: its rows of ``audit.load``, what failed, and the public database (None: not published)."""
+    """What a load came to: its rows of ``audit.load``, what failed, and the public database (None: not published).
+
+    ``dropped``: how many business days went because they are older than is kept.
+    """
 
     load_id: str
     loads: list[dict[str, Any]]
@@ -37,6 +40,7 @@ class Ran:
     checks: list[tuple[str, str, int]]
     failures: list[str]
     database: Path | None
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
 
     house = House(settings, watch)
     house.lake.hold_to(settings.timezone)
+    house.lake.refuse_dropped(first)
     definitions = build(settings, house)
     failures: list[str] = []
     quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
@@ -109,8 +114,11 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
     if not published.success:
         return Ran(load_id, loads, [], [], failures, None)
     public = public_file(settings.data_dir)
+    figures = [made.metadata for made in published.asset_materializations_for_node("warehouse")]
+    dropped = sum(int(str(each["dropped_days"].value)) for each in figures if "dropped_days" in each)
     with open_public(public) as con:
-        return Ran(load_id, loads, costs(con, (first, last)), control_counts(con, (first, last)), failures, public)
+        spent, checks = costs(con, (first, last)), control_counts(con, (first, last))
+    return Ran(load_id, loads, spent, checks, failures, public, dropped)
 
 
 def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
@@ -130,7 +138,8 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     todo: set[tuple[str, str, date | None]] = set()
     for connection, stream, window_from, window_to in lake.windows():
         if connection in configured:
-            todo |= {(connection, stream, day) for day in Window(window_from, window_to).days}
+            days = Window(window_from, window_to).days
+            todo |= {(connection, stream, day) for day in days if day is None or day >= lake.kept_from()}
     with lake.writing():
         scrub(lake, {connection.name: connection.region for connection in settings.connections}, watch)
     if not todo:
@@ -163,7 +172,7 @@ def run_report(settings: Settings, month: date, out: Path | None) -> list[Path]:
     """Finance's files for a month, from the published database."""
     from warehouse.reports import write_report
 
-    public, folder, report = _reporting(settings, out)
+    public, folder, report = _reporting(settings, month, out)
     return write_report(public, month.replace(day=1), folder, settings=report)
 
 
@@ -171,17 +180,18 @@ def run_focus(settings: Settings, month: date, out: Path | None) -> "Focus":
     """A month as a FOCUS dataset, from the published database. FocusError when it cannot be said in FOCUS."""
     from warehouse.reports.focus import write_focus
 
-    public, folder, report = _reporting(settings, out)
+    public, folder, report = _reporting(settings, month, out)
     return write_focus(public, month.replace(day=1), folder, settings=report)
 
 
-def _reporting(settings: Settings, out: Path | None) -> "tuple[Path, Path, ReportSettings]":
+def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path, Path, ReportSettings]":
     """The published database, the folder for what is made of it, and what a report needs to know beside."""
     from warehouse.reports import ReportSettings
 
     public = public_file(settings.data_dir)
     if not public.exists():
         raise StorageError(f"there is no published database at {public}", hint="run: tollbook load")
+    Lake(settings.data_dir).refuse_dropped(month.replace(day=1))
     report = ReportSettings(
         timezone=settings.timezone,
         reporting_currency=settings.reporting_currency,
@@ -197,6 +207,7 @@ def run_close(settings: Settings, month: date, *, anyway: bool, reopen: bool) ->
     from pipelines.resources import House
 
     house = House(settings)
+    house.lake.refuse_dropped(month.replace(day=1))
     if house.database.private.exists():
         # What core has and the database has not yet seen is known, too.
         update_and_publish(house.lake, house.database)

@@ -34,6 +34,7 @@ DEFAULT_FILE = "tollbook.toml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 MAX_SECRET = 64 * 1024
+SHORTEST_RETENTION = 93  # days: what a night may read again or catch up with, and the month before this one
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ TOLLBOOK_KEYS = (
     "first_date",
     "region",
     "nightly",
+    "retention_days",
     "pseudonym_key",
 )
 CONNECTION_KEYS = (
@@ -230,6 +232,8 @@ class Settings:
     region: str = "GB"
     nightly: str = "15 2 * * *"
     """When the schedule loads, as a cron expression in ``timezone``."""
+    retention_days: int | None = None
+    """How many business days before today are kept at least; None: all."""
     alerts: Alerts = Alerts()
     fraud: FraudRules = FraudRules()
     pseudonym_key: SecretSource | None = None
@@ -307,6 +311,7 @@ def _settings(top: "_Table") -> Settings:
         first_date=first_date,
         region=region,
         nightly=main.cron("nightly", "15 2 * * *"),
+        retention_days=main.optional_integer("retention_days", None, SHORTEST_RETENTION, 36_500),
         alerts=_alerts(top.table("alerts")),
         pseudonym_key=main.secret("pseudonym_key") if "pseudonym_key" in main else None,
         fraud=_fraud(top.table("fraud")),

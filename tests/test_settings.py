@@ -222,6 +222,8 @@ def test_a_syntax_error_says_the_line_and_repeats_nothing(tmp_path: Path) -> Non
         ('reporting_currency = "gbp"', "tollbook.reporting_currency: expected an ISO 4217 currency"),
         ('reporting_currency = "POUND"', "tollbook.reporting_currency: expected an ISO 4217 currency"),
         ("lookback_days = -1", "tollbook.lookback_days: expected a whole number from 0 to 60"),
+        ("retention_days = 92", "tollbook.retention_days: expected a whole number from 93 to 36500"),
+        ("retention_days = true", "tollbook.retention_days: expected a whole number from 93 to 36500"),
         ("lookback_days = 61", "tollbook.lookback_days: expected a whole number from 0 to 60"),
         ("lookback_days = true", "tollbook.lookback_days: expected a whole number from 0 to 60"),
         ("lookback_days = 3.0", "tollbook.lookback_days: expected a whole number from 0 to 60"),

@@ -1,7 +1,7 @@
 -- One row per connection, stream and business day, from the stream's first loaded day to the newest of any stream.
 --
 -- The newest day is the newest that was ever asked for, by the data and not by the clock. A stream that was never
--- loaded begins with the first day it was asked for.
+-- loaded begins with the first day it was asked for. Days that were dropped are not due.
 WITH reading AS (
     SELECT
         vendor,
@@ -42,7 +42,7 @@ due AS (
         vendor,
         connection,
         stream,
-        CAST(unnest(generate_series(first_day, last_day, INTERVAL 1 DAY)) AS DATE) AS day
+        CAST(unnest(generate_series(greatest(first_day, kept_from()), last_day, INTERVAL 1 DAY)) AS DATE) AS day
     FROM span
 ),
 stated AS (

@@ -25,6 +25,9 @@ its history is; in a rebuild they say ``true``.
                              before, or on which the first call to a country now is or was
     near_fraud               those, and the same weekday of the eight weeks before
 
+None of in_scope, in_cost_scope, in_months and in_reconciliation_scope says true of a day before ``kept_from()``: of
+days that were dropped there is nothing to derive, though invoices and bundles of theirs are still there.
+
 Some small tables of ``audit`` say something of all days at once: a day's coverage leans on the weeks before it and on
 the newest day of any stream. They are made whole, and only the rows that came out otherwise are written.
 """
@@ -117,13 +120,15 @@ class Tolerance:
 class UpdateResult:
     """What an update did: the partitions whose rows were replaced, and the business days derived from anew.
 
-    ``everything`` says that all other days were derived again, too: in a new database, or with other SQL.
+    ``everything`` says that all other days were derived again, too: in a new database, or with other SQL. ``dropped``
+    are the business days whose rows went because they are no longer kept.
     """
 
     applied: tuple[Partition, ...]
     touched: tuple[date, ...]
     everything: bool
     changed: bool
+    dropped: tuple[date, ...] = ()
 
 
 class Database:
@@ -169,12 +174,14 @@ class Database:
         loads: pa.Table | Sequence[Mapping[str, Any]] = (),
         *,
         full: bool = False,
+        kept_from: date = date.min,
     ) -> UpdateResult:
         """Take in the partitions that are new or changed, and derive what depends on them, all or nothing.
 
         Finance's files and the closes of months are looked up each time. ``loads`` are rows of ``audit.load``; a row
         with the key of an earlier one replaces it. ``full`` makes the database anew from the given partitions and loads
-        only, beside the old one, and then takes its place.
+        only, beside the old one, and then takes its place. What it has of business days before ``kept_from``, the first
+        of a month, goes; closed months keep their figures as closed.
 
         Raises IntegrityError when a mart does not tie out with its facts, when a file holds rows that are not its own
         or a key twice, when the close of a month is damaged or gone, and when the database cannot be opened;
@@ -187,10 +194,10 @@ class Database:
         _remove(aside)  # of a rebuild that was killed
         if not full:
             with self._opened(self.private, partitions) as db:
-                return self._update(db, partitions, loads, reference, closes)
+                return self._update(db, partitions, loads, reference, closes, kept_from)
         try:
             with self._opened(aside, partitions) as db:
-                result = self._update(db, partitions, loads, reference, closes)
+                result = self._update(db, partitions, loads, reference, closes, kept_from)
             with storage(self.private):
                 # Nothing is lost with the old log: an update that returned has left none.
                 _remove_logs(self.private)
@@ -206,11 +213,12 @@ class Database:
         loads: pa.Table | Sequence[Mapping[str, Any]],
         reference: Reference,
         closes: Sequence[Close],
+        kept_from: date,
     ) -> UpdateResult:
         db.execute("BEGIN")
         try:
             self._make_tables(db)
-            update = _Update(self, db, reference, closes)
+            update = _Update(self, db, reference, closes, kept_from)
             result = update.run(partitions, loads)
         except BaseException:
             with suppress(duckdb.Error):
@@ -388,18 +396,25 @@ class _Update:
     """One update inside its transaction: what it does, step by step, in ``run``."""
 
     def __init__(
-        self, database: Database, db: duckdb.DuckDBPyConnection, reference: Reference, closes: Sequence[Close]
+        self,
+        database: Database,
+        db: duckdb.DuckDBPyConnection,
+        reference: Reference,
+        closes: Sequence[Close],
+        kept_from: date,
     ) -> None:
         self.database = database
         self.db = db
         self.reference = reference
         self.closes = closes
+        self.kept_from = kept_from
 
     def run(self, partitions: Sequence[Partition], loads: pa.Table | Sequence[Mapping[str, Any]]) -> UpdateResult:
         db = self.db
         self._check_timezone()
         fresh = _state(db, "revision") is None
-        changed = self._changed(partitions)
+        dropped = self._dropped()
+        changed = [*self._changed(partitions), *dropped]
         new_loads = self._new_loads(loads)
 
         self._remember_charges("charges_before")
@@ -414,7 +429,9 @@ class _Update:
         stale = {name for name, value in settings.items() if _state(db, name) != value}
         if not (changed or new_loads or stale):
             return UpdateResult((), (), everything=False, changed=False)
-        everything = fresh or "derivation" in stale
+        # Days can be wanted again that were dropped: of their invoices and bundles no mart was made.
+        wanted_again = not fresh and (_state(db, "kept_from") or "") > settings["kept_from"]
+        everything = fresh or "derivation" in stale or wanted_again
 
         hours: Days
         if everything:
@@ -430,6 +447,7 @@ class _Update:
             reconciled = _EVERYTHING if "reconciliation" in stale else call_days | total_days
         self._set_scopes(call_days, cost_days, hours, reconciled, all_closes=everything or "closes" in stale)
 
+        self._delete_dropped()
         self._find_first_calls("first_call_before")
         for mart in MARTS:
             if mart is FRAUD_SIGNAL:
@@ -446,7 +464,10 @@ class _Update:
         touched = {p.day for p in changed if p.day is not None}
         for days in (call_days, cost_days, reconciled):
             touched |= days or set()
-        return UpdateResult(tuple(changed), tuple(sorted(touched)), everything, changed=True)
+        touched = {day for day in touched if day >= self.kept_from}
+        gone = {p.day for p in dropped if p.day is not None}
+        applied = tuple(p for p in changed if p not in dropped)
+        return UpdateResult(applied, tuple(sorted(touched)), everything, changed=True, dropped=tuple(sorted(gone)))
 
     def _check_timezone(self) -> None:
         known = _state(self.db, "timezone")
@@ -472,6 +493,24 @@ class _Update:
         if len(asked) != len(partitions):
             raise IntegrityError("the same partition was given twice in one update", hint="load its days again")
         return [p for key, p in asked.items() if applied.get(key) != (p.digest, ",".join(p.tables))]
+
+    def _dropped(self) -> list[Partition]:
+        """The days that are no longer kept, each as a partition that has become empty."""
+        return [
+            Partition(stream, connection, vendor, day, {}, tuple(tables.split(",")), "")
+            for stream, connection, vendor, day, tables in self.db.execute(
+                "SELECT stream, connection, vendor, day, tables FROM meta.partition WHERE day < ? ORDER BY ALL",
+                [self.kept_from],
+            ).fetchall()
+        ]
+
+    def _delete_dropped(self) -> None:
+        """Delete what was derived of the days that are no longer kept; the scopes leave them out."""
+        for mart in _DROPPED:
+            self.db.execute(f"DELETE FROM {mart} WHERE {_DATE_COLUMNS[mart]} < ?", [self.kept_from])
+        self.db.execute(
+            "DELETE FROM audit.tie_out WHERE list_contains(?, mart) AND tie_date < ?", [list(_DROPPED), self.kept_from]
+        )
 
     def _replace_rows(self, partitions: Sequence[Partition]) -> None:
         for table_ in LAKE_TABLES:
@@ -506,6 +545,7 @@ class _Update:
         )
         self.db.execute("INSERT INTO meta.partition BY NAME SELECT * FROM applied")
         self.db.unregister("applied")
+        self.db.execute("DELETE FROM meta.partition WHERE day < ?", [self.kept_from])
 
     def _delete(self, table_: Table, owners: Sequence[Partition]) -> None:
         """Delete what the partitions wrote before; a table of several streams tells them by its column ``stream``."""
@@ -729,11 +769,11 @@ class _Update:
         )
 
     def _set_scopes(self, calls: Days, cost: Days, hours: Days, reconciled: Days, *, all_closes: bool) -> None:
-        self._macro("in_scope", "day", calls)
-        self._macro("in_cost_scope", "day", cost)
-        self._macro("in_reconciliation_scope", "day", reconciled)
         months = _whole_months(cost)
-        self._macro("in_months", "day", months)
+        self._macro("in_scope", "day", calls, "day >= kept_from()")
+        self._macro("in_cost_scope", "day", cost, "day >= kept_from()")
+        self._macro("in_reconciliation_scope", "day", reconciled, "day >= kept_from()")
+        self._macro("in_months", "day", months, "day >= kept_from()")
         self._macro("in_closed_months", "day", _EVERYTHING if all_closes else months)
         self._macro("near_hours", "day", _spread(hours, -2, -1, 0, 1))
         self._instants("in_hours", hours)
@@ -787,8 +827,9 @@ class _Update:
                 return
             far *= 8
 
-    def _macro(self, name: str, parameter: str, days: Days) -> None:
-        self.db.execute(f"CREATE OR REPLACE TEMP MACRO {name}({parameter}) AS ({_in_days(parameter, days)})")
+    def _macro(self, name: str, parameter: str, days: Days, also: str = "true") -> None:
+        condition = f"{_in_days(parameter, days)} AND {also}"
+        self.db.execute(f"CREATE OR REPLACE TEMP MACRO {name}({parameter}) AS ({condition})")
 
     def _instants(self, name: str, days: Days) -> None:
         """A macro that asks whether an instant lies in one of these UTC days."""
@@ -854,6 +895,7 @@ class _Update:
             list(limits.values()),
         )
         db.execute("CREATE TEMP TABLE foreign_nanp AS SELECT unnest(?::VARCHAR[]) AS country", [FOREIGN_NANP])
+        db.execute(f"CREATE TEMP MACRO kept_from() AS DATE '{self.kept_from}'")
         self._prepare_closes()
         erased = self._prepare_erasures()
         as_of = self._as_of()
@@ -871,6 +913,7 @@ class _Update:
             "closes": _sha(repr(self.closes)),
             "erasures": erased,
             "fraud": _sha(repr((database.fraud, FOREIGN_NANP, self._homes()))),
+            "kept_from": self.kept_from.isoformat(),
         }
 
     def _homes(self) -> list[tuple[Any, ...]]:
@@ -1054,6 +1097,14 @@ _SCOPES = {
     "mart.top_calls": "in_call_months",
     "mart.fraud_signal": "in_fraud_scope",
 }
+
+# Those whose scopes leave out the days that are not kept. The others go with the calls, or are what was closed.
+_DROPPED = tuple(
+    mart
+    for mart, scope in _SCOPES.items()
+    if scope in ("in_scope", "in_cost_scope", "in_months", "in_reconciliation_scope") or mart == "mart.month_movement"
+)
+_DATE_COLUMNS = {table_.full_name: table_.date_column for table_ in TABLES}
 
 
 # --- SQL --------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ Layout under the data directory::
     state/pending/                                            partitions that the database has not seen yet
     state/loads/<load>/                                       what each load did
     state/scratch/                                            readings on their way into core
+    state/kept_from.json                                      the first business day kept, once some were dropped
 
 A window is a business day, two days joined by ``_`` for a stretch of days, or ``all`` for a list. A generation is the
 UTC time of the reading, so that names sort by time. Everything is written aside, synced and renamed.
@@ -155,6 +156,61 @@ class Lake:
                 hint="set it back, or load into a new data_dir",
             )
 
+    # --- retention ---------------------------------------------------------------------------------------------
+
+    def kept_from(self) -> date:
+        """The first business day that is kept; ``date.min`` as long as none was dropped.
+
+        What is left of earlier ones counts nowhere: not in a load, a rebuild or the database.
+        """
+        path = self.data_dir / "state" / "kept_from.json"
+        with storage(path):
+            return date.fromisoformat(read_json(path)["day"]) if path.exists() else date.min
+
+    def keep_from(self, day: date | None) -> date:
+        """Keep business days from ``day`` on (None: as before), for good: from when on days are kept now.
+
+        ``drop`` then removes the files of those before. The caller holds ``writing``.
+        """
+        known = self.kept_from()
+        if day is None or day <= known:
+            return known
+        path = self.data_dir / "state" / "kept_from.json"
+        with storage(path):
+            write_json(path, {"day": day.isoformat()})
+        return day
+
+    def refuse_dropped(self, day: date) -> None:
+        """ConfigError for a business day before those that are kept."""
+        kept = self.kept_from()
+        if day < kept:
+            raise ConfigError(
+                f"business days before {kept} were dropped, as tollbook.retention_days says",
+                hint="docs/operations.md says how to load them again",
+            )
+
+    def drop(self) -> None:
+        """Remove the files of the days that are not kept: raw, core, what core was made from, and their marks.
+
+        A landing of several days goes with the last of them. Can be repeated. The caller holds ``writing``.
+        """
+        kept = self.kept_from()
+        if kept == date.min:
+            return
+        raw = self.data_dir / "raw"
+        with storage(raw):
+            for connection in _names(raw):
+                for stream in _names(raw / connection):
+                    for name in _windows(raw / connection / stream):
+                        if (_parse_window(name)[1] or kept) < kept:
+                            shutil.rmtree(raw / connection / stream / name)
+            for root in (self.data_dir / "core", self.data_dir / "state" / "core", self.data_dir / "state" / "pending"):
+                for folder, _, files in os.walk(root):
+                    for name in files:
+                        window = name.rpartition("@")[2].partition(".")[0]
+                        if _WINDOW.fullmatch(window) and (_parse_window(window)[1] or kept) < kept:
+                            (Path(folder) / name).unlink()
+
     # --- raw ---------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -167,7 +223,12 @@ class Lake:
         window_to: date | None,
         depends_on: Mapping[str, str] | None = None,
     ) -> Iterator["RawWriter"]:
-        """Collect the answers of one window; nothing is left behind unless ``commit`` was called."""
+        """Collect the answers of one window; nothing is left behind unless ``commit`` was called.
+
+        ConfigError for a window with days that were dropped.
+        """
+        if window_from is not None:
+            self.refuse_dropped(window_from)
         folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(window_from, window_to)
         with storage(folder):
             make_folder(folder)
@@ -230,15 +291,16 @@ class Lake:
             return self._read_manifest(path)
 
     def windows(self) -> list[tuple[str, str, date | None, date | None]]:
-        """Every (connection, stream, from, to) that has a landing. For a rebuild: it reads the whole tree."""
-        root = self.data_dir / "raw"
+        """Every (connection, stream, from, to) that has a landing and is kept. It reads the whole tree."""
+        root, kept = self.data_dir / "raw", self.kept_from()
         found = []
         with storage(root):
             for connection in _names(root):
                 for stream in _names(root / connection):
                     for name in _windows(root / connection / stream):
-                        if _manifests(root / connection / stream / name):
-                            found.append((connection, stream, *_parse_window(name)))
+                        first, last = _parse_window(name)
+                        if (last or kept) >= kept and _manifests(root / connection / stream / name):
+                            found.append((connection, stream, first, last))
         return found
 
     def verified(self, landing: Landing) -> Path:
@@ -426,17 +488,19 @@ class Lake:
         write_json(path, {**partition.__dict__, "day": day})
 
     def core_partitions(self) -> list[CorePartition]:
-        """Every partition in core. For a rebuild: it reads the whole tree.
+        """Every partition in core that is kept. For a rebuild: it reads the whole tree.
 
         One that a crash left half-written is left out, for it is still marked as pending; IntegrityError for any other
         that is not what was written.
         """
         found = []
-        root = self.data_dir / "state" / "core"
+        root, kept = self.data_dir / "state" / "core", self.kept_from()
         for stream in _names(root):
             for connection in _names(root / stream):
                 for name in _manifests(root / stream / connection):
                     day = _parse_window(name[:-5])[0]
+                    if (day or kept) < kept:
+                        continue
                     partition = self.core_partition(stream, connection, day)
                     if partition is not None:
                         found.append(partition)
@@ -460,9 +524,10 @@ class Lake:
 
     def pending(self) -> list[tuple[str, str, date | None]]:
         """The partitions (stream, connection, day) that were written since the database last took them in."""
-        root = self.data_dir / "state" / "pending"
-        names = (name.split("@") for name in _names(root))
-        return [(name[0], name[1], _parse_window(name[2])[0]) for name in names if len(name) == 3]
+        root, kept = self.data_dir / "state" / "pending", self.kept_from()
+        names = [name.split("@") for name in _names(root)]
+        found = [(name[0], name[1], _parse_window(name[2])[0]) for name in names if len(name) == 3]
+        return [(stream, connection, day) for stream, connection, day in found if (day or kept) >= kept]
 
     def clear_pending(self, partitions: Iterable[tuple[str, str, date | None]]) -> None:
         """The database has taken these in."""

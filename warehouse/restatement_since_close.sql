@@ -60,3 +60,4 @@ JOIN closed_month
     ON closed_month.is_current
     AND closed_month.month = concerned.month
     AND closed_month.closed_at < concerned.restated_at
+WHERE concerned.month >= kept_from()

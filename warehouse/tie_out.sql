@@ -160,7 +160,7 @@ fact AS (
     -- As closed and what it moved by is what the month is now.
     SELECT 'mart.month_movement', month, 'as closed', currency, cost
     FROM closed_total
-    WHERE in_closed_months(month)
+    WHERE in_closed_months(month) AND month >= kept_from()
     UNION ALL
     SELECT 'mart.month_movement', month, 'as closed and moved', currency, sum(cost)
     FROM mart.cost_monthly

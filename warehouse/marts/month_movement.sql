@@ -1,4 +1,6 @@
 -- One row per closed month, account, cost centre, kind of charge and currency: cost as closed beside cost now.
+--
+-- A month whose days were dropped has no cost now that its cost as closed could be compared with.
 WITH charge AS (
     SELECT month, vendor, connection, account_id, cost_centre, charge_kind, currency, cost AS cost_then, NULL AS cost_now
     FROM mart.cost_monthly_as_closed
@@ -22,4 +24,5 @@ SELECT
     closed_month.closed_at
 FROM charge
 JOIN closed_month ON closed_month.is_current AND closed_month.month = charge.month
+WHERE charge.month >= kept_from()
 GROUP BY ALL
