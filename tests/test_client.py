@@ -579,6 +579,7 @@ def test_an_answer_cannot_fill_the_memory(server: Server, clock: Clock, step: St
         # Their clock is ten minutes ahead of ours; they mean two minutes by their own.
         ({"Retry_After": "Mon, 05 Oct 2026 02:12:00 GMT", "Date": "Mon, 05 Oct 2026 02:10:00 GMT"}, 120),
         ({"X_Limit": "1200", "X_Remaining": "0", "X_Reset": "3500"}, 3500),
+        ({"X_Limit": "1200", "X_Reset": "3500"}, 3500),
         ({"Retry_After": "soon", "X_Remaining": "0", "X_Reset": "77"}, 77),
         ({"Retry_After": "-1"}, 30),
         ({"Retry_After": ""}, 30),

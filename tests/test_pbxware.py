@@ -422,6 +422,7 @@ def test_ids_are_text_and_not_numbers(tmp_path: Path) -> None:
     """S07: ….1 and ….10 are one number and two calls."""
     source, _ = loaded(FakePbx([row(unique_id="1773144000.1"), row(unique_id="1773144000.10")]), tmp_path)
     assert {found["native_id"] for found in rows_of(source)} == {"1773144000.1", "1773144000.10"}
+    assert {found["occurrence"] for found in rows_of(source)} == {1}, "neither is the other again"
     assert len({found["cdr_id"] for found in rows_of(source)}) == 2
 
 
