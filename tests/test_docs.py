@@ -78,6 +78,19 @@ def test_every_defence_is_held_by_tests_that_exist() -> None:
     assert {name for name in named if f"def {name}(" not in code} == set()
 
 
+def test_every_mutant_was_killed_by_a_test_that_exists() -> None:
+    rows = re.findall(
+        r"^\| ([A-Z0-9, ]+) \| .* \| `(test_\w+)`: `(\w+)` \|$", (DOCS / "mutations.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) >= 90
+    gone = [
+        (line, module, name)
+        for line, module, name in rows
+        if f"def test_{name}(" not in (ROOT / "tests" / f"{module}.py").read_text()
+    ]
+    assert gone == []
+
+
 # --- queries ---------------------------------------------------------------------------------------------------------
 
 
