@@ -778,9 +778,7 @@ def read_party(text: str, tenant: Tenant, codes: frozenset[str]) -> Party:
     if extension:
         return Party(name, number, "own", extension)
     if number in tenant.dids:
-        return Party(
-            name, number, "did", tenant.dids[number], read_number(number, tenant.region), tenant.targets[number]
-        )
+        return _of_did(name, number, number, read_number(number, tenant.region), tenant)
     if not is_emergency(number, tenant.region) and any(
         code and number.startswith(code) and 2 <= len(number.removeprefix(code).removeprefix("+")) <= 5
         for code in codes - {tenant.code}
@@ -788,8 +786,12 @@ def read_party(text: str, tenant: Tenant, codes: frozenset[str]) -> Party:
         return Party(name, number, "outside")  # another tenant's extension: no public number
     public = read_number(number, tenant.region)
     if public.e164 in tenant.dids:
-        return Party(name, number, "did", tenant.dids[public.e164 or ""], public, tenant.targets[public.e164 or ""])
+        return _of_did(name, number, public.e164 or "", public, tenant)
     return Party(name, number, "outside", None, public)
+
+
+def _of_did(name: str | None, number: str, did: str, public: Number, tenant: Tenant) -> Party:
+    return Party(name, number, "did", tenant.dids[did], public, tenant.targets.get(did))
 
 
 def _split(text: str) -> tuple[str | None, str]:

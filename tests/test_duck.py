@@ -11,6 +11,7 @@ import pytest
 
 from assets.loading import session
 from warehouse.duck import connect
+from warehouse.lake import Lake
 
 
 @pytest.fixture(params=["session", "file", "read-only"])
@@ -22,7 +23,7 @@ def con(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[duckdb.DuckD
     (raw / "way-out").symlink_to("/etc/passwd")
     (tmp_path / "outside.csv").write_text("a\n1\n")
     if request.param == "session":
-        opened = session(raw.parent)
+        opened = session(Lake(raw.parent))
     else:
         connect(tmp_path / "some.duckdb", reads=[raw]).close()
         opened = connect(tmp_path / "some.duckdb", reads=[raw], read_only=request.param == "read-only")
