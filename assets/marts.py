@@ -27,10 +27,11 @@ from dagster import (
 )
 
 from assets.materialize import RESOURCE, column_schema, house
-from warehouse.database import Database, Partition, UpdateResult
+from warehouse.database import Database
 from warehouse.lake import CorePartition, Lake, storage
 from warehouse.reading import costs, days_in_state, open_public, row_counts, unusual_days
 from warehouse.schema import CALL, CALL_LEG, COVERAGE, MARTS, TIE_OUT, Table, table
+from warehouse.update import Partition, UpdateResult
 
 POOL = "warehouse"
 GROUP = "warehouse"

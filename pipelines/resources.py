@@ -21,8 +21,9 @@ from assets.sources.secret import MaskSecrets
 from pipelines.alive import alive
 from pipelines.nights import keep_from
 from pipelines.settings import Connection, Settings
-from warehouse.database import Database, Tolerance
+from warehouse.database import Database
 from warehouse.lake import Lake, utc_now
+from warehouse.update import Tolerance
 
 
 class House:

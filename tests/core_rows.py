@@ -11,8 +11,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.database import Database, Partition
+from warehouse.database import Database
 from warehouse.schema import table
+from warehouse.update import Partition
 
 OWNED = {
     "cdr": ("core.cdr", "audit.control_total", "audit.quarantine", "audit.restatement"),

@@ -9,8 +9,9 @@ from typing import Any
 from core_rows import Row, cdr_days, leg, partition, query, row, warehouse
 from fraud_year import Measured, Year
 
-from warehouse.database import Database, Partition
+from warehouse.database import Database
 from warehouse.fraud import FraudRules
+from warehouse.update import Partition
 
 ROOT = Path(__file__).parent.parent
 MONDAY = "2026-03-02"

@@ -17,11 +17,12 @@ from core_rows import Row, at, cdr_days, invoice, leg, line, load, partition, qu
 from loading import World, hashes, world
 
 from tollbook_errors import IntegrityError
-from warehouse import database as module
+from warehouse import update as module
 from warehouse.close import Close, CloseError, close_month, read_closes
-from warehouse.database import Database, Partition
+from warehouse.database import Database
 from warehouse.reading import Movement, movements, open_public
 from warehouse.reports.proof import movement_text
+from warehouse.update import Partition
 
 MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
 D2, D3 = date(2026, 3, 2), date(2026, 3, 3)
@@ -461,14 +462,14 @@ def test_a_mart_of_closed_figures_that_lost_a_row_is_refused(
 ) -> None:
     database = march(tmp_path)
     close_month(database.data_dir, MARCH, timezone="UTC", today=APRIL, connections=["hq"])
-    select = module._select
+    select = module.sql_of
 
     def short(wanted: str) -> str:
         kept = "ORDER BY ALL OFFSET 1" if wanted == f"marts/{name}" else ""
         return f"SELECT * FROM ({select(wanted)}) {kept}"
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_select", short)
+        patch.setattr(module, "sql_of", short)
         with pytest.raises(IntegrityError, match=rf"2026-03-01: mart.{name} does not tie out"):
             database.update([])
     assert query(database, "FROM mart.cost_monthly_as_closed") == []

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from core_rows import Row, at, leg, load, partition, query, warehouse
 
 from pipelines.cli import main
-from warehouse.database import Database, Partition
+from warehouse.database import Database
 from warehouse.reading import days_in_state, open_public, unusual_days
+from warehouse.update import Partition
 
 MONDAY = date(2026, 6, 1)
 LATER = at("2026-12-01 03:00:00")

@@ -36,10 +36,11 @@ from core_rows import (
 )
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
-from warehouse import database as module
-from warehouse.database import Database, Partition
+from warehouse import update as updating
+from warehouse.database import STORAGE_VERSION, Database
 from warehouse.fraud import FraudRules
 from warehouse.schema import TABLES, table
+from warehouse.update import Partition, in_days
 
 D1, D2, D3 = date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)
 
@@ -311,7 +312,7 @@ def test_the_night_reads_its_own_days_only(tmp_path: Path) -> None:
         db.execute(
             "CREATE TABLE fact AS SELECT DATE '2016-01-01' + (i // 500)::INTEGER AS day, i FROM range(2000000) AS r(i)"
         )
-        db.execute(f"CREATE TEMP MACRO in_scope(d) AS ({module._in_days('d', days)})")
+        db.execute(f"CREATE TEMP MACRO in_scope(d) AS ({in_days('d', days)})")
         plan = db.execute("EXPLAIN ANALYZE SELECT sum(i) FROM fact WHERE in_scope(day)").fetchall()[0][1]
     scanned = next(text for text in plan.splitlines() if "Row Groups Scanned" in text)
     assert int(scanned.split(":")[1].split("/")[0]) <= 3
@@ -396,7 +397,7 @@ def test_a_mart_that_lost_a_row_is_refused_and_the_last_good_database_stays(
     database.update(two_days(tmp_path))
     database.publish()
     digests, file = database.digests(), database.public.read_bytes()
-    select = module._select
+    select = updating.sql_of
 
     def short(wanted: str) -> str:
         return f"SELECT * FROM ({select(wanted)}) ORDER BY ALL OFFSET 1" if wanted == name else select(wanted)
@@ -409,7 +410,7 @@ def test_a_mart_that_lost_a_row_is_refused_and_the_last_good_database_stays(
         ],
     )
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_select", short)
+        patch.setattr(updating, "sql_of", short)
         for full in (False, True):
             with pytest.raises(IntegrityError, match=r"2026-03-0[123]: .* does not tie out: .* the facts say"):
                 database.update(late, full=full)
@@ -421,14 +422,14 @@ def test_a_mart_that_lost_a_row_is_refused_and_the_last_good_database_stays(
 
 
 def test_a_cost_counted_twice_is_named_with_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    select = module._select
+    select = updating.sql_of
 
     def double(wanted: str) -> str:
         if wanted != "marts/cost_monthly":
             return select(wanted)
         return f"SELECT * REPLACE (CAST(cost * 2 AS DECIMAL(18, 6)) AS cost) FROM ({select(wanted)})"
 
-    monkeypatch.setattr(module, "_select", double)
+    monkeypatch.setattr(updating, "sql_of", double)
     with pytest.raises(IntegrityError) as caught:
         warehouse(tmp_path / "data").update(two_days(tmp_path))
     assert "2026-03-01: mart.cost_monthly does not tie out: cost EUR is 3.200000, the facts say 1.600000" in str(
@@ -487,9 +488,9 @@ def test_a_database_with_other_columns_asks_for_a_rebuild(tmp_path: Path) -> Non
 def test_other_sql_derives_everything_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = warehouse(tmp_path / "data")
     database.update(two_days(tmp_path))
-    select = module._select
+    select = updating.sql_of
     monkeypatch.setattr(
-        module, "_select", lambda name: select(name).replace("'outbound'", "'out'") if name == "call" else select(name)
+        updating, "sql_of", lambda name: select(name).replace("'outbound'", "'out'") if name == "call" else select(name)
     )
     result = database.update([])
     assert (result.changed, result.everything) == (True, True)
@@ -512,7 +513,7 @@ def die(*_):
 folder = Path(sys.argv[3])
 database = warehouse(folder / "data")
 if sys.argv[4] == "update":
-    module._Update._tie_out = die
+    module.Update._tie_out = die
     database.update(cdr_days(folder / "core", [leg("new", "2026-03-02 12:00:00", 5)]))
 elif sys.argv[4] == "rebuild":
     module.settle = die
@@ -557,7 +558,7 @@ def foreign(private: Path) -> bytes:
 
 
 def log_of(path: Path, change: Callable[[duckdb.DuckDBPyConnection], object]) -> bytes:
-    with duckdb.connect(path, config={"storage_compatibility_version": module.STORAGE_VERSION}) as db:
+    with duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION}) as db:
         db.execute("PRAGMA disable_checkpoint_on_shutdown")
         change(db)
         return path.with_name(f"{path.name}.wal").read_bytes()
@@ -704,7 +705,7 @@ def test_every_table_and_column_is_there_in_order_with_its_comment(tmp_path: Pat
 def test_a_changed_comment_is_taken_over_without_a_rebuild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = warehouse(tmp_path / "data")
     database.update(two_days(tmp_path))
-    monkeypatch.setattr(module, "_comments", lambda: ["COMMENT ON TABLE core.sms IS 'Other words';"])
+    monkeypatch.setattr("warehouse.database._comments", lambda: ["COMMENT ON TABLE core.sms IS 'Other words';"])
     database.update([])
     assert query(database, "SELECT comment FROM duckdb_tables() WHERE table_name = 'sms'") == [("Other words",)]
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from report_month import ACCOUNTS, ALLOCATION, BUDGETS, HQ, SIP, VPS, Rows, charge, golden_month
 
 from tollbook_errors import ConfigError, IntegrityError
-from warehouse.database import _mart_select, _Update
 from warehouse.money import MACROS
 from warehouse.reference import DEFAULT_ACCOUNTS, AllocationRule, Reference, read_reference
 from warehouse.schema import TABLES, table
+from warehouse.update import Update, sql_of_mart
 
 MONTH = date(2026, 10, 1)
 CENT = Decimal("0.01")
@@ -63,7 +63,7 @@ class Books:
     def fill(self, rows: Rows, reference: Reference) -> None:
         for name in ("budget_line", "allocation_rule", "allocation_share", "account_rule"):
             self.db.execute(f"DROP TABLE IF EXISTS {name}")
-        _Update(warehouse(Path("unused")), self.db, reference, ())._prepare_finance()
+        Update(warehouse(Path("unused")).terms, self.db, reference, (), date.min)._prepare_finance()
         for name in self.filled:
             self.db.execute(f"TRUNCATE {name}")
         self.filled = set(rows)
@@ -77,7 +77,7 @@ class Books:
         """Derive a mart, and give its rows."""
         declared = table(f"mart.{name}")
         self.db.execute(f"TRUNCATE mart.{name}")
-        self.db.execute(f"INSERT INTO mart.{name} BY NAME {_mart_select(declared)}")
+        self.db.execute(f"INSERT INTO mart.{name} BY NAME {sql_of_mart(declared)}")
         self.filled.add(f"mart.{name}")
         rows = self.db.execute(f"SELECT {', '.join(declared.column_names)} FROM mart.{name}").fetchall()
         return [dict(zip(declared.column_names, row, strict=True)) for row in rows]
@@ -362,11 +362,11 @@ def test_a_journal_or_a_chargeback_that_does_not_add_up_is_not_published(
     for number, (mart, column) in enumerate((("chargeback", "cost"), ("journal", "debit"), ("journal", "exact"))):
         database = warehouse(tmp_path / str(number))
         monkeypatch.setattr(
-            "warehouse.database._mart_select",
+            "warehouse.update.sql_of_mart",
             lambda declared, mart=mart, column=column: (
-                f"SELECT * REPLACE ({column} + 1 AS {column}) FROM ({_mart_select(declared)})"
+                f"SELECT * REPLACE ({column} + 1 AS {column}) FROM ({sql_of_mart(declared)})"
                 if declared.name == mart
-                else _mart_select(declared)
+                else sql_of_mart(declared)
             ),
         )
         with pytest.raises(IntegrityError, match=f"mart.{mart} does not tie out"):

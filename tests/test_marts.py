@@ -9,9 +9,10 @@ import pytest
 from core_rows import Row, at, cdr_days, invoice, leg, line, load, partition, query, row, warehouse
 
 from tollbook_errors import ConfigError
-from warehouse.database import Database, Tolerance, _mart_select, _select
+from warehouse.database import Database
 from warehouse.reference import read_reference
 from warehouse.schema import MARTS, table
+from warehouse.update import Tolerance, sql_of, sql_of_mart
 
 D2 = date(2026, 3, 2)
 D3 = date(2026, 3, 3)
@@ -32,7 +33,7 @@ def calls(database: Database, columns: str) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
 def test_a_mart_is_one_select_that_begins_with_its_grain(mart: Any) -> None:
-    sql = _mart_select(mart)
+    sql = sql_of_mart(mart)
     assert sql.startswith("-- One row per " if mart.name != "cost_monthly" else f"-- {mart.grain}")
     code = "\n".join(text.split("--")[0] for text in sql.splitlines()).strip()
     assert code.startswith(("SELECT", "WITH"))
@@ -44,7 +45,7 @@ SQL = ("call", "call_leg", "tie_out", "coverage", "restatement_since_close", *(f
 
 @pytest.mark.parametrize("name", SQL)
 def test_no_sql_turns_a_decimal_into_a_float(name: str) -> None:
-    code = "\n".join(text.split("--")[0] for text in _select(name).splitlines())
+    code = "\n".join(text.split("--")[0] for text in sql_of(name).splitlines())
     assert " / " not in code
     assert "avg(" not in code.lower()
     assert "double" not in code.lower()

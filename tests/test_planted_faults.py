@@ -28,7 +28,7 @@ from pipelines.demo.hosting import Hosting, Invoice
 from pipelines.resources import House
 from pipelines.running import run_rebuild
 from tollbook_errors import IntegrityError
-from warehouse import database as module
+from warehouse import update as module
 from warehouse.reading import open_public, unusual_days
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 12)
@@ -619,13 +619,13 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_a_fault_of_a_mart_is_refused_and_named(sound: World, monkeypatch: pytest.MonkeyPatch, fault: Mart) -> None:
     house = House(sound.settings)
     digests, published = house.database.digests(), sound.public.read_bytes()
-    select = module._select
+    select = module.sql_of
 
     def planted(name: str) -> str:
         return f"WITH mart AS ({select(name)}) {fault.sql}" if name == fault.select else select(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_select", planted)
+        patch.setattr(module, "sql_of", planted)
         with pytest.raises(IntegrityError, match=rf"{fault.named}.*the facts say"):
             update_and_publish(house.lake, house.database)
     assert house.database.digests() == digests

@@ -1,0 +1,935 @@
+"""One update of the private database: rows of core in, and everything that depends on them derived, proved, or refused.
+
+What lives here: replacing the rows of core partitions, putting calls together from legs, running the marts and their
+tie-outs for the days that were touched. What does not: the file, the transaction and the publication (``database``),
+the SQL itself (``*.sql``, ``marts/*.sql``), tables and columns (``schema``), Parquet (``lake``), finance's files
+(``reference``), the figures of closed months (``close``).
+
+The SQL reads whole tables by name and asks macros which days it is about: ``in_scope(day)`` and its like. They are
+defined anew for each update as literal ranges of dates, so that a night reads a few days of each table however long
+its history is; in a rebuild they say ``true``.
+
+    in_scope                 business days whose calls were put together again
+    before_scope             those, and the days before on which a call with a leg in scope began
+    after_scope              those, and the days after on which a call of the scope had a leg
+    in_cost_scope, near_cost the same as the first two, for the days whose charges changed
+    in_months                whole months of the cost scope
+    in_closed_months         those, or all when a month was closed
+    in_hours, near_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
+    in_reconciliation_scope  business days on which TIM4biz or the calls changed
+    in_call_months           whole months of the calls that were put together again, and of when they were talked
+    near_call_months         instants of those months and of a day around them, in any zone
+    in_return_scope          those of in_scope, and the day before each, whose callers may have been called back
+    near_return              those, and the day after each
+    in_fraud_scope           business days whose calls or charges changed, whose same weekday did in the eight weeks
+                             before, or on which the first call to a country now is or was
+    near_fraud               those, and the same weekday of the eight weeks before
+
+None of in_scope, in_cost_scope, in_months and in_reconciliation_scope says true of a day before ``kept_from()``: of
+days that were dropped there is nothing to derive, though invoices and bundles of theirs are still there.
+
+Some small tables of ``audit`` say something of all days at once: a day's coverage leans on the weeks before it and on
+the newest day of any stream. They are made whole, and only the rows that came out otherwise are written.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tollbook_errors import ConfigError, ContractError, IntegrityError
+from warehouse.close import CLOSED, Close, current
+from warehouse.erasures import Register
+from warehouse.fraud import FOREIGN_NANP, FraudRules
+from warehouse.money import MACROS
+from warehouse.reference import Reference
+from warehouse.schema import (
+    COVERAGE,
+    ERASURE,
+    FRAUD_SIGNAL,
+    LAKE_TABLES,
+    LOAD,
+    MARTS,
+    MONEY,
+    MONTH_CLOSE,
+    RESTATEMENT_SINCE_CLOSE,
+    TABLES,
+    TIE_OUT,
+    Table,
+)
+
+REBUILD = "run: tollbook rebuild"
+LINK_GAP = timedelta(hours=6)  # as in call_leg.sql
+SAME_WEEKDAYS = 8  # weeks before that a day is compared with, as in marts/fraud_signal.sql
+
+_HERE = Path(__file__).parent
+_EVERYTHING: None = None  # as a scope: all days there are
+
+Days = set[date] | None
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The core files of one stream, connection and business day (``day`` None: a list that is replaced whole).
+
+    ``tables`` are all tables that the stream writes, by full name; one without a file in ``files`` has no rows.
+    ``digest`` changes when the contents do.
+    """
+
+    stream: str
+    connection: str
+    vendor: str
+    day: date | None
+    files: Mapping[str, Path]
+    tables: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far TIM4biz and the PBX may differ and still be ``within_tolerance``; the number of calls must be equal.
+
+    The seconds suffice by either limit: so many a call, or per cent of TIM4biz's seconds.
+    """
+
+    seconds_per_call: int = 1
+    seconds_percent: Decimal = Decimal(1)
+    cost_percent: Decimal = Decimal(1)
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """What an update did: the partitions whose rows were replaced, and the business days derived from anew.
+
+    ``everything`` says that all other days were derived again, too: in a new database, or with other SQL. ``dropped``
+    are the business days whose rows went because they are no longer kept.
+    """
+
+    applied: tuple[Partition, ...]
+    touched: tuple[date, ...]
+    everything: bool
+    changed: bool
+    dropped: tuple[date, ...] = ()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What decides figures beside rows and finance's files; see ``database.Database`` for what each is."""
+
+    data_dir: Path
+    timezone: str
+    reporting_currency: str
+    tolerance: Tolerance
+    reconciles: Mapping[str, Sequence[str]]
+    fraud: FraudRules
+
+
+class Update:
+    """One update inside its transaction: what it does, step by step, in ``run``."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        db: duckdb.DuckDBPyConnection,
+        reference: Reference,
+        closes: Sequence[Close],
+        kept_from: date,
+    ) -> None:
+        self.terms = terms
+        self.db = db
+        self.reference = reference
+        self.closes = closes
+        self.kept_from = kept_from
+
+    def run(self, partitions: Sequence[Partition], loads: pa.Table | Sequence[Mapping[str, Any]]) -> UpdateResult:
+        db = self.db
+        self._check_timezone()
+        fresh = get_state(db, "revision") is None
+        dropped = self._dropped()
+        changed = [*self._changed(partitions), *dropped]
+        new_loads = self._new_loads(loads)
+
+        self._remember_charges("charges_before")
+        legs_replaced = {p.day for p in changed if "core.cdr" in p.tables and p.day is not None}
+        self._remember_legs(changed)
+        self._replace_rows(changed)
+        self._replace_loads()
+        self._remember_charges("charges_after")
+        settings = self._prepare_settings()
+
+        # Each is a fingerprint of something other than rows; when it changed, everything it decides is derived again.
+        stale = {name for name, value in settings.items() if get_state(db, name) != value}
+        if not (changed or new_loads or stale):
+            return UpdateResult((), (), everything=False, changed=False)
+        # Days can be wanted again that were dropped: of their invoices and bundles no mart was made.
+        wanted_again = not fresh and (get_state(db, "kept_from") or "") > settings["kept_from"]
+        everything = fresh or "derivation" in stale or wanted_again
+
+        hours: Days
+        if everything:
+            call_days, cost_days, hours, reconciled = (_EVERYTHING,) * 4
+            self._link_all_calls()
+        else:
+            call_days, leg_days, hours = self._link_calls(legs_replaced)
+            charge_days = {
+                p.day for p in changed if p.day is not None and {"core.cdr", "core.sms"} & set(p.tables)
+            } | self._days_of_changed_charges()
+            cost_days = _EVERYTHING if "charging" in stale else call_days | leg_days | charge_days
+            total_days = {p.day for p in changed if p.day is not None and "core.extension_total" in p.tables}
+            reconciled = _EVERYTHING if "reconciliation" in stale else call_days | total_days
+        self._set_scopes(call_days, cost_days, hours, reconciled, all_closes=everything or "closes" in stale)
+
+        self._delete_dropped()
+        self._find_first_calls("first_call_before")
+        for mart in MARTS:
+            if mart is FRAUD_SIGNAL:
+                self._find_first_calls("first_call")
+                self._set_fraud_scope(_EVERYTHING if "fraud" in stale else _union(call_days, cost_days))
+            self._derive(mart)
+        self._tie_out()
+        for table_ in (COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE, ERASURE):
+            self._derive_whole(table_)
+
+        for name, value in settings.items():
+            set_state(db, name, value)
+        set_state(db, "revision", str(int(get_state(db, "revision") or 0) + 1))
+        touched = {p.day for p in changed if p.day is not None}
+        for days in (call_days, cost_days, reconciled):
+            touched |= days or set()
+        touched = {day for day in touched if day >= self.kept_from}
+        gone = {p.day for p in dropped if p.day is not None}
+        applied = tuple(p for p in changed if p not in dropped)
+        return UpdateResult(applied, tuple(sorted(touched)), everything, changed=True, dropped=tuple(sorted(gone)))
+
+    def _check_timezone(self) -> None:
+        known = get_state(self.db, "timezone")
+        if known is None:
+            set_state(self.db, "timezone", self.terms.timezone)
+        elif known != self.terms.timezone:
+            raise ConfigError(
+                f"tollbook.timezone is {self.terms.timezone}, but the business days in the warehouse are of {known}",
+                hint="set it back, or load into a new data_dir",
+            )
+
+    # --- rows from the lake ------------------------------------------------------------------------------------
+
+    def _changed(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """The partitions whose contents are not those that were last applied."""
+        applied = {
+            (stream, connection, day): (digest, tables)
+            for stream, connection, day, digest, tables in self.db.execute(
+                "SELECT stream, connection, day, digest, tables FROM meta.partition"
+            ).fetchall()
+        }
+        asked = {(p.stream, p.connection, p.day): p for p in partitions}
+        if len(asked) != len(partitions):
+            raise IntegrityError("the same partition was given twice in one update", hint="load its days again")
+        return [p for key, p in asked.items() if applied.get(key) != (p.digest, ",".join(p.tables))]
+
+    def _dropped(self) -> list[Partition]:
+        """The days that are no longer kept, each as a partition that has become empty."""
+        return [
+            Partition(stream, connection, vendor, day, {}, tuple(tables.split(",")), "")
+            for stream, connection, vendor, day, tables in self.db.execute(
+                "SELECT stream, connection, vendor, day, tables FROM meta.partition WHERE day < ? ORDER BY ALL",
+                [self.kept_from],
+            ).fetchall()
+        ]
+
+    def _delete_dropped(self) -> None:
+        """Delete what was derived of the days that are no longer kept; the scopes leave them out."""
+        for mart in _DROPPED:
+            self.db.execute(f"DELETE FROM {mart} WHERE {_DATE_COLUMNS[mart]} < ?", [self.kept_from])
+        self.db.execute(
+            "DELETE FROM audit.tie_out WHERE list_contains(?, mart) AND tie_date < ?", [list(_DROPPED), self.kept_from]
+        )
+
+    def _replace_rows(self, partitions: Sequence[Partition]) -> None:
+        for table_ in LAKE_TABLES:
+            owners = [p for p in partitions if table_.full_name in p.tables]
+            if owners:
+                self._delete(table_, owners)
+                files = sorted(
+                    (
+                        (p.day or date.min, p.connection, p.stream, p.files[table_.full_name], p)
+                        for p in owners
+                        if table_.full_name in p.files
+                    ),
+                    key=lambda entry: entry[:3],
+                )
+                if files:
+                    self._insert(table_, {str(path): p for *_, path, p in files})
+        applied = pa.table(
+            {
+                "stream": pa.array([p.stream for p in partitions], pa.string()),
+                "connection": pa.array([p.connection for p in partitions], pa.string()),
+                "vendor": pa.array([p.vendor for p in partitions], pa.string()),
+                "day": pa.array([p.day for p in partitions], pa.date32()),
+                "tables": pa.array([",".join(p.tables) for p in partitions], pa.string()),
+                "rows": pa.array([_core_rows(p) for p in partitions], pa.int64()),
+                "digest": pa.array([p.digest for p in partitions], pa.string()),
+            }
+        )
+        self.db.register("applied", applied)
+        self.db.execute(
+            "DELETE FROM meta.partition AS p USING applied AS a "
+            "WHERE p.stream = a.stream AND p.connection = a.connection AND p.day IS NOT DISTINCT FROM a.day"
+        )
+        self.db.execute("INSERT INTO meta.partition BY NAME SELECT * FROM applied")
+        self.db.unregister("applied")
+        self.db.execute("DELETE FROM meta.partition WHERE day < ?", [self.kept_from])
+
+    def _delete(self, table_: Table, owners: Sequence[Partition]) -> None:
+        """Delete what the partitions wrote before; a table of several streams tells them by its column ``stream``."""
+        groups: dict[tuple[str, str, bool], set[date]] = {}
+        for p in owners:
+            whole = p.day is None or table_.date_column is None
+            days = groups.setdefault((p.connection, p.stream, whole), set())
+            if p.day is not None:
+                days.add(p.day)
+        for (connection, stream, whole), days in groups.items():
+            where, values = "connection = ?", [connection]
+            if "stream" in table_.column_names:
+                where, values = f"{where} AND stream = ?", [connection, stream]
+            if not whole:
+                where = f"{where} AND {in_days(table_.date_column or '', days)}"
+            self.db.execute(f"DELETE FROM {table_.full_name} WHERE {where}", values)
+
+    def _insert(self, table_: Table, files: Mapping[str, Partition]) -> None:
+        expected = table_.arrow()
+        for path, p in files.items():
+            schema = pq.read_schema(path)
+            if schema.names != expected.names or schema.types != expected.types:
+                raise ContractError(
+                    f"a file of {table_.full_name} has other columns than this version knows",
+                    connection=p.connection,
+                    endpoint=p.stream,
+                    window=str(p.day or ""),
+                    hint=REBUILD,
+                )
+        self._check_owners(table_, files)
+        names = ", ".join(f'"{name}"' for name in table_.column_names)
+        self.db.execute(
+            f"INSERT INTO {table_.full_name} ({names}) SELECT {names} FROM read_parquet(?, hive_partitioning = false)",
+            [list(files)],
+        )
+
+    def _check_owners(self, table_: Table, files: Mapping[str, Partition]) -> None:
+        """A row that is not of its partition would stay behind when that is replaced; a key twice counts twice."""
+        has_stream = "stream" in table_.column_names
+        day_column = table_.date_column
+        found = self.db.execute(
+            f"SELECT DISTINCT filename, connection, {'stream' if has_stream else 'NULL'}, {day_column or 'NULL'} "
+            "FROM read_parquet(?, filename = true, hive_partitioning = false)",
+            [list(files)],
+        ).fetchall()
+        for path, connection, stream, day in found:
+            p = files[path]
+            strange = (
+                connection != p.connection
+                or (has_stream and stream != p.stream)
+                or (day_column is not None and p.day is not None and day != p.day)
+            )
+            if strange:
+                raise _not_whole(p, f"a file of {table_.full_name} holds rows of another connection, stream or day")
+        if table_.schema != "core":
+            return
+        # Days and connections have no key in common, so it is enough to look within each file.
+        key = ", ".join(f'"{name}"' for name in table_.key)
+        twice = self.db.execute(
+            f"SELECT filename FROM read_parquet(?, filename = true, hive_partitioning = false) "
+            f"GROUP BY filename, {key} HAVING count(*) > 1 LIMIT 1",
+            [list(files)],
+        ).fetchone()
+        if twice:
+            raise _not_whole(files[twice[0]], f"a file of {table_.full_name} holds two rows of one key")
+
+    def _new_loads(self, loads: pa.Table | Sequence[Mapping[str, Any]]) -> int:
+        """Put the rows into ``new_load``; the number of those that are not in ``audit.load`` as they are."""
+        names = LOAD.column_names
+        rows = (
+            loads if isinstance(loads, pa.Table) else pa.Table.from_pylist([dict(row) for row in loads], LOAD.arrow())
+        )
+        self.db.register("given_load", rows.select(list(names)).cast(LOAD.arrow()))
+        self.db.execute(
+            "CREATE TEMP TABLE new_load AS SELECT DISTINCT * FROM given_load EXCEPT SELECT * FROM audit.load"
+        )
+        self.db.unregister("given_load")
+        row = self.db.execute("SELECT count(*) FROM new_load").fetchone()
+        return int(row[0]) if row else 0
+
+    def _replace_loads(self) -> None:
+        same = " AND ".join(f"l.{name} IS NOT DISTINCT FROM n.{name}" for name in LOAD.key)
+        self.db.execute(f"DELETE FROM audit.load AS l USING new_load AS n WHERE {same}")
+        self.db.execute("INSERT INTO audit.load SELECT * FROM new_load")
+
+    # --- calls -------------------------------------------------------------------------------------------------
+
+    def _remember_legs(self, partitions: Sequence[Partition]) -> None:
+        """Keep the legs that are about to be replaced: the calls they were in have to be put together again."""
+        db = self.db
+        db.execute("CREATE TEMP TABLE replaced (connection VARCHAR, call_date DATE)")
+        db.execute("CREATE TEMP TABLE gone_leg AS SELECT * FROM core.cdr LIMIT 0")
+        by_connection: dict[str, set[date]] = {}
+        for p in partitions:
+            if "core.cdr" in p.tables and p.day is not None:
+                by_connection.setdefault(p.connection, set()).add(p.day)
+        for connection, days in by_connection.items():
+            db.execute("INSERT INTO replaced SELECT ?, unnest(?::DATE[])", [connection, sorted(days)])
+            db.execute(
+                f"INSERT INTO gone_leg SELECT * FROM core.cdr WHERE connection = ? AND {in_days('call_date', days)}",
+                [connection],
+            )
+
+    def _link_all_calls(self) -> None:
+        self.db.execute("CREATE TEMP VIEW leg AS SELECT * FROM core.cdr")
+        self.db.execute(f"CREATE TEMP TABLE linked AS {sql_of('call_leg')}")
+        self.db.execute("TRUNCATE core.call_leg")
+        self.db.execute("TRUNCATE core.call")
+        self._insert_calls()
+
+    def _link_calls(self, replaced: set[date]) -> tuple[set[date], set[date], set[date]]:
+        """Put together again every call that has, or had, a leg in the replaced partitions.
+
+        Returns the business days of those calls as they were and as they are, those of their legs, and the UTC days
+        on which they were talked.
+        """
+        db = self.db
+        self._find_legs(replaced)
+        leg_days = self._days("SELECT DISTINCT call_date FROM leg UNION SELECT DISTINCT call_date FROM gone_leg")
+        near = in_days("call_date", leg_days)
+        involved = "(SELECT cdr_id FROM leg UNION ALL SELECT cdr_id FROM gone_leg)"
+        call_days = replaced | self._days(
+            f"SELECT DISTINCT call_date FROM core.call WHERE {near} AND call_id IN {involved}"
+        )
+        talked = "SELECT min(started_at)::DATE, max(started_at + to_seconds(talk_seconds))::DATE FROM core.call WHERE "
+        hours = self._spans(f"{talked} {in_days('call_date', call_days)} GROUP BY call_date")
+        db.execute(f"DELETE FROM core.call WHERE {near} AND call_id IN {involved}")
+        db.execute(f"DELETE FROM core.call_leg WHERE {near} AND cdr_id IN {involved}")
+        db.execute(f"CREATE TEMP TABLE linked AS {sql_of('call_leg')}")
+        self._insert_calls()
+        call_days |= self._days("SELECT DISTINCT call_date FROM linked")
+        hours |= self._spans(f"{talked} {in_days('call_date', call_days)} GROUP BY call_date")
+        return call_days, leg_days, hours
+
+    def _insert_calls(self) -> None:
+        self.db.execute("INSERT INTO core.call_leg BY NAME SELECT * FROM linked ORDER BY call_date")
+        self.db.execute(f"INSERT INTO core.call BY NAME SELECT * FROM ({sql_of('call')}) ORDER BY call_date")
+
+    def _find_legs(self, replaced: set[date]) -> None:
+        """Make ``leg``: the legs of the replaced partitions, and all that can be of one call with them, now or before.
+
+        A leg is looked for on the days that one known so far reaches to, until no day brings another: two days back,
+        since a leg of a day at most and the gap end within them; forward as long as the leg lasted. Legs of more than
+        a day are looked for wherever they are; the database finds them by their length without reading the others.
+        """
+        db = self.db
+        gap = int(LINK_GAP.total_seconds())
+        db.execute(
+            "CREATE TEMP TABLE leg AS SELECT c.* FROM core.cdr AS c SEMI JOIN replaced AS r "
+            f"ON r.connection = c.connection AND r.call_date = c.call_date WHERE {in_days('c.call_date', replaced)}"
+        )
+        db.execute(
+            "CREATE TEMP TABLE link AS SELECT DISTINCT connection, account_id, linked_id "
+            "FROM (FROM leg UNION ALL BY NAME FROM gone_leg) WHERE linked_id IS NOT NULL"
+        )
+        linked = (
+            "SELECT c.* FROM core.cdr AS c SEMI JOIN link AS k ON k.connection = c.connection "
+            "AND k.account_id IS NOT DISTINCT FROM c.account_id AND k.linked_id = c.linked_id "
+        )
+        seen: set[date] = set()
+        wanted = self._days(f"SELECT DISTINCT call_date FROM ({linked} WHERE c.duration_seconds > 86400)")
+        while True:
+            for first, last in db.execute(
+                "SELECT DISTINCT call_date - 2, "
+                f"call_date + CAST(1 + (greatest(coalesce(duration_seconds, 0), 0) + {gap}) // 86400 AS INTEGER) "
+                "FROM (FROM leg UNION ALL BY NAME FROM gone_leg) WHERE linked_id IS NOT NULL"
+            ).fetchall():
+                wanted |= set(_stretch(first, last))
+            if not wanted - seen:
+                return
+            db.execute(
+                f"INSERT INTO leg {linked} ANTI JOIN leg ON leg.cdr_id = c.cdr_id "
+                f"WHERE {in_days('c.call_date', wanted - seen)}"
+            )
+            seen |= wanted
+
+    # --- which days --------------------------------------------------------------------------------------------
+
+    def _remember_charges(self, name: str) -> None:
+        """What the lists say about costs: invoices and bundles by day, and the department of each extension.
+
+        Lists come whole every time; comparing them before and after tells the few days that changed.
+        """
+        self.db.execute(
+            f"""
+            CREATE TEMP TABLE {name} AS
+            SELECT
+                issued_on AS day,
+                NULL::VARCHAR AS connection,
+                NULL::VARCHAR AS account_id,
+                NULL::VARCHAR AS extension,
+                [
+                    vendor, connection, invoice_id, currency,
+                    counts_as_expense::VARCHAR, subtotal::VARCHAR, tax::VARCHAR, credit::VARCHAR, number
+                ] AS said
+            FROM core.invoice
+            UNION ALL
+            SELECT i.issued_on, NULL, NULL, NULL,
+                [l.connection, l.invoice_id, l.line_id, l.type, l.item_id, l.quantity::VARCHAR, l.line_total::VARCHAR]
+            FROM core.invoice_line AS l
+            JOIN core.invoice AS i ON i.connection = l.connection AND i.invoice_id = l.invoice_id
+            UNION ALL
+            SELECT valid_from_date, NULL, NULL, NULL,
+                [vendor, connection, account_id, bundle_id, valid_from::VARCHAR, price_monthly::VARCHAR, currency]
+            FROM core.bundle
+            UNION ALL
+            SELECT NULL, connection, account_id, extension, [type, extension_id, department]
+            FROM core.extension
+            WHERE department IS NOT NULL
+            """
+        )
+
+    def _days_of_changed_charges(self) -> set[date]:
+        self.db.execute(
+            "CREATE TEMP TABLE charge_change AS "
+            "(FROM charges_before EXCEPT FROM charges_after) UNION ALL (FROM charges_after EXCEPT FROM charges_before)"
+        )
+        return self._days("SELECT DISTINCT day FROM charge_change WHERE day IS NOT NULL") | self._days(
+            "SELECT DISTINCT m.cost_date FROM mart.cost_daily AS m SEMI JOIN charge_change AS c ON m.connection = "
+            "c.connection AND m.account_id IS NOT DISTINCT FROM c.account_id AND m.extension = c.extension"
+        )
+
+    def _set_scopes(self, calls: Days, cost: Days, hours: Days, reconciled: Days, *, all_closes: bool) -> None:
+        months = _whole_months(cost)
+        self._macro("in_scope", "day", calls, "day >= kept_from()")
+        self._macro("in_cost_scope", "day", cost, "day >= kept_from()")
+        self._macro("in_reconciliation_scope", "day", reconciled, "day >= kept_from()")
+        self._macro("in_months", "day", months, "day >= kept_from()")
+        self._macro("in_closed_months", "day", _EVERYTHING if all_closes else months)
+        self._macro("near_hours", "day", _spread(hours, -2, -1, 0, 1))
+        self._instants("in_hours", hours)
+        self._widen("before_scope", calls, "core.cdr", "core.call_leg", step=-1)
+        self._widen("near_cost", cost, "core.cdr", "core.call_leg", step=-1)
+        self._widen("after_scope", calls, "core.call_leg", "core.cdr", step=1)
+
+        # An hour belongs to the business day of its start, which can be the UTC day before or after.
+        talked = _spread(hours, -1, 0, 1)
+        call_months = _whole_months(_union(calls, talked))
+        self._macro("in_call_months", "day", call_months)
+        self._instants("near_call_months", _spread(call_months, -1, 0, 1))
+        returned = _spread(calls, -1, 0)
+        self._macro("in_return_scope", "day", returned)
+        self._macro("near_return", "day", _spread(returned, 0, 1))
+
+    def _find_first_calls(self, name: str) -> None:
+        """Make ``name``: the day of an account's first call to each country, ever, and that of its first call at all.
+
+        Read from the months' destinations: a few rows a month, however many calls there were.
+        """
+        self.db.execute(
+            f"CREATE TEMP TABLE {name} AS SELECT connection, account_id, destination_country AS country, "
+            "min(first_date) AS first_date, min(min(first_date)) OVER (PARTITION BY connection, account_id) AS since "
+            "FROM mart.destination_monthly GROUP BY connection, account_id, destination_country"
+        )
+
+    def _set_fraud_scope(self, days: Days) -> None:
+        if days is not None:
+            days = (_spread(days, *range(0, 7 * SAME_WEEKDAYS + 1, 7)) or set()) | self._days(
+                "SELECT DISTINCT first_date FROM ((FROM first_call_before EXCEPT FROM first_call) UNION ALL "
+                "(FROM first_call EXCEPT FROM first_call_before))"
+            )
+        self._macro("in_fraud_scope", "day", days)
+        self._macro("near_fraud", "day", _spread(days, *range(-7 * SAME_WEEKDAYS, 1, 7)))
+
+    def _widen(self, macro: str, days: Days, legs: str, partners: str, *, step: int) -> None:
+        """Define ``macro``: ``days``, with as many before or after as hold the partner of each leg on them."""
+        far = 2
+        while True:
+            wide = None if days is None else {day + timedelta(step * n) for day in days for n in range(far + 1)}
+            self._macro(macro, "day", wide)
+            if wide is None:
+                return
+            missing = self.db.execute(
+                f"SELECT 1 FROM {legs} WHERE {in_days('call_date', days)} AND cdr_id NOT IN "
+                f"(SELECT cdr_id FROM {partners} WHERE {macro}(call_date)) LIMIT 1"
+            ).fetchone()
+            # A leg without any partner is a fault that the tie-outs report.
+            if missing is None or far > 10_000:
+                return
+            far *= 8
+
+    def _macro(self, name: str, parameter: str, days: Days, also: str = "true") -> None:
+        condition = f"{in_days(parameter, days)} AND {also}"
+        self.db.execute(f"CREATE OR REPLACE TEMP MACRO {name}({parameter}) AS ({condition})")
+
+    def _instants(self, name: str, days: Days) -> None:
+        """A macro that asks whether an instant lies in one of these UTC days."""
+        spans = [
+            f"(moment >= TIMESTAMPTZ '{first} 00:00+00' AND moment < TIMESTAMPTZ '{last + timedelta(1)} 00:00+00')"
+            for first, last in _ranges(days or ())
+        ]
+        asked = "true" if days is None else " OR ".join(spans) or "false"
+        self.db.execute(f"CREATE OR REPLACE TEMP MACRO {name}(moment) AS ({asked})")
+
+    def _days(self, query: str) -> set[date]:
+        return {row[0] for row in self.db.execute(query).fetchall()}
+
+    def _spans(self, query: str) -> set[date]:
+        return {day for first, last in self.db.execute(query).fetchall() for day in _stretch(first, last)}
+
+    # --- marts -------------------------------------------------------------------------------------------------
+
+    def _prepare_settings(self) -> dict[str, str]:
+        """Make what the marts read besides tables, and return the fingerprints of all that decides about them."""
+        db, terms = self.db, self.terms
+        db.execute(
+            "CREATE TEMP TABLE cost_centre_rule (priority INTEGER, connection VARCHAR, account_id VARCHAR, "
+            "extension_from VARCHAR, extension_to VARCHAR, cost_centre VARCHAR, valid_from DATE, valid_to DATE)"
+        )
+        if self.reference.rules:
+            db.executemany(
+                "INSERT INTO cost_centre_rule VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    [n, *rule.target, rule.cost_centre, rule.valid_from, rule.valid_to]
+                    for n, rule in enumerate(self.reference.rules, 1)
+                ],
+            )
+        db.execute("CREATE TEMP TABLE fx_rate (rate_date DATE, currency VARCHAR, rate DECIMAL(18, 9))")
+        if self.reference.rates:
+            db.executemany(
+                "INSERT INTO fx_rate VALUES (?, ?, ?)", [[r.day, r.currency, r.rate] for r in self.reference.rates]
+            )
+        self._prepare_finance()
+        pairs = self._reconciliation_pairs()
+        db.execute("CREATE TEMP TABLE reconciliation_pair (connection VARCHAR, pbx_connection VARCHAR)")
+        if pairs:
+            db.executemany("INSERT INTO reconciliation_pair VALUES (?, ?)", pairs)
+        db.execute(
+            "CREATE TEMP TABLE reconciliation_day AS SELECT DISTINCT connection, day AS call_date FROM meta.partition "
+            "WHERE day IS NOT NULL AND list_contains(string_split(tables, ','), 'core.extension_total')"
+        )
+        tolerance = terms.tolerance
+        db.execute(
+            "CREATE TEMP TABLE tolerance AS SELECT ?::BIGINT AS seconds_per_call, "
+            "?::DECIMAL(9, 3) AS seconds_percent, ?::DECIMAL(9, 3) AS cost_percent",
+            [tolerance.seconds_per_call, tolerance.seconds_percent, tolerance.cost_percent],
+        )
+        db.execute(f"CREATE TEMP MACRO reporting_currency() AS {quoted(terms.reporting_currency)}")
+        db.execute(
+            "CREATE TEMP MACRO end_of(day) AS "
+            f"timezone({quoted(terms.timezone)}, CAST(day AS TIMESTAMP) + INTERVAL 1 DAY)"
+        )
+        db.execute(f"CREATE TEMP MACRO local_time(moment) AS timezone({quoted(terms.timezone)}, moment)")
+        limits = vars(terms.fraud)
+        db.execute(
+            "CREATE TEMP TABLE fraud_rules AS SELECT " + ", ".join(f"? AS {name}" for name in limits),
+            list(limits.values()),
+        )
+        db.execute("CREATE TEMP TABLE foreign_nanp AS SELECT unnest(?::VARCHAR[]) AS country", [FOREIGN_NANP])
+        db.execute(f"CREATE TEMP MACRO kept_from() AS DATE '{self.kept_from}'")
+        self._prepare_closes()
+        erased = self._prepare_erasures()
+        as_of = self._as_of()
+        db.execute(f"CREATE TEMP MACRO as_of() AS CAST({quoted(str(as_of)) if as_of else 'NULL'} AS DATE)")
+        db.execute(MACROS)
+        sql = [
+            MACROS,
+            *(sql_of(name) for name in ("call_leg", "call", "tie_out", "coverage", "restatement_since_close")),
+            *(sql_of_mart(mart) for mart in MARTS),
+        ]
+        return {
+            "derivation": sha("\n".join(sql)),
+            "charging": sha(f"{terms.reporting_currency} {self.reference.digest} {self.reference.accounts}"),
+            "reconciliation": sha(json.dumps([pairs, str(tolerance)])),
+            "closes": sha(repr(self.closes)),
+            "erasures": erased,
+            "fraud": sha(repr((terms.fraud, FOREIGN_NANP, self._homes()))),
+            "kept_from": self.kept_from.isoformat(),
+        }
+
+    def _homes(self) -> list[tuple[Any, ...]]:
+        """The country of each account, against which a call is one abroad."""
+        return self.db.execute("SELECT connection, account_id, country FROM core.account ORDER BY ALL").fetchall()
+
+    def _prepare_finance(self) -> None:
+        """Make ``budget_line``, ``allocation_rule`` with ``allocation_share``, and ``account_rule`` of finance's files.
+
+        ``priority`` is 1 for the rule to apply first, and tells the rules apart.
+        """
+        reference = self.reference
+        rules = list(enumerate(reference.allocations, 1))
+        tables: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
+            "budget_line": (
+                "month DATE, cost_centre VARCHAR, vendor VARCHAR, charge_kind VARCHAR, "
+                f"amount {MONEY}, currency VARCHAR",
+                [(b.month, b.cost_centre, b.vendor, b.charge_kind, b.amount, b.currency) for b in reference.budgets],
+            ),
+            "allocation_rule": (
+                "priority INTEGER, rule VARCHAR, vendor VARCHAR, connection VARCHAR, charge_kind VARCHAR, "
+                "item VARCHAR, method VARCHAR, calls_of VARCHAR, first_month DATE, last_month DATE",
+                [(n, r.name, *r.scope, r.method, r.calls_of, r.first_month, r.last_month) for n, r in rules],
+            ),
+            "allocation_share": (
+                f"priority INTEGER, cost_centre VARCHAR, share {MONEY}",
+                [(n, *share) for n, r in rules for share in r.shares],
+            ),
+            "account_rule": (
+                "priority INTEGER, role VARCHAR, vendor VARCHAR, charge_kind VARCHAR, account VARCHAR, "
+                "by_cost_centre BOOLEAN",
+                [
+                    (n, a.role, a.vendor, a.charge_kind, a.account, a.by_cost_centre)
+                    for n, a in enumerate(reference.accounts, 1)
+                ],
+            ),
+        }
+        for name, (columns, rows) in tables.items():
+            self.db.execute(f"CREATE TEMP TABLE {name} ({columns})")
+            if rows:
+                self.db.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+
+    def _prepare_closes(self) -> None:
+        """Make ``closed_month`` and ``closed_total`` of the manifests, and ``closed_cost`` of the files that count."""
+        db, data_dir = self.db, self.terms.data_dir
+        known = {(close.month, close.version) for close in self.closes}
+        for month, version in db.execute("SELECT month, version FROM audit.month_close ORDER BY ALL").fetchall():
+            if (month, version) not in known:
+                raise IntegrityError(
+                    f"close {version} of {month:%Y-%m} is gone from {data_dir / 'closed'}",
+                    hint=f"restore it from a backup; to do without it, {REBUILD}",
+                )
+        counting = current(self.closes)
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in MONTH_CLOSE.columns)
+        db.execute(f"CREATE TEMP TABLE closed_month ({columns})")
+        db.execute(f"CREATE TEMP TABLE closed_total (month DATE, currency VARCHAR, cost {MONEY})")
+        for close in self.closes:
+            said = {**close.__dict__, "is_current": counting[close.month] is close}
+            db.execute(
+                f"INSERT INTO closed_month VALUES ({', '.join('?' for _ in MONTH_CLOSE.columns)})",
+                [said[name] for name in MONTH_CLOSE.column_names],
+            )
+        for close in counting.values():
+            for currency, cost in close.costs:
+                db.execute("INSERT INTO closed_total VALUES (?, ?, ?)", [close.month, currency, cost])
+        figures = [close.figures(data_dir) for close in counting.values()]
+        db.register("closed_figures", pa.concat_tables([CLOSED.arrow().empty_table(), *figures]))
+        db.execute("CREATE TEMP TABLE closed_cost AS SELECT * FROM closed_figures")
+        db.unregister("closed_figures")
+
+    def _prepare_erasures(self) -> str:
+        """Make ``erased_number`` of the register; its fingerprint."""
+        lines = [
+            [erasure.id, at, name, rows]
+            for erasure in Register(self.terms.data_dir).read()
+            for at, by_table in erasure.lines
+            for name, rows in by_table.items()
+        ]
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in ERASURE.columns)
+        self.db.execute(f"CREATE TEMP TABLE erased_number ({columns})")
+        if lines:
+            self.db.executemany("INSERT INTO erased_number VALUES (?, ?, ?, ?)", lines)
+        return sha(repr(lines))
+
+    def _reconciliation_pairs(self) -> list[list[str]]:
+        known: dict[str, set[str]] = {}
+        for vendor, connection in self.db.execute("SELECT DISTINCT vendor, connection FROM meta.partition").fetchall():
+            known.setdefault(vendor, set()).add(connection)
+        every_pbx = sorted(known.get("pbxware", ()))
+        return [
+            [name, pbx]
+            for name in sorted(known.get("tim4biz", ()))
+            for pbx in sorted(self.terms.reconciles.get(name, every_pbx))
+        ]
+
+    def _as_of(self) -> date | None:
+        """The last business day loaded, by the data and not by the clock, so that a rebuild says the same."""
+        row = self.db.execute(
+            """
+            SELECT coalesce(
+                greatest(
+                    (SELECT max(day) FROM meta.partition),
+                    (SELECT max(window_to) FROM audit.load WHERE status <> 'failed')
+                ),
+                -- Only lists were ever loaded.
+                (SELECT max(CAST(started_at AT TIME ZONE ? AS DATE)) FROM audit.load WHERE status <> 'failed'),
+                (SELECT max(CAST(fetched_at AT TIME ZONE ? AS DATE)) FROM core.invoice)
+            )
+            """,
+            [self.terms.timezone, self.terms.timezone],
+        ).fetchone()
+        return row[0] if row else None
+
+    def _derive(self, mart: Table) -> None:
+        scope = _SCOPES[mart.full_name]
+        column = mart.date_column
+        self.db.execute(f"DELETE FROM {mart.full_name} WHERE {f'{scope}({column})' if scope else 'true'}")
+        # Rows of a day lie together, so that a day is found without reading the others.
+        order = f"ORDER BY {column}" if column else ""
+        self.db.execute(f"INSERT INTO {mart.full_name} BY NAME SELECT * FROM ({sql_of_mart(mart)}) {order}")
+
+    def _derive_whole(self, table_: Table) -> None:
+        """Make all of a table again, and write the rows that are not there as they came out."""
+        held = {MONTH_CLOSE: "FROM closed_month", ERASURE: "FROM erased_number"}
+        select = held.get(table_) or sql_of(table_.name)
+        names = ", ".join(f'"{name}"' for name in table_.column_names)
+        same = " AND ".join(f't."{name}" = gone."{name}"' for name in table_.key)
+        self.db.execute(f"CREATE TEMP TABLE fresh AS SELECT {names} FROM ({select})")
+        self.db.execute(
+            f"DELETE FROM {table_.full_name} AS t "
+            f"USING (SELECT {names} FROM {table_.full_name} EXCEPT FROM fresh) AS gone WHERE {same}"
+        )
+        self.db.execute(
+            f"INSERT INTO {table_.full_name} "
+            f"SELECT * FROM (FROM fresh EXCEPT SELECT {names} FROM {table_.full_name}) ORDER BY {table_.date_column}"
+        )
+        self.db.execute("DROP TABLE fresh")
+
+    def _tie_out(self) -> None:
+        """Prove the marts against the facts; IntegrityError for the first figure that differs."""
+        self.db.execute(f"CREATE TEMP TABLE new_tie_out AS {sql_of('tie_out')}")
+        # Of several the one that was derived first: the others are made of it.
+        wrong = self.db.execute(
+            "SELECT mart, tie_date, measure, currency, fact, in_mart FROM new_tie_out "
+            "WHERE difference <> 0 OR difference IS NULL "
+            "ORDER BY list_position(?, mart), tie_date, measure, currency LIMIT 1",
+            [list(_SCOPES)],
+        ).fetchone()
+        if wrong:
+            mart, day, measure, currency, fact, in_mart = wrong
+            raise IntegrityError(
+                f"{mart} does not tie out: {measure} {currency}".rstrip() + f" is {in_mart}, the facts say {fact}",
+                window=str(day or ""),
+                hint=f"nothing was changed; {REBUILD}",
+            )
+        for mart, scope in _SCOPES.items():
+            day = "tie_date::TIMESTAMPTZ" if scope == "in_hours" else "tie_date"
+            again = f"{scope}({day})" if scope else "true"
+            self.db.execute(f"DELETE FROM audit.tie_out WHERE mart = '{mart}' AND {again}")
+        self.db.execute(f"INSERT INTO audit.tie_out BY NAME SELECT * FROM new_tie_out ORDER BY {TIE_OUT.date_column}")
+
+
+_SCOPES = {
+    "core.call_leg": "in_scope",
+    "core.call": "in_scope",
+    "mart.usage_daily": "in_scope",
+    "mart.usage_hourly": "in_hours",
+    "mart.cost_daily": "in_cost_scope",
+    "mart.cost_monthly": "in_months",
+    "mart.cost_centre_usage": "in_months",
+    "mart.chargeback": "in_months",
+    "mart.budget": "in_months",
+    "mart.journal": "in_months",
+    "mart.cost_monthly_as_closed": "in_closed_months",
+    "mart.month_movement": "in_closed_months",
+    "mart.invoice_aging": "",  # made whole every time: it ages
+    "mart.extension_reconciliation": "in_reconciliation_scope",
+    "mart.busy_hour": "in_call_months",
+    "mart.unanswered": "in_return_scope",
+    "mart.destination_monthly": "in_call_months",
+    "mart.top_calls": "in_call_months",
+    "mart.fraud_signal": "in_fraud_scope",
+}
+
+# Those whose scopes leave out the days that are not kept. The others go with the calls, or are what was closed.
+_DROPPED = tuple(
+    mart
+    for mart, scope in _SCOPES.items()
+    if scope in ("in_scope", "in_cost_scope", "in_months", "in_reconciliation_scope") or mart == "mart.month_movement"
+)
+_DATE_COLUMNS = {table_.full_name: table_.date_column for table_ in TABLES}
+
+
+# --- SQL --------------------------------------------------------------------------------------------------------------
+
+
+def sql_of(name: str) -> str:
+    return (_HERE / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def sql_of_mart(mart: Table) -> str:
+    return sql_of(f"marts/{mart.name}")
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def get_state(db: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    row = db.execute("SELECT value FROM meta.state WHERE name = ?", [name]).fetchone()
+    return str(row[0]) if row else None
+
+
+def set_state(db: duckdb.DuckDBPyConnection, name: str, value: str) -> None:
+    if get_state(db, name) != value:
+        db.execute("DELETE FROM meta.state WHERE name = ?", [name])
+        db.execute("INSERT INTO meta.state VALUES (?, ?)", [name, value])
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- days -------------------------------------------------------------------------------------------------------------
+
+
+def in_days(column: str, days: Days) -> str:
+    """A condition on a DATE, as literal ranges: those the database can skip the other days by."""
+    if days is None:
+        return f"{column} IS NOT NULL"
+    spans = [f"{column} BETWEEN DATE '{first}' AND DATE '{last}'" for first, last in _ranges(days)]
+    return f"({' OR '.join(spans)})" if spans else "false"
+
+
+def _ranges(days: Iterable[date]) -> list[tuple[date, date]]:
+    """The days as stretches without a gap, in order."""
+    ordered = sorted(days)
+    breaks = [(a, b) for a, b in pairwise(ordered) if (b - a).days > 1]
+    if not ordered:
+        return []
+    return list(zip([ordered[0], *(b for _, b in breaks)], [*(a for a, _ in breaks), ordered[-1]], strict=True))
+
+
+def _stretch(first: date, last: date) -> Iterator[date]:
+    return (first + timedelta(n) for n in range((last - first).days + 1))
+
+
+def _spread(days: Days, *offsets: int) -> Days:
+    """The days that lie so many days from one of these."""
+    return None if days is None else {day + timedelta(offset) for day in days for offset in offsets}
+
+
+def _union(some: Days, others: Days) -> Days:
+    return None if some is None or others is None else some | others
+
+
+def _whole_months(days: Days) -> Days:
+    return None if days is None else {day for month in {d.replace(day=1) for d in days} for day in _month(month)}
+
+
+def _month(first: date) -> Iterator[date]:
+    return _stretch(first, (first + timedelta(31)).replace(day=1) - timedelta(1))
+
+
+# --- partitions -----------------------------------------------------------------------------------------------------
+
+
+def _core_rows(p: Partition) -> int | None:
+    """Records of a day's partition; None for a list, whose rows are of no day."""
+    if p.day is None:
+        return None
+    return sum(int(pq.read_metadata(path).num_rows) for name, path in p.files.items() if name.startswith("core."))
+
+
+def _not_whole(p: Partition, what: str) -> IntegrityError:
+    return IntegrityError(
+        what, connection=p.connection, endpoint=p.stream, window=str(p.day or ""), hint="load its days again"
+    )
