@@ -173,7 +173,7 @@ def test_cost_centres_are_charged_after_allocation_and_against_their_budget(gold
         assert totals["All, in GBP", "reporting_cost"] == Decimal("34.714382")
         assert totals["All, in GBP", "reporting_budget"] == Decimal("31.90")
         assert totals["All, in GBP", "reporting_budget_left"] == Decimal("-2.814382")
-    assert ("Budget in GBP", "31.90 GBP (108.8 % of it used)") in {
+    assert ("Budget in GBP", "31.90 GBP (108.8 % of it used, 2.81 GBP over)") in {
         (row["name"], row["text"]) for row in golden.csv("status")
     }
 
@@ -191,10 +191,8 @@ def test_a_budget_without_a_rate_is_not_compared_in_part(tmp_path: Path) -> None
 def test_a_budget_that_is_not_by_vendor_is_compared_in_all_only(golden: Files) -> None:
     native = {(row["vendor"], row["currency"]): row for row in golden.csv("cost_by_vendor")}
     assert (native["pbxware", "EUR"]["budget"], native["pbxware", "EUR"]["budget_left"]) == ("2.00", "-9.234567")
-    assert (native["not by vendor", "GBP"]["budget"], native["not by vendor", "GBP"]["budget_left"]) == (
-        "20.00",
-        "",
-    )
+    told = ("cost", "cost_before", "reporting_cost", "budget", "budget_left")
+    assert tuple(native["not by vendor", "GBP"][name] for name in told) == ("", "", "", "20.00", ""), "no cost of 0"
     assert ("Total GBP", "budget_left") not in golden.totals("cost_by_vendor")
     reporting = {row["vendor"]: row["reporting_budget_left"] for row in golden.csv("vendor_share")}
     assert reporting == {"sipcentric": "", "pbxware": "-7.849382", "not by vendor": "", "time4vps": ""}
@@ -777,7 +775,13 @@ def test_a_month_before_that_was_not_loaded_is_said(tmp_path: Path) -> None:
     files = report(tmp_path, rows)
     headlines = {row["name"]: row["text"] for row in files.csv("status")}
     assert headlines["All cost in GBP"] == "34.71 GBP (17.00 GBP the month before, without hq)"
-    assert "The month before is without hq, of which it was not loaded." in files.page.text
+    assert "The month before was not loaded for hq: no change is shown where they have a part." in files.page.text
+    vendors = {row["vendor"]: (row["cost_before"], row["cost_change"]) for row in files.csv("cost_by_vendor")}
+    assert vendors["pbxware"][1] == "", "to what was charged is no change from what was not read"
+    assert vendors["sipcentric"] == ("0.00", "25.165"), "which was loaded, and cost nothing"
+    (share,) = [row for row in files.csv("vendor_share") if row["vendor"] == "pbxware"]
+    assert share["reporting_change"] == ""
+    assert ("All, in GBP", "reporting_change") not in files.totals("vendor_share")
 
 
 def test_without_a_month_before_nothing_is_compared(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ WIDTH, HEIGHT = 460, 240
 LEFT, RIGHT, TOP, BOTTOM = 50, 4, 10, 28
 COLOURS = 7
 BARS = 12  # as many bars; the smaller ones are added up in one more
-_BAR_HEIGHT, _LABEL_WIDTH, _VALUE_WIDTH = 24, 140, 90
+_BAR_HEIGHT, _LABEL_WIDTH, _VALUE_WIDTH = 24, 165, 80
+_LABEL_LENGTH = 22  # characters of a bar's label
 
 
 def svg(chart: Chart) -> Markup:
@@ -96,7 +97,7 @@ def _bars(chart: Chart, rows: Sequence[tuple[Value, ...]]) -> Markup:
     for position, (label, amount) in enumerate(bars):
         top = position * _BAR_HEIGHT + 4
         width = abs(amount) * room / longest
-        text = label if len(label) <= 18 else f"{label[:17]}…"
+        text = label if len(label) <= _LABEL_LENGTH else f"{label[: _LABEL_LENGTH - 1]}…"
         parts += [
             Markup('<text class="label" x="{}" y="{}" text-anchor="end">{}<title>{}</title></text>').format(
                 _LABEL_WIDTH - 8, top + 12, text, label[:200]

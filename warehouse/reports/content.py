@@ -6,7 +6,8 @@ the proof (``proof``) and any form (``xlsx``, ``html``, ``csv_files``).
 Costs come from ``mart.cost_daily``, or, as the cost centres are charged for them, from ``mart.chargeback``; every cost
 section that covers all charges therefore adds up to the month in the marts. A sum never crosses currencies: only
 amounts converted to the reporting currency are added over all rows. In the comparison with the month before, a row
-without any charge in a month cost 0 in it; a month without any charge at all is unknown and stays empty.
+without any charge in a month cost 0 in it; a month without any charge at all, or one that the row's connection was not
+loaded for, is unknown and stays empty. A row that has but a budget has no cost either.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,6 @@ from warehouse.reports.model import (
     Section,
     Value,
     month_name,
-    show_duration,
     show_money,
     show_percent,
 )
@@ -78,6 +78,9 @@ budgeted AS (
 
 # The part of it that could be converted would look like the whole budget.
 _WHOLE_BUDGET = "CASE WHEN count(budget) = count(reporting_budget) THEN sum(reporting_budget) END"
+
+# Whether part of the month's charges are of a connection that the month before was not loaded for.
+_IS_UNLOADED = "coalesce(bool_or(is_now AND list_contains($unloaded::VARCHAR[], connection)), false)"
 
 _USAGE = f"""
 WITH {_EXTENSIONS}
@@ -151,22 +154,29 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
     )
     reader.parameters |= {"has_now": bool(has_now), "has_before": bool(has_before)}
     (budgets,) = reader.one("SELECT count(*) FROM mart.budget WHERE month = $first")
-    unknown = _not_loaded_before(reader)
-    before = f" The month before is without {unknown}, of which it was not loaded." if unknown else ""
+    unloaded = _not_loaded_before(reader)
+    reader.parameters["unloaded"] = unloaded
+    unknown = ", ".join(unloaded)
+    before = (
+        f" The month before was not loaded for {unknown}: no change is shown where they have a part." if unknown else ""
+    )
     against = (
         f"All currencies together, as far as they could be converted to {settings.reporting_currency}. "
         + ("Budget left: negative where it is exceeded." if budgets else "No budget is given for this month.")
         + before
+    )
+    centres = (
+        "As charged. Unassigned: nobody's cost centre is known. Unallocated: a shared cost for which finance's rule "
+        f"found nothing to divide by. {against}"
     )
     native = f"In the currencies charged. A budget in another currency is compared in the tables above.{before}"
     money = settings.reporting_currency
     proof = read_proof(reader, settings)
     costs = _Costs(reader, money)
     vendors = _in_reporting(reader, money, "vendor_share", f"Vendors in {money}", BY_VENDOR, against)
-    share = _in_reporting(
-        reader, money, "cost_centre_share", f"Cost centres in {money}", BY_COST_CENTRE, f"As charged. {against}"
-    )
-    by_vendor = costs.section("cost_by_vendor", "Cost by vendor", BY_VENDOR, budget=True, notes=(native,))
+    share = _in_reporting(reader, money, "cost_centre_share", f"Cost centres in {money}", BY_COST_CENTRE, centres)
+    counted = f"Unrated: records without a cost. Unconverted: charges without an exchange rate to {money}."
+    by_vendor = costs.section("cost_by_vendor", "Cost by vendor", BY_VENDOR, budget=True, notes=(native, counted))
     by_day = _cost_by_day(reader, money)
     busy = _busy_hours(reader)
     return Report(
@@ -275,8 +285,8 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
 _SHOWN = {
     "cost": "CASE WHEN is_grand = 0 THEN cost END",
     "cost_before": "CASE WHEN is_grand = 0 THEN cost_before END",
-    "cost_change": "CASE WHEN is_grand = 0 THEN cost - cost_before END",
-    "reporting_change": "reporting_cost - reporting_before",
+    "cost_change": "CASE WHEN is_grand = 0 AND NOT is_unloaded THEN cost - cost_before END",
+    "reporting_change": "CASE WHEN NOT is_unloaded THEN reporting_cost - reporting_before END",
     "budget": "CASE WHEN is_grand = 0 THEN budget END",
     "budget_left": """CASE WHEN is_grand = 0 AND charges > 0 AND NOT (is_total = 1
         AND bool_or(is_total = 0 AND charges = 0 AND budget IS NOT NULL) OVER (PARTITION BY is_grand, currency))
@@ -369,15 +379,16 @@ class _Costs:
         def amount(column: str, condition: str, known: str) -> str:
             return (
                 f"CASE WHEN count(*) FILTER ({condition}) > 0 THEN sum({column}) FILTER ({condition}) "
-                f"WHEN ${known} THEN 0::DECIMAL(38, 6) END"
+                f"WHEN {known} AND count(is_now) > 0 THEN 0::DECIMAL(38, 6) END"
             )
 
+        before_known = f"$has_before AND NOT {_IS_UNLOADED}"
         aggregates = {
             "quantity": "coalesce(sum(quantity) FILTER (is_now), 0)",
-            "cost": amount("cost", "is_now", "has_now"),
-            "cost_before": amount("cost", "NOT is_now", "has_before"),
-            "reporting_cost": amount("reporting_cost", "is_now", "has_now"),
-            "reporting_before": amount("reporting_cost", "NOT is_now", "has_before"),
+            "cost": amount("cost", "is_now", "$has_now"),
+            "cost_before": amount("cost", "NOT is_now", before_known),
+            "reporting_cost": amount("reporting_cost", "is_now", "$has_now"),
+            "reporting_before": amount("reporting_cost", "NOT is_now", before_known),
             "budget": "sum(budget)",
             "unrated": "coalesce(sum(unrated) FILTER (is_now), 0)::BIGINT",
             "unconverted": "coalesce(sum(unconverted) FILTER (is_now), 0)::BIGINT",
@@ -388,7 +399,7 @@ class _Costs:
         return f"""{source}{_BUDGETED if budgeted else ""},
 grouped AS (
     SELECT {names}, currency, grouping({keys[0].expression}) AS is_total, grouping(currency) AS is_grand, {grouped},
-        count(*) FILTER (is_now) AS charges
+        count(*) FILTER (is_now) AS charges, {_IS_UNLOADED} AS is_unloaded
     FROM {"budgeted" if budgeted else "charges"} WHERE {where}
     GROUP BY GROUPING SETS (({names}, currency), (currency), ())
 )
@@ -413,18 +424,19 @@ sums AS (
     SELECT grouping({key.expression}) AS is_total, {key.expression} AS name,
         sum(reporting_cost) FILTER (is_now) AS now, count(*) FILTER (is_now) AS charges,
         sum(reporting_cost) FILTER (NOT is_now) AS before, count(*) FILTER (NOT is_now) AS charges_before,
-        {_WHOLE_BUDGET} AS budget
+        {_IS_UNLOADED} AS is_unloaded, {_WHOLE_BUDGET} AS budget
     FROM budgeted GROUP BY GROUPING SETS (({key.expression}), ())
 )
 SELECT is_total, name, CASE WHEN charges > 0 THEN now WHEN $has_now THEN 0::DECIMAL(38, 6) END AS spent,
-    CASE WHEN charges_before > 0 THEN before WHEN $has_before THEN 0::DECIMAL(38, 6) END, budget
+    CASE WHEN charges_before > 0 THEN before WHEN $has_before AND NOT is_unloaded THEN 0::DECIMAL(38, 6) END,
+    is_unloaded, budget
 FROM sums ORDER BY is_total, spent DESC NULLS LAST, name""")
     whole = answers[-1][2]
     rows: list[Row] = []
     totals: list[Row] = []
-    for is_total, name, now, before, budget in answers:
+    for is_total, name, now, before, is_unloaded, budget in answers:
         label = f"All, in {money}" if is_total else key.label(name) if key.label else name
-        change = now - before if None not in (now, before) else None
+        change = None if is_unloaded or None in (now, before) else now - before
         # What is not by vendor is no vendor's to keep to: only the total is compared with it.
         if name is None and not is_total:
             now = before = change = None
@@ -493,7 +505,8 @@ def _busy_hours(reader: Reader) -> Section:
         totals = (("Total", calls, answered, None, None),)
     notes = (
         f"By the hour of the day, over {days} day{'s' if days != 1 else ''} with traffic.",
-        "Peak at once: the most calls up at one moment on one account in one direction.",
+        "Erlangs: how many calls were up on average; 1 is one line in use all the hour. Peak at once: the most calls "
+        "up at one moment on one account in one direction.",
     )
     return Section("busy_hours", "Busy hours", columns, rows, len(rows), totals, notes)
 
@@ -610,7 +623,7 @@ FROM mart.journal WHERE month = $first AND (debit <> 0 OR credit <> 0)"""
         ("debit", "credit"),
     )
     notes = (
-        "Double entry: in each entry debit is credit. Accounts are those of accounts.csv, else names.",
+        "Double entry: in each entry debits equal credits. Accounts are those of accounts.csv, else names (INPUT-TAX).",
         "Calls cost fractions of a cent: an entry's total is rounded once, and its lines to that total.",
     )
     return Section("journal", "Journal", columns, rows, count, totals, notes, f"journal-{reader.first:%Y-%m}")
@@ -958,19 +971,19 @@ def _unallocated_flags(reader: Reader) -> Iterator[Flag]:
         yield Flag(Level.WARNING, "UNALLOCATED", text)
 
 
-def _not_loaded_before(reader: Reader) -> str:
+def _not_loaded_before(reader: Reader) -> list[str]:
     """The month's connections of which no day of the month before was ever loaded: what they cost in it is unknown."""
     connections = reader.all(
         "SELECT connection FROM audit.load WHERE window_from IS NOT NULL AND status <> 'failed' "
         "AND connection IN (SELECT connection FROM mart.cost_monthly WHERE month = $first) GROUP BY connection "
         "HAVING NOT bool_or(window_from < $first AND window_to >= $before) ORDER BY connection"
     )
-    return ", ".join(connection for (connection,) in connections)
+    return [connection for (connection,) in connections]
 
 
 def _headlines(reader: Reader, by_vendor: Section, money: str, unknown: str) -> tuple[Headline, ...]:
     names = [column.name for column in by_vendor.columns]
-    now, before = names.index("cost"), names.index("cost_before")
+    now, before, change = names.index("cost"), names.index("cost_before"), names.index("cost_change")
     (total, total_before) = reader.one(
         "SELECT sum(reporting_cost) FILTER (month = $first), sum(reporting_cost) FILTER (month = $before) "
         "FROM mart.cost_monthly WHERE month IN ($first, $before)"
@@ -979,22 +992,22 @@ def _headlines(reader: Reader, by_vendor: Section, money: str, unknown: str) -> 
     for row in by_vendor.totals:
         currency = row[names.index("currency")]
         if currency and (row[now] or row[before]):  # else there is but a budget in it
-            label = f"Billed in {currency}"
-            cards.append(
-                Headline(
-                    label, _amount(row[now], str(currency)), _against(row[now], row[before], str(currency), unknown)
-                )
-            )
+            left_out = unknown if row[change] is None else ""
+            detail = _against(row[now], row[before], str(currency), left_out)
+            cards.append(Headline(f"Billed in {currency}", _amount(row[now], str(currency)), detail))
     (budget,) = reader.one(f"SELECT {_WHOLE_BUDGET} FROM mart.budget WHERE month = $first")
     if budget is not None:
         used = _fraction(total, budget)
         detail = f"{show_percent(used)} of it used" if used is not None else "nothing to compare with"
+        if total is not None and total > budget:
+            detail += f", {show_money(total - budget, money)} over"
         cards.insert(1, Headline(f"Budget in {money}", show_money(budget, money), detail))
     calls, answered, talk = reader.one(
         "SELECT coalesce(sum(calls), 0)::BIGINT, coalesce(sum(answered), 0)::BIGINT, "
         "coalesce(sum(talk_seconds), 0)::BIGINT FROM mart.usage_daily WHERE call_date >= $first AND call_date < $next"
     )
-    cards.append(Headline("Calls", f"{calls:,}", f"{answered:,} answered, {show_duration(talk)} h talked"))
+    hours, minutes = divmod(round(Decimal(talk) / 60), 60)
+    cards.append(Headline("Calls", f"{calls:,}", f"{answered:,} answered, {hours:,} h {minutes} min talked"))
     return tuple(cards)
 
 
@@ -1004,7 +1017,7 @@ def _amount(value: Value, currency: str) -> str:
 
 def _against(now: Value, before: Value, currency: str, unknown: str) -> str:
     if not isinstance(before, Decimal):
-        return "nothing to compare with in the month before"
+        return f"month before not loaded: {unknown}" if unknown else "nothing to compare with in the month before"
     if unknown:
         return f"{show_money(before, currency)} the month before, without {unknown}"
     change = _fraction(now - before, before) if isinstance(now, Decimal) and before > 0 else None
@@ -1019,5 +1032,5 @@ def _charts(by_day: Section, share: Section, busy: Section, money: str) -> tuple
     return (
         Chart("Cost by day and kind of charge", ChartKind.STACKED, by_day, 0, kinds, money),
         Chart("Cost by cost centre", ChartKind.BARS, share, 0, (1,), money),
-        Chart("Traffic by hour of the day", ChartKind.COLUMNS, busy, 0, (3,), "erlangs"),
+        Chart("Traffic by hour of the day", ChartKind.COLUMNS, busy, 0, (3,), "erlangs: calls up at once, on average"),
     )

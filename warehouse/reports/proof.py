@@ -165,6 +165,8 @@ def _completeness(reader: Reader, settings: ReportSettings, as_of: date | None) 
         notes=(
             "Partial: read before the day was over. Stale: the latest reading failed, and what is shown is an earlier "
             "one. Missing: never read. Unusual: far fewer or far more records than on the same weekday before.",
+            "What is read: cdr, call records; sms, messages; extension_total, TIM4biz's totals; lists, accounts, "
+            "extensions and the like. Lists and invoices are read whole, not by day.",
         ),
     )
 
@@ -222,7 +224,7 @@ def _provisional_flags(reader: Reader, as_of: date | None) -> list[Flag]:
         "SELECT count(*) FROM core.cdr WHERE is_provisional AND call_date >= $first AND call_date < $next"
     )
     if rows:
-        reasons.append(f"{rows:,} call record{'s' if rows != 1 else ''} can still be changed by the vendor")
+        reasons.append(f"{_records(rows, 'call record')} can still be changed by the vendor")
     return [Flag(Level.WARNING, "PROVISIONAL", "; ".join(reasons) + ".")] if reasons else []
 
 
@@ -422,7 +424,8 @@ def _whole_and_largest(
 
 def _reconciled_flags(controls: Section, variances: Section) -> list[Flag]:
     if variances.row_count:
-        text = f"{variances.row_count:,} of the vendors' own control totals differ from ours."
+        count = variances.row_count
+        text = f"{count:,} of the vendors' own control totals differ{'s' if count == 1 else ''} from ours."
         return [Flag(Level.ALARM, "NOT RECONCILED", text)]
     if not controls.totals or not controls.totals[0][3]:
         return [Flag(Level.WARNING, "NOT PROVEN", "No vendor gave a control total to check this month against.")]
@@ -436,7 +439,8 @@ def _tie_out_flags(reader: Reader) -> list[Flag]:
         "SELECT count(*) FROM audit.tie_out WHERE difference <> 0 AND "
         "(tie_date IS NULL OR (tie_date >= $first AND tie_date < $next))"
     )
-    text = f"{broken:,} sums of this database differ from the records they were made from: do not use it."
+    sums = "sum of this database differs" if broken == 1 else "sums of this database differ"
+    text = f"{broken:,} {sums} from the records added up: do not use it."
     return [Flag(Level.ALARM, "NOT TIED OUT", text)] if broken else []
 
 
@@ -502,7 +506,8 @@ def _restated_flags(restated: Section) -> list[Flag]:
         show_money(row[4], str(row[1])) for row in restated.totals if isinstance(row[4], Decimal) and row[4] and row[1]
     ]
     effect = f"; effect on cost {', '.join(effects)}" if effects else "; no effect on cost"
-    return [Flag(Level.WARNING, "RESTATED", f"{records:,} records changed after they were first read{effect}.")]
+    changed = f"{_records(records)} changed after the first reading{effect}."
+    return [Flag(Level.WARNING, "RESTATED", changed)]
 
 
 # --- left out? --------------------------------------------------------------------------------------------------------
@@ -531,16 +536,21 @@ def _quarantine_flags(quarantine: Section) -> list[Flag]:
     if not quarantine.totals:
         return []
     records = quarantine.totals[0][4]
-    return [Flag(Level.WARNING, "LEFT OUT", f"{records:,} records could not be understood and are in no figure.")]
+    text = f"{_records(int(str(records)))} could not be understood; no figure includes what they say."
+    return [Flag(Level.WARNING, "LEFT OUT", text)]
+
+
+def _records(count: int, what: str = "record") -> str:
+    """``1 record``, ``1,200 records``."""
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def _amount_flags(reader: Reader, reporting_currency: str) -> list[Flag]:
     flags = []
     (unrated,) = reader.one("SELECT sum(unrated) FROM mart.cost_monthly WHERE month = $first")
     if unrated:
-        flags.append(
-            Flag(Level.WARNING, "UNRATED", f"{unrated:,} records have no cost from the vendor; they are not free.")
-        )
+        text = f"{_records(unrated)} without a cost from the vendor: unknown, not free."
+        flags.append(Flag(Level.WARNING, "UNRATED", text))
     missing = reader.all(
         "SELECT currency, sum(unconverted), sum(cost) FILTER (reporting_cost IS NULL) FROM mart.cost_daily "
         "WHERE cost_date >= $first AND cost_date < $next AND unconverted > 0 GROUP BY currency ORDER BY currency"

@@ -28,6 +28,7 @@ CUT = " … [cut: the whole text is in the CSV file]"
 EXCEL_DIGITS = 15
 HEADER_ROW = 2
 CHART_ROWS = 16
+NOTE_COLUMNS = 8  # that a long text stands over
 WIDTH_ROWS = 200  # rows that decide how wide the columns of a sheet are
 
 _WIDTHS = {
@@ -41,13 +42,14 @@ _WIDTHS = {
     Kind.TEXT: 14,
 }
 _NUMBERS = {
-    Kind.QUANTITY: "#,##0.######",
+    Kind.QUANTITY: "#,##0.0#####",
     Kind.INT: "#,##0",
     Kind.DATE: "yyyy-mm-dd",
     Kind.DATETIME: "yyyy-mm-dd hh:mm:ss",
     Kind.DURATION: "[h]:mm:ss",
     Kind.PERCENT: "0.0%",
 }
+_WHOLE = "#,##0"  # of a quantity without decimals
 PALETTE = ("#0B6E99", "#E08A1E", "#4F9D69", "#8C4A8C", "#B5473C", "#6B7A8F", "#C2A83E")
 _FLAG_COLOURS = {Level.OK: "#E3F1E7", Level.WARNING: "#FFF1D6", Level.ALARM: "#F9DCD8"}
 
@@ -118,6 +120,11 @@ class _Workbook:
 
     def write_row(self, sheet: Worksheet, row: int, values: Sequence[Value], formats: Sequence[Format]) -> None:
         for column, (value, style) in enumerate(zip(values, formats, strict=True)):
+            whole = isinstance(value, Decimal) and value == value.to_integral_value()
+            if whole and style.num_format == _NUMBERS[Kind.QUANTITY]:
+                style = self.format(
+                    num_format=_WHOLE, align="right", **({"bold": True, "top": 1} if style.bold else {})
+                )
             self.write_value(sheet, row, column, value, style)
 
     @staticmethod
@@ -137,6 +144,16 @@ class _Workbook:
             sheet.write_number(row, column, plain(Decimal(value)), style)
         else:
             sheet.write_string(row, column, f"{plain(Decimal(value)):f}", style)
+
+    def write_wrapped(
+        self, sheet: Worksheet, row: int, columns: tuple[int, int], text: str, style: Format, widths: dict[int, int]
+    ) -> None:
+        """``text`` over the first to the last of ``columns``, in as many lines as it takes there: print cuts it off."""
+        first, last = columns
+        room = sum(widths.get(column, 8) for column in range(first, last + 1))
+        sheet.set_row(row, 15 * max(1, -(-len(text) // max(1, room - 5))))
+        sheet.merge_range(row, first, row, last, "", style)
+        sheet.write_string(row, first, cell_text(text), style)
 
     # --- sheets -------------------------------------------------------------------------------------------------------
 
@@ -174,8 +191,10 @@ class _Workbook:
             part_of = (f"Sheet {number} of {len(sheets)}, {section.row_count:,} rows in all.",) if sheets[1:] else ()
             sheet.write_string(0, 0, f"{sheet.name}, {self.report.title}", self.format(bold=True, font_size=14))
             state = " · ".join(flag.word for flag in self.report.flags)
-            sheet.write_string(1, 0, " ".join((f"{state}.", *part_of, *section.notes)), self.format(italic=True))
-            self.widths(sheet, [(section, head)])
+            widths = self.widths(sheet, [(section, head)])
+            across = (0, min(len(section.columns), NOTE_COLUMNS) - 1)
+            notes = " ".join((f"{state}.", *part_of, *section.notes))
+            self.write_wrapped(sheet, 1, across, notes, self.format(italic=True, text_wrap=True), widths)
             end = self.table(sheet, HEADER_ROW, section, part, totals)
             data_end = end - len(totals) - 1
             sheet.freeze_panes(HEADER_ROW + 1, 1)
@@ -205,8 +224,8 @@ class _Workbook:
         return row
 
     @staticmethod
-    def widths(sheet: Worksheet, sections: Iterable[tuple[Section, Iterable[Row]]]) -> None:
-        """Columns wide enough for the given rows of all ``sections``, within reason."""
+    def widths(sheet: Worksheet, sections: Iterable[tuple[Section, Iterable[Row]]]) -> dict[int, int]:
+        """Make columns wide enough for the given rows of all ``sections``, within reason; how wide each is."""
         widths: dict[int, int] = {}
         for section, rows in sections:
             for position, column in enumerate(section.columns):
@@ -217,13 +236,14 @@ class _Workbook:
                         widths[position] = max(widths[position], min(len(value) + 2, 44))
         for position, width in widths.items():
             sheet.set_column(position, position, width)
+        return widths
 
     # --- the first page -----------------------------------------------------------------------------------------------
 
     def first_page(self, sheet: Worksheet) -> int:
         """Title, flags, headlines, room for the charts, tables; returns the row the charts begin in."""
         report = self.report
-        self.widths(sheet, [(section, islice(section.rows, WIDTH_ROWS)) for section in report.first_page])
+        widths = self.widths(sheet, [(section, islice(section.rows, WIDTH_ROWS)) for section in report.first_page])
         sheet.hide_gridlines(2)
         sheet.set_row(0, 28)
         sheet.write_string(0, 0, report.title, self.format(bold=True, font_size=18))
@@ -232,9 +252,8 @@ class _Workbook:
         for flag in report.flags:
             colour = _FLAG_COLOURS[flag.level]
             sheet.write_string(row, 0, flag.word, self.format(bold=True, bg_color=colour))
-            sheet.write_string(row, 1, cell_text(flag.text), self.format(bg_color=colour))
-            for column in range(2, 11):
-                sheet.write_blank(row, column, None, self.format(bg_color=colour))
+            style = self.format(bg_color=colour, text_wrap=True)
+            self.write_wrapped(sheet, row, (1, NOTE_COLUMNS - 1), flag.text, style, widths)
             row += 1
         row += 1
         for headline in report.headlines:
@@ -247,7 +266,8 @@ class _Workbook:
         for section in report.first_page:
             sheet.write_string(row, 0, section.title, self.format(bold=True, font_size=13))
             if section.notes:
-                sheet.write_string(row + 1, 0, " ".join(section.notes), self.format(italic=True, font_color="#555555"))
+                style = self.format(italic=True, font_color="#555555", text_wrap=True)
+                self.write_wrapped(sheet, row + 1, (0, NOTE_COLUMNS - 1), " ".join(section.notes), style, widths)
                 row += 1
             data = row + 2
             row = self.table(sheet, row + 1, section, section.rows, section.totals) + 1
@@ -291,7 +311,7 @@ class _Workbook:
         else:
             drawn.set_legend({"position": "bottom"})
         amounts: dict[str, object] = {
-            "num_format": "#,##0.##",
+            "num_format": "General",  # with #,##0.## Excel writes 50 as "50."
             "major_gridlines": {"visible": True, "line": {"color": "#DDDDDD"}},
         }
         if bars:  # the axes of a bar chart are named the other way round
