@@ -346,7 +346,13 @@ def _controls(reader: Reader) -> Section:
     )
     rows = [reader.row(answer[1:], _CONTROLS) for answer in answers if not answer[0]]
     totals = tuple(("Total", *answer[2:]) for answer in answers if answer[0]) if rows else ()
-    return Section("proof_reconciled", "Reconciled? Vendors' control totals", _CONTROLS, rows, len(rows), totals)
+    note = (
+        "Matched: what the vendor itself adds up, such as a day's cost or calls, is what its records add up to here. "
+        "Unavailable: the vendor gave no figure of its own."
+    )
+    return Section(
+        "proof_reconciled", "Reconciled? Vendors' control totals", _CONTROLS, rows, len(rows), totals, (note,)
+    )
 
 
 _CLASSES = ("exact", "within_tolerance", "mismatch", "only_theirs", "only_ours")
@@ -431,7 +437,7 @@ def _reconciled_flags(controls: Section, variances: Section) -> list[Flag]:
         return [Flag(Level.WARNING, "NOT PROVEN", "No vendor gave a control total to check this month against.")]
     matched, unavailable = controls.totals[0][3], controls.totals[0][5]
     also = f"; {unavailable:,} were not to be had" if unavailable else ""
-    return [Flag(Level.OK, "RECONCILED", f"All {matched:,} of the vendors' control totals equal ours{also}.")]
+    return [Flag(Level.OK, "RECONCILED", f"All {matched:,} of the vendors' own control totals equal ours{also}.")]
 
 
 def _tie_out_flags(reader: Reader) -> list[Flag]:
