@@ -759,6 +759,15 @@ def test_amounts_are_written_to_the_workbook_as_decimals(tmp_path: Path) -> None
     assert any("<v>0.008127</v>" in sheet for sheet in sheets), "a double printed to 16 digits is 0.008127000000000001"
 
 
+def test_a_long_note_wraps_and_a_whole_quantity_has_no_point(golden: Files) -> None:
+    sheet = golden.workbook["Chargeback"]
+    assert "A2:H2" in {str(merged) for merged in sheet.merged_cells.ranges}
+    assert (sheet.row_dimensions[2].height, sheet["A2"].alignment.wrap_text) > (30, False), "else print cuts it off"
+    column = [cell.value for cell in sheet[3]].index("Driver") + 1
+    formats = {cell.number_format for (cell,) in sheet.iter_rows(4, None, column, column) if cell.value == 2}
+    assert formats == {"#,##0"}, "Excel shows 2 as “2.” in #,##0.##"
+
+
 # --- edges ------------------------------------------------------------------------------------------------------------
 
 

@@ -151,7 +151,8 @@ class _Workbook:
         """``text`` over the first to the last of ``columns``, in as many lines as it takes there: print cuts it off."""
         first, last = columns
         room = sum(widths.get(column, 8) for column in range(first, last + 1))
-        sheet.set_row(row, 15 * max(1, -(-len(text) // max(1, room - 5))))
+        lines = -(-len(text) // max(1, room - 5))
+        sheet.set_row(row, min(15 * max(1, lines), 400))  # Excel has no row higher than 409 points
         sheet.merge_range(row, first, row, last, "", style)
         sheet.write_string(row, first, cell_text(text), style)
 
