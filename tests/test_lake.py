@@ -232,6 +232,17 @@ def test_a_process_that_is_killed_leaves_nothing_that_counts(
     assert leftovers(tmp_path / "raw") == leftovers(tmp_path / "core") == []
 
 
+def test_a_landed_file_whose_manifest_never_came_is_removed(tmp_path: Path) -> None:
+    """D02, D04: of a process that was killed between the two."""
+    lake = Lake(tmp_path)
+    known = tmp_path / land(lake).file
+    erased, orphan = known.with_name(f"{known.stem}.1.parquet"), known.with_name("20260101T000000000000Z.parquet")
+    for path in (erased, orphan):
+        path.write_bytes(known.read_bytes())
+    land(lake)
+    assert (known.exists(), erased.exists(), orphan.exists()) == (True, True, False)
+
+
 def test_another_living_process_keeps_what_it_is_writing(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     land(lake)

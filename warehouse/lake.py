@@ -711,11 +711,13 @@ class RawWriter:
     def commit(self, *, requests: int) -> Landing:
         """Make the landing count; ``requests`` is how many were made for it, retries included.
 
-        One that says the same as the one before keeps no file of its own, only the word that it did.
+        One that says the same as the one before keeps no file of its own, only the word that it did. The caller holds
+        ``writing``.
         """
         content = _content(self._sums)
         previous = self._previous
         with storage(self._folder):
+            _sweep_landed(self._folder)
             if previous is not None and self._says_the_same(previous, content):
                 file, sha256, unchanged = previous.file, previous.sha256, True
             else:
@@ -918,6 +920,15 @@ def _sweep(folder: Path, name: str) -> None:
         if not (pid.isdigit() and int(pid) != os.getpid() and _lives(int(pid))):
             with suppress(FileNotFoundError):
                 entry.unlink()
+
+
+def _sweep_landed(folder: Path) -> None:
+    """Remove landed files without a manifest: of a process that died between the two. The caller holds ``writing``."""
+    names = _names(folder)
+    generations = {name[:-5] for name in names if name.endswith(".json")}
+    for name in names:
+        if name.endswith(".parquet") and name.partition(".")[0] not in generations:
+            (folder / name).unlink()
 
 
 def _lives(pid: int) -> bool:
