@@ -344,7 +344,7 @@ def _folded(
             before = None if standing is None else stood[table_]
             rows[table_], restated = fold(con, table_, before, normalised.tables[table_], reading)
             restatements += [restated] if restated else []
-        rows[CONTROL_TOTAL] = _controls(con.table(stood[CONTROL_TOTAL]), normalised.controls)
+        rows[CONTROL_TOTAL] = _controls(stream, con.table(stood[CONTROL_TOTAL]), normalised.controls)
         rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
         every = " UNION ALL ".join(f"FROM {name}" for name in restatements)
         rows[RESTATEMENT] = read_rows(con, RESTATEMENT, f"FROM ({every}) ORDER BY restated_at, record_id, kind")
@@ -368,14 +368,15 @@ def _set_aside(rows: dict[Table, pa.Table | pa.RecordBatchReader], folder: Path)
     return {table_.full_name: path for table_, path in files.items() if write_parquet(table_, rows[table_], path)}
 
 
-def _controls(standing: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]]) -> pa.Table:
+def _controls(stream: Stream, standing: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]]) -> pa.Table:
     """The control totals of the newest reading; one that says what it said before keeps when it was first read."""
     known = {tuple(row[key] for key in CONTROL_TOTAL.key): row for row in standing.to_arrow_table().to_pylist()}
     kept = []
     for row in fresh:
         before = known.get(tuple(row[key] for key in CONTROL_TOTAL.key))
-        same = before is not None and all(before[name] == row[name] for name in ("ours", "theirs", "status"))
-        kept.append(before if same else row)
+        if before is not None and all(before[name] == row[name] for name in ("ours", "theirs", "currency", "status")):
+            row = before
+        kept.append({**row, "compares": stream.controls[row["check_name"]]})
     return pa.Table.from_pylist(kept, schema=CONTROL_TOTAL.arrow())
 
 

@@ -621,7 +621,7 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
         warnings.append(f"{outside} call records were left out: they started outside the time that was asked for")
     return Normalised(
         {CDR: "fresh_cdr"},
-        _controls(source, con, landing, day),
+        _controls(source, con, landing, day, directory),
         quarantined(source, CDRS, con, landing, day),
         outside,
         warnings,
@@ -654,7 +654,9 @@ def _column(name: str) -> str | None:
     return _COLUMNS.get(name.strip(" ").lower())
 
 
-def _controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date) -> list[dict[str, Any]]:
+def _controls(
+    source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date, directory: Directory
+) -> list[dict[str, Any]]:
     """What the PBX says of each tenant's day against what we have: ``billamount``, and the number of rows by status.
 
     The PBX's own direction proves ours. Where internal calls are charged, it may count them as outgoing.
@@ -682,7 +684,11 @@ def _controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, 
             theirs = None  # the PBX does not heed cdrtype
         if kind == OUTGOING and theirs == mine + have["internal"]:
             mine = theirs
-        rows.append(control_total(source, CDRS, day, account, _CHECKS[kind], mine, theirs, fetched_at))
+        tenant = directory.tenants.get(account)
+        currency = tenant.currency if tenant else source.currency
+        rows.append(
+            control_total(source, CDRS, day, account, _CHECKS[kind], mine, theirs, fetched_at, currency=currency)
+        )
     return rows + _row_controls(source, con, landing, day)
 
 

@@ -24,8 +24,12 @@ def control_total(
     theirs: Decimal | None,
     read_at: datetime,
     subject: str = "",
+    currency: str | None = None,
 ) -> dict[str, Any]:
-    """One row of ``audit.control_total``; without one of the two figures it is unavailable, never matched."""
+    """One row of ``audit.control_total``; without one of the two figures it is unavailable, never matched.
+
+    ``currency`` is that of both figures, None where they are no money. What the check compares is said by its stream.
+    """
     difference = None if ours is None or theirs is None else ours - theirs
     return {
         "window_date": day,
@@ -37,6 +41,7 @@ def control_total(
         "ours": ours,
         "theirs": theirs,
         "difference": difference,
+        "currency": currency,
         "status": "unavailable" if difference is None else "variance" if difference else "matched",
         "stream": stream,
         "fetched_at": read_at,

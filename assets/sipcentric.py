@@ -8,6 +8,7 @@ Costs are in GBP [API v1]. Message texts never reach this module: the source tak
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -41,9 +42,16 @@ from warehouse.money import money
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS
 
 METRICS = ("count", "cost", "duration")
-LIST_CONTROLS = {"bundle_minutes": "A bundle's used and available minutes against its inclusive ones."}
+TOTAL_ITEMS = "total_items"
+LIST_CONTROLS = {
+    TOTAL_ITEMS: "Number of entries of a customer's list against its totalItems.",
+    "bundle_minutes": "A bundle's used and available minutes against its inclusive ones.",
+}
+MESSAGE_CONTROLS = {
+    TOTAL_ITEMS: "Number of different messages against totalItems, which counts all there are: where all were read.",
+}
 CALL_CONTROLS = {
-    "total_items": "Number of different calls read against totalItems of what was asked for.",
+    TOTAL_ITEMS: "Number of different calls read against totalItems of what was asked for.",
     "calls_stats_count": "Number of the day's calls against calls/stats, where the release has it.",
     "calls_stats_cost": "Sum of the day's cost against calls/stats, where the release has it.",
     "calls_stats_duration": "Seconds of the day's calls against calls/stats, where the release has it.",
@@ -112,11 +120,16 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     rows: dict[Any, list[dict[str, Any]]] = {ACCOUNT_TABLE: [], EXTENSION_TABLE: [], BUNDLE: [], BALANCE: []}
     quarantine: list[dict[str, Any]] = []
     answered: set[tuple[str | None, str]] = set()
+    counts: Counter[tuple[str | None, str]] = Counter()
+    totals: dict[tuple[str | None, str], tuple[Any, datetime]] = {}
     today = landing.started_at.astimezone(source.zone).date()
     for answer in source.lake.answers(landing):
         data = strict_json.loads(answer["body"])
         items = [data] if answer["kind"] == CREDIT_STATUS else data["items"]
-        answered.add((answer["account_id"], answer["kind"]))
+        listed = answer["account_id"], answer["kind"]
+        answered.add(listed)
+        if answer["kind"] != CREDIT_STATUS:
+            totals[listed] = data["totalItems"], answer["fetched_at"]
         for number, item in enumerate(items):
             place = {
                 "vendor": source.vendor,
@@ -127,6 +140,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
                 "fetched_at": answer["fetched_at"],
             }
             made = _list_row(source, answer["kind"], item)
+            counts[listed] += 1
             if made is None:
                 quarantine.append(
                     {
@@ -153,7 +167,11 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
         missing = sum((account["account_id"], kind) not in answered for account in rows[ACCOUNT_TABLE])
         if missing:
             warnings.append(f"{missing} customers have no {kind}: the vendor answered 404")
-    return Normalised(names, _bundle_controls(source, rows[BUNDLE], today), quarantine, warnings=warnings)
+    controls = [
+        control_total(source, LISTS, today, account, TOTAL_ITEMS, Decimal(counts[account, kind]), money(said), at, kind)
+        for (account, kind), (said, at) in totals.items()
+    ]
+    return Normalised(names, controls + _bundle_controls(source, rows[BUNDLE], today), quarantine, warnings=warnings)
 
 
 def _list_row(source: Source, kind: str, item: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
@@ -388,12 +406,13 @@ def _call_controls(
         theirs = Decimal(sum(asked.get(account, {}).values()))
         overlap = _twice(con, account)
         mine = Decimal(counted.get(account, 0)) + overlap
-        rows.append(control_total(source, CALLS, day, account, "total_items", mine, theirs, at[account]))
+        rows.append(control_total(source, CALLS, day, account, TOTAL_ITEMS, mine, theirs, at[account]))
         for metric in METRICS:
             said = stats.get(account, {}).get(metric)
             sums = [of_account.get(account, {}).get(metric, Decimal(0)) for of_account in within]
             mine = said if said in sums else sums[0]
-            rows.append(control_total(source, CALLS, day, account, f"calls_stats_{metric}", mine, said, at[account]))
+            check, currency = f"calls_stats_{metric}", CURRENCY if metric == "cost" else None
+            rows.append(control_total(source, CALLS, day, account, check, mine, said, at[account], currency=currency))
     return rows
 
 
@@ -573,7 +592,34 @@ def normalise_messages(
         "SELECT count(*) FROM typed WHERE problem IS NULL AND NOT (sent >= $start AND sent < $end)",
         {"start": start, "end": end},
     ).fetchall()[0][0]
-    return Normalised({SMS: "fresh_sms"}, [], quarantined(source, MESSAGES, con, landing, day), outside)
+    controls = _message_controls(source, con, landing, day)
+    return Normalised({SMS: "fresh_sms"}, controls, quarantined(source, MESSAGES, con, landing, day), outside)
+
+
+def _message_controls(
+    source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date
+) -> list[dict[str, Any]]:
+    """``totalItems`` of each customer's messages against those that were understood or set aside.
+
+    It counts the messages of all time. Where the reading could end before it came to them all, there is no figure to
+    compare with.
+    """
+    typed = dict(
+        con.execute(
+            "SELECT account_id, count(DISTINCT coalesce(nullif(uri, ''), raw_row::VARCHAR)) FROM typed GROUP BY ALL"
+        ).fetchall()
+    )
+    rows = []
+    for account, landed, total, read_at in con.execute(
+        "SELECT account_id, sum(rows), max(try_cast(body->>'totalItems' AS BIGINT)), max(fetched_at)"
+        " FROM read_parquet($raw) WHERE kind = 'sms' GROUP BY account_id ORDER BY account_id",
+        {"raw": str(source.lake.data_dir / landing.file)},
+    ).fetchall():
+        theirs = Decimal(total) if total is not None and landed == total else None
+        subject = f"{landing.window_from}..{landing.window_to}"
+        ours = Decimal(typed.get(account, 0))
+        rows.append(control_total(source, MESSAGES, day, account, TOTAL_ITEMS, ours, theirs, read_at, subject))
+    return rows
 
 
 # --- core ------------------------------------------------------------------------------------------------------------
@@ -601,7 +647,12 @@ def calls_stream(source: Source) -> Stream:
 
 def messages_stream(source: Source) -> Stream:
     """Messages by business day, landed for the whole stretch of a load at once."""
-    return Stream(MESSAGES, (SMS,), lambda con, landing, day: normalise_messages(source, con, landing, day))
+    return Stream(
+        MESSAGES,
+        (SMS,),
+        lambda con, landing, day: normalise_messages(source, con, landing, day),
+        MESSAGE_CONTROLS,
+    )
 
 
 # --- assets ----------------------------------------------------------------------------------------------------------
@@ -676,7 +727,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
             ),
             *core_specs(connection, MESSAGES, (SMS,), partitions=days),
         ],
-        check_specs=check_specs(connection, MESSAGES),
+        check_specs=check_specs(connection, MESSAGES, MESSAGE_CONTROLS),
         required_resource_keys={RESOURCE},
         backfill_policy=BackfillPolicy.single_run(),
         pool=connection.pool,

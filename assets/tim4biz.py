@@ -189,7 +189,8 @@ def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], f
     rows = []
     for check, field in STRETCHES.items():
         figures = _sum(ours, field), _sum(theirs, field) if whole["kind"] == STRETCH else None
-        rows.append(control_total(source, TOTALS, day, None, check, *figures, whole["fetched_at"], subject))
+        currency = (source.currency or "XXX") if field == "cost" else None
+        rows.append(control_total(source, TOTALS, day, None, check, *figures, whole["fetched_at"], subject, currency))
     return rows
 
 

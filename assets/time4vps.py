@@ -281,8 +281,9 @@ def _invoice_controls(
         "invoice_total": (whole, total),
         "invoice_list": (total, listed),
     }
+    read_at, subject, currency = landing.started_at, row["invoice_id"], row["currency"]
     return [
-        control_total(source, INVOICES, day, ACCOUNT, name, ours, theirs, landing.started_at, row["invoice_id"])
+        control_total(source, INVOICES, day, ACCOUNT, name, ours, theirs, read_at, subject, currency)
         for name, (ours, theirs) in pairs.items()
     ]
 
@@ -332,7 +333,15 @@ def _unpaid_control(
     )
     today = landing.started_at.astimezone(source.zone).date()
     return control_total(
-        source, INVOICES, today, ACCOUNT, "unpaid_balance", unpaid, balance["balance"], landing.started_at
+        source,
+        INVOICES,
+        today,
+        ACCOUNT,
+        "unpaid_balance",
+        unpaid,
+        balance["balance"],
+        landing.started_at,
+        currency=balance["currency"],
     )
 
 

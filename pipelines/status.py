@@ -1,4 +1,4 @@
-"""How things stand: the last loads, what is stale, missing or unusual, open variances, closed months that moved.
+"""How things stand: the last loads, what is stale, missing or unusual, open variances, what was restated.
 
 What lives here: reading that from the published database, and showing it. What does not: how it came to be.
 """
@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -46,12 +47,16 @@ class Connection:
 
 @dataclass(frozen=True)
 class Status:
-    """All connections, the newest open variances and unusual days, closed months that moved; and which database."""
+    """All connections, the newest open variances and unusual days, where TIM4biz differs, what the last loads restated
+    by currency, closed months that moved; and which database.
+    """
 
     path: str
     connections: list[Connection]
     variances: list[tuple[Any, ...]]
     unusual: list[tuple[date, str, str, int, int]]
+    differing: list[tuple[str, str, int]]
+    restated: list[tuple[str, str | None, int, Decimal]]
     movements: list[Movement]
     zone: ZoneInfo
 
@@ -84,6 +89,23 @@ SELECT window_date, connection, account_id, check_name, subject, ours, theirs, d
 WHERE status = 'variance' ORDER BY window_date DESC, connection, check_name LIMIT 20
 """
 
+_DIFFERING = """
+SELECT connection, class, count(*) FROM mart.extension_reconciliation
+WHERE class NOT IN ('exact', 'within_tolerance') GROUP BY ALL ORDER BY ALL
+"""
+
+# By the newest load of each connection.
+_RESTATED = """
+WITH began AS (
+    SELECT connection, load_id, min(started_at) AS began_at FROM audit.load GROUP BY ALL
+), newest AS (
+    SELECT connection, arg_max(began_at, load_id) AS began_at FROM began GROUP BY connection
+)
+SELECT r.connection, r.currency, count(*), coalesce(sum(r.cost_effect), 0)
+FROM audit.restatement r JOIN newest n ON n.connection = r.connection AND r.restated_at >= n.began_at
+GROUP BY ALL ORDER BY ALL
+"""
+
 
 def read_status(settings: Settings) -> Status:
     """How things stand, from the published database. StorageError when there is none."""
@@ -97,6 +119,8 @@ def read_status(settings: Settings) -> Status:
         unread = _by_connection([entry for entry in days_in_state(con, "partial") if entry[2] < present])
         failed = _by_connection(days_in_state(con, "stale"))
         unusual = unusual_days(con)[:20]
+        differing = con.execute(_DIFFERING).fetchall()
+        changed = con.execute(_RESTATED).fetchall()
         moved = movements(con)
     found = {
         name: Connection(
@@ -122,7 +146,7 @@ def read_status(settings: Settings) -> Status:
             Connection(connection.name, connection.vendor, None, "never loaded", None, 0, 0, 0, 0, 0, 0, 0, None),
         )
     ordered = [found[name] for name in sorted(found)]
-    return Status(str(path), ordered, variances, unusual, moved, settings.zone)
+    return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone)
 
 
 def _by_connection(days: list[tuple[str, str, date]]) -> Counter[str]:
@@ -169,5 +193,11 @@ def show_status(status: Status) -> None:
         )
     for day, connection, stream, rows, typical in status.unusual:
         console.print(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}", markup=False)
+    for connection, class_, days in status.differing:
+        what = {"only_theirs": "are only in TIM4biz", "only_ours": "are only in the PBX"}.get(class_, "differ")
+        console.print(f"{connection}: {days} days of extensions {what}: mart.extension_reconciliation", markup=False)
+    for connection, currency, records, effect in status.restated:
+        cost = f"; cost {effect:+f} {currency}" if currency and effect else ""
+        console.print(f"{connection}: the last load restated {records} records{cost}: audit.restatement", markup=False)
     for movement in status.movements:
         console.print(movement_text(movement, status.zone), markup=False, soft_wrap=True)

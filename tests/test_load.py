@@ -251,6 +251,14 @@ def test_exactly_what_changed_is_restated(place: World, changed: Stage) -> None:
     assert {(key[0], key[3]) for key in expected} >= {(name, kind) for name in (PBX, SIP) for kind in KINDS}
 
 
+def test_status_tells_what_the_last_load_changed(place: World, changed: Stage) -> None:
+    status = place.command("status").output
+    sums = "SELECT connection, currency, count(*), sum(cost_effect) FROM audit.restatement GROUP BY ALL"
+    for connection, currency, records, effect in query(changed.public, sums):
+        cost = f"; cost {effect:+f} {currency}" if effect else ""
+        assert f"{connection}: the last load restated {records} records{cost}: audit.restatement" in status
+
+
 def test_the_cost_marts_moved_by_exactly_what_was_restated(changed: Stage, twice: Stage) -> None:
     sums = "SELECT cost_date, connection, account_id, currency, sum(cost) FROM mart.cost_daily GROUP BY ALL"
     before, after = ({row[:4]: row[4] or 0 for row in query(database.public, sums)} for database in (twice, changed))

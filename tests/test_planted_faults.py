@@ -491,11 +491,17 @@ def test_status_says_it_too(told: Told) -> None:
     """Days that are missing or stale by connection, and the open variances."""
     status = told.place.command("status")
     assert status.exit_code == 1
+    apart = told.place.query(
+        "SELECT count(*), CASE class WHEN 'mismatch' THEN 'differ' WHEN 'only_ours' THEN 'are only in the PBX'"
+        " ELSE 'are only in TIM4biz' END FROM mart.extension_reconciliation WHERE class <> 'exact' GROUP BY class"
+    )
+    assert apart
     for line in (
         f"{PBX}: 1 business days are missing",
         f"{SIP}: 2 business days are missing",
         f"{SIP}: 1 business days could not be read again",
         f"variance: {day(4)} {PBX} 7 {IN}: ours ",
+        *(f"{TIM}: {days} days of extensions {what}" for days, what in apart),
     ):
         assert line in status.output
 

@@ -534,7 +534,22 @@ def test_control_totals_show_a_cent_and_a_call(tmp_path: Path) -> None:
     assert controls(from_, "calls_stats_count") == {("25", ""): (2, 3, "variance")}
     assert controls(from_, "calls_stats_cost") == {("25", ""): (Decimal("0.09"), Decimal("0.1"), "variance")}
     assert controls(from_, "calls_stats_duration") == {("25", ""): (120, 120, "matched")}
-    assert controls(from_, "total_items") == {("25", ""): (2, 2, "matched")}
+    assert controls(from_, "total_items")["25", ""] == (2, 2, "matched")
+    said = {row["check_name"]: (row["currency"], row["compares"]) for row in rows(from_, "control_total")}
+    assert said["calls_stats_cost"] == ("GBP", sipcentric.CALL_CONTROLS["calls_stats_cost"])
+    assert said["calls_stats_count"] == (None, sipcentric.CALL_CONTROLS["calls_stats_count"])
+
+
+def test_every_list_is_counted(tmp_path: Path) -> None:
+    account = Account(endpoints=[{**sample("sipcentric_endpoints")["items"][0], "uri": "nowhere"}])
+    from_ = account.load_lists(tmp_path)
+    assert controls(from_, "total_items") == {
+        (None, "customers"): (1, 1, "matched"),
+        ("25", "endpoints"): (1, 1, "matched"),  # set aside, but not lost
+        ("25", "phonenumbers"): (0, 0, "matched"),
+        ("25", "callbundles"): (0, 0, "matched"),
+    }
+    assert len(rows(from_, "quarantine")) == 1
 
 
 def test_a_count_that_differs_from_the_rows_is_refused(tmp_path: Path) -> None:
@@ -732,6 +747,15 @@ def test_messages_are_complete_in_whatever_order_they_come(order: str, cap: int)
     assert wanted <= {item["uri"] for found in pages for item in found.data["items"]}
     if order == "newest first" and cap == 3:
         assert max(int(query["page"]) for _, query in stand_in.asked) == 10  # 26 that are wanted, and no more pages
+
+
+@pytest.mark.parametrize(("count", "theirs", "status"), [(60, 60, "matched"), (460, None, "unavailable")])
+def test_messages_are_counted_where_all_were_read(tmp_path: Path, count: int, theirs: int | None, status: str) -> None:
+    """Of 460 the reading ends with the 400th, for the days before are not asked for."""
+    account = Account(sms=[message(END - timedelta(hours=n)) for n in range(count)])
+    from_ = account.load_messages(tmp_path, DAY, DAY + timedelta(days=1))
+    stretch = f"{DAY}..{DAY + timedelta(days=1)}"
+    assert controls(from_, "total_items")["25", stretch] == (theirs or 400, theirs, status)
 
 
 def test_a_message_without_a_time_is_quarantined_once(tmp_path: Path) -> None:

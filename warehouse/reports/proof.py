@@ -60,6 +60,7 @@ def read_proof(reader: Reader, settings: ReportSettings) -> Proof:
         *_provisional_flags(reader, as_of),
         *_closed_flags(reader, movements, as_of),
         *_reconciled_flags(controls, variances),
+        *_extension_flags(extensions),
         *_tie_out_flags(reader),
         *_restated_flags(restated),
         *_quarantine_flags(quarantine),
@@ -330,6 +331,7 @@ _CONTROLS = (
     CONNECTION,
     VENDOR,
     Column("check_name", "Check"),
+    Column("compares", "What is compared"),
     Column("matched", "Matched", Kind.INT),
     Column("variance", "Variance", Kind.INT),
     Column("unavailable", "Unavailable", Kind.INT),
@@ -338,11 +340,11 @@ _CONTROLS = (
 
 def _controls(reader: Reader) -> Section:
     answers = reader.all(
-        "SELECT grouping(connection), connection, vendor, check_name, "
+        "SELECT grouping(connection), connection, vendor, check_name, compares, "
         "count(*) FILTER (status = 'matched'), count(*) FILTER (status = 'variance'), "
         "count(*) FILTER (status = 'unavailable') "
         "FROM audit.control_total WHERE window_date >= $first AND window_date < $next "
-        "GROUP BY GROUPING SETS ((connection, vendor, check_name), ()) ORDER BY ALL"
+        "GROUP BY GROUPING SETS ((connection, vendor, check_name, compares), ()) ORDER BY ALL"
     )
     rows = [reader.row(answer[1:], _CONTROLS) for answer in answers if not answer[0]]
     totals = tuple(("Total", *answer[2:]) for answer in answers if answer[0]) if rows else ()
@@ -389,12 +391,14 @@ _VARIANCES = (
     Column("ours", "Ours", Kind.QUANTITY),
     Column("theirs", "Vendor's", Kind.QUANTITY),
     Column("difference", "Difference", Kind.QUANTITY),
+    CURRENCY,
+    Column("compares", "What is compared"),
 )
 
 
 def _variances(reader: Reader) -> tuple[Section, Section]:
     sql = (
-        "SELECT window_date, connection, account_id, check_name, subject, ours, theirs, difference "
+        "SELECT window_date, connection, account_id, check_name, subject, ours, theirs, difference, currency, compares "
         "FROM audit.control_total WHERE status = 'variance' AND window_date >= $first AND window_date < $next"
     )
     return _whole_and_largest(
@@ -433,11 +437,19 @@ def _reconciled_flags(controls: Section, variances: Section) -> list[Flag]:
         count = variances.row_count
         text = f"{count:,} of the vendors' own control totals differ{'s' if count == 1 else ''} from ours."
         return [Flag(Level.ALARM, "NOT RECONCILED", text)]
-    if not controls.totals or not controls.totals[0][3]:
+    matched, unavailable = (controls.totals[0][n] for n in (4, 6)) if controls.totals else (0, 0)
+    if not matched:
         return [Flag(Level.WARNING, "NOT PROVEN", "No vendor gave a control total to check this month against.")]
-    matched, unavailable = controls.totals[0][3], controls.totals[0][5]
     also = f"; {unavailable:,} were not to be had" if unavailable else ""
     return [Flag(Level.OK, "RECONCILED", f"All {matched:,} of the vendors' own control totals equal ours{also}.")]
+
+
+def _extension_flags(extensions: Section) -> list[Flag]:
+    apart = sum(int(str(row[n] or 0)) for row in extensions.rows for n in (5, 6, 7))
+    if not apart:
+        return []
+    text = f"{apart:,} days of extensions in TIM4biz do not agree with the PBX: see mart.extension_reconciliation."
+    return [Flag(Level.WARNING, "TIM4BIZ DIFFERS", text)]
 
 
 def _tie_out_flags(reader: Reader) -> list[Flag]:
