@@ -23,6 +23,12 @@ class TollbookError(Exception):
         self.hint = hint
         super().__init__(what)
 
+    @property
+    def kind(self) -> str:
+        """The name under which people know it: of the errors here the one that it is a case of."""
+        known = (each.__name__ for each in type(self).__mro__ if each.__module__ == __name__)
+        return next((name for name in known if name != TollbookError.__name__), type(self).__name__)
+
     def __str__(self) -> str:
         where = " ".join(part for part in (self.connection, self.endpoint, self.window) if part)
         text = f"{where}: {self.what}" if where else self.what

@@ -231,7 +231,7 @@ def load(
             row |= {
                 "status": "failed",
                 "requests": source.client().requests_made - requests,
-                "error_type": type(error).__name__,
+                "error_type": error.kind,
                 "error": str(error),
             }
         row["finished_at"] = source.lake.now()

@@ -171,7 +171,7 @@ def materialize_stream(
                 context.log_event(AssetMaterialization(key, partition=str(partition.day)))
         first = outcome.failures[0]
         raise Failure(
-            f"{type(first).__name__}: {first}",
+            f"{first.kind}: {first}",
             metadata={"failures": len(outcome.failures), "loaded": len(outcome.landings)},
             allow_retries=False,
         )

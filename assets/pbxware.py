@@ -91,7 +91,7 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
                     yield page
                 control = pbx.billamount(server, start, end, window=str(day))
                 yield control
-                theirs = money(control.data["billamount"])
+                theirs = money(control.data.get("billamount"))
                 variance |= theirs is not None and theirs != ours
                 for cdrtype in (INCOMING, OUTGOING) if theirs else ():
                     yield pbx.billamount(server, start, end, window=str(day), cdrtype=cdrtype)
@@ -173,6 +173,7 @@ class Directory:
     departments: list[dict[str, Any]]
     rates: list[dict[str, Any]]
     warnings: list[str]
+    tenants_listed: bool
 
 
 def read_directory(source: Source, landing: Landing) -> Directory:
@@ -180,18 +181,20 @@ def read_directory(source: Source, landing: Landing) -> Directory:
     answers = source.lake.answers(landing)
     said: dict[tuple[str, str | None], tuple[Any, dict[str, Any]]] = {}
     plans: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
-    refused: set[str] = set()
+    refused: dict[str, str] = {}
     for answer in answers:
         data = strict_json.loads(answer["body"])
         where = {"raw_file": landing.file, "fetched_at": answer["fetched_at"], "first_row": answer["first_row"]}
         if answer["kind"] == REFUSED:
-            refused.add(strict_json.loads(answer["request"])["action"])
+            request = strict_json.loads(answer["request"])
+            refused[request["action"]] = request.get("because", "")
         elif answer["kind"] == "splan.rates":
             plans.append((strict_json.loads(answer["request"])["id"], data if isinstance(data, dict) else {}, where))
         else:
             said[(answer["kind"], answer["account_id"])] = (data if isinstance(data, dict) else {}, where)
-    listed, where = said[("tenant.list", None)]
-    found = Directory({}, [], [], [], [f"the PBX does not give {action}" for action in sorted(refused)])
+    listed, where = said.get(("tenant.list", None), ({}, where))
+    warnings = [_not_given(*each) for each in sorted(refused.items())]
+    found = Directory({}, [], [], [], warnings, tenants_listed="tenant.list" not in refused)
     servers = {account for kind, account in said if kind == "ext.list"}
     for server in sorted(servers, key=str):
         account = server or SINGLE
@@ -207,6 +210,11 @@ def read_directory(source: Source, landing: Landing) -> Directory:
     for plan, rates, place in plans:
         _rates(source, plan, names.get(plan), rates, place, currency, found)
     return found
+
+
+def _not_given(action: str, because: str) -> str:
+    """The warning for what the PBX does not give."""
+    return f"the PBX does not give {action}" + (f": {because}" if because else "")
 
 
 def _tenant(
@@ -594,7 +602,7 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
     lists = source.lake.landing_at(source.name, "lists", landing.depends_on["lists"])
     directory = read_directory(source, lists)
     raw = source.lake.verified(landing)
-    warnings = _check_headers(source, con, str(raw), day) + directory.warnings
+    warnings = _check_headers(source, con, str(raw), day, directory) + directory.warnings
     con.execute(_TYPED, {"raw": str(raw), "connection": source.name})
     con.execute(_ALIKE)
     texts = con.execute(
@@ -628,8 +636,13 @@ def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Land
     )
 
 
-def _check_headers(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day: date) -> list[str]:
-    """Refuse an answer whose header lacks a required column; warn of columns that are not known."""
+def _check_headers(
+    source: Source, con: duckdb.DuckDBPyConnection, raw: str, day: date, directory: Directory
+) -> list[str]:
+    """Refuse an answer whose header lacks a required column; warn of columns that are not known.
+
+    Tenants in the records of a PBX that did not list them are refused as well: whose they are could not be told.
+    """
     headers = con.execute(
         'SELECT DISTINCT from_json(body, \'{"header":["VARCHAR"]}\').header FROM read_parquet($raw)'
         " WHERE kind = 'cdr.download' AND rows > 0",
@@ -645,6 +658,14 @@ def _check_headers(source: Source, con: duckdb.DuckDBPyConnection, raw: str, day
                 connection=source.name,
                 endpoint="cdr.download",
                 window=str(day),
+            )
+        if "tenant" in names and not directory.tenants_listed:
+            raise ContractError(
+                "the records are of tenants, and the PBX does not give tenant.list",
+                connection=source.name,
+                endpoint="cdr.download",
+                window=str(day),
+                hint="let the API key list tenants, in Admin Settings, API Keys",
             )
         extra |= {str(name) for name, known in zip(header, names, strict=True) if known is None}
     return [f"columns that are not known were left in raw: {', '.join(sorted(extra))}"] if extra else []
@@ -671,10 +692,11 @@ def _controls(
     }
     answers = con.execute(
         "SELECT coalesce(account_id, $single), coalesce(request->>'cdrtype', ''), body, fetched_at"
-        " FROM read_parquet($raw) WHERE kind = 'cdr.billamount'",
-        {"raw": str(source.lake.data_dir / landing.file), "single": SINGLE},
+        " FROM read_parquet($raw)"
+        " WHERE kind = 'cdr.billamount' OR (kind = $refused AND request->>'action' = 'cdr.billamount')",
+        {"raw": str(source.lake.data_dir / landing.file), "single": SINGLE, "refused": REFUSED},
     ).fetchall()
-    said = {(account, kind): money(strict_json.loads(body)["billamount"]) for account, kind, body, _ in answers}
+    said = {(account, kind): money(strict_json.loads(body).get("billamount")) for account, kind, body, _ in answers}
     nothing = dict.fromkeys(("", INCOMING, OUTGOING, "internal"), Decimal(0))
     rows = []
     for account, kind, _, fetched_at in answers:
@@ -703,7 +725,7 @@ def _row_controls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landi
     read_at: dict[str, datetime] = {}
     for account, request, body, fetched_at in con.execute(
         "SELECT coalesce(account_id, $single), request, body, fetched_at FROM read_parquet($raw)"
-        " WHERE kind IN ($count, $refused) ORDER BY page",
+        " WHERE kind = $count OR (kind = $refused AND request->>'action' = 'cdr.download') ORDER BY page",
         {
             "raw": str(source.lake.data_dir / landing.file),
             "single": SINGLE,
@@ -877,9 +899,9 @@ def cdr_stream(source: Source) -> Stream:
 
 
 def _tenant_list(source: Source, lists: Landing) -> Any:
-    return next(
-        strict_json.loads(answer["body"]) for answer in source.lake.answers(lists) if answer["kind"] == "tenant.list"
-    )
+    """What ``tenant.list`` said; None where the PBX does not give it, as one that is not in tenant mode may not."""
+    answers = source.lake.answers(lists)
+    return next((strict_json.loads(answer["body"]) for answer in answers if answer["kind"] == "tenant.list"), None)
 
 
 # --- assets ----------------------------------------------------------------------------------------------------------

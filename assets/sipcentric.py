@@ -166,12 +166,17 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     for kind in (*CUSTOMER_LISTS, CREDIT_STATUS):
         missing = sum((account["account_id"], kind) not in answered for account in rows[ACCOUNT_TABLE])
         if missing:
-            warnings.append(f"{missing} customers have no {kind}: the vendor answered 404")
+            warnings.append(_not_given(missing, kind))
     controls = [
         control_total(source, LISTS, today, account, TOTAL_ITEMS, Decimal(counts[account, kind]), money(said), at, kind)
         for (account, kind), (said, at) in totals.items()
     ]
     return Normalised(names, controls + _bundle_controls(source, rows[BUNDLE], today), quarantine, warnings=warnings)
+
+
+def _not_given(customers: int, kind: str) -> str:
+    """The warning for what the vendor does not give of some customers."""
+    return f"{customers} customers have no {kind}: the vendor does not give it"
 
 
 def _list_row(source: Source, kind: str, item: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
@@ -586,6 +591,9 @@ def normalise_messages(
     con.execute(_SMS, parameters)
     if day != landing.window_from:
         return Normalised({SMS: "fresh_sms"})
+    lists = source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS])
+    missing = len(_customers(source, lists)) - len({answer["account_id"] for answer in source.lake.answers(landing)})
+    warnings = [_not_given(missing, MESSAGES)] if missing else []
     assert landing.window_to is not None
     _, end = bounds(landing.window_to, source.zone)
     outside = con.execute(
@@ -593,7 +601,7 @@ def normalise_messages(
         {"start": start, "end": end},
     ).fetchall()[0][0]
     controls = _message_controls(source, con, landing, day)
-    return Normalised({SMS: "fresh_sms"}, controls, quarantined(source, MESSAGES, con, landing, day), outside)
+    return Normalised({SMS: "fresh_sms"}, controls, quarantined(source, MESSAGES, con, landing, day), outside, warnings)
 
 
 def _message_controls(

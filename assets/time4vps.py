@@ -64,8 +64,7 @@ def fetch_invoices(source: Source) -> Fetch:
         for entry in entries(listed.data["invoices"]) or []:
             if _needs_detail(source, entry, standing.get(str(entry["id"]))):
                 yield vps.invoice(str(entry["id"]))
-        yield vps.services()
-        yield vps.balance()
+        yield from filter(None, (vps.services(), vps.balance()))
 
     return pages
 
@@ -144,20 +143,22 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     if undated:
         warnings.append(f"{undated} invoices have no date of issue, so no day's cost holds them")
     controls += _merged_controls(source, invoices, lines, landing)
-    balance, place = answers["balance"][0]
-    balances = [_balance(source, balance, place)]
-    controls.append(_unpaid_control(source, listed, balances[0], landing))
+    warnings += [f"Time4VPS does not give the {kind}" for kind in ("services", "balance") if kind not in answers]
+    balances = [_balance(source, balance, where) for balance, where in answers.get("balance", [])]
+    currency = balances[0]["currency"] if balances else source.currency or "XXX"
+    controls.append(_unpaid_control(source, listed, currency, balances, landing))
+    _, place = (answers.get("balance") or answers["invoices"])[0]
     account = {"vendor": source.vendor, "connection": source.name, "account_id": ACCOUNT, "name": source.name}
     rows = {
         INVOICE: invoices,
         INVOICE_LINE: lines,
         SERVICE: [
             row
-            for data, place in answers["services"]
-            for row in _services(entries(data["services"]) or [], place, balances[0]["currency"])
+            for data, where in answers.get("services", [])
+            for row in _services(entries(data["services"]) or [], where, currency)
         ],
         BALANCE: balances,
-        ACCOUNT_TABLE: [{**account, **place, "currency": balances[0]["currency"]}],
+        ACCOUNT_TABLE: [{**account, **place, "currency": currency}],
     }
     for table_, made in rows.items():
         con.register(f"fresh_{table_.name}", pa.Table.from_pylist(made, schema=table_.arrow()))
@@ -320,7 +321,7 @@ def _merged_controls(
 
 
 def _unpaid_control(
-    source: Source, listed: list[dict[str, Any]], balance: dict[str, Any], landing: Landing
+    source: Source, listed: list[dict[str, Any]], currency: str, balances: list[dict[str, Any]], landing: Landing
 ) -> dict[str, Any]:
     """What is unpaid in the account's own currency makes the balance; an original counts in its merged invoice."""
     ids = {str(entry["id"]) for entry in listed}
@@ -329,8 +330,9 @@ def _unpaid_control(
         for entry in listed
         if str(entry.get("status") or "").strip().lower() in OPEN
         and _merged_into(entry) not in ids
-        and _currency(source, entry) == balance["currency"]
+        and _currency(source, entry) == currency
     )
+    theirs = balances[0]["balance"] if balances else None
     today = landing.started_at.astimezone(source.zone).date()
     return control_total(
         source,
@@ -339,9 +341,9 @@ def _unpaid_control(
         ACCOUNT,
         "unpaid_balance",
         unpaid,
-        balance["balance"],
+        theirs,
         landing.started_at,
-        currency=balance["currency"],
+        currency=currency,
     )
 
 

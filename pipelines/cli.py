@@ -36,7 +36,7 @@ class Commands(click.Group):
         except ConfigError as error:
             _stop(f"configuration: {error}", 2)
         except TollbookError as error:
-            _stop(f"{type(error).__name__}: {error}", 1)
+            _stop(f"{error.kind}: {error}", 1)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -16,7 +16,7 @@ from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext,
 
 from assets.loading import Progress, Source
 from assets.sources.budget import Budget
-from assets.sources.client import Auth, BasicAuth, Client, FormKey, QueryKey
+from assets.sources.client import Auth, BasicAuth, Client, ParameterKey
 from assets.sources.secret import MaskSecrets
 from pipelines.alive import alive
 from pipelines.nights import keep_from
@@ -129,7 +129,7 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime])
     budget = None
     if connection.requests_per_hour:
         budget = Budget(data_dir / "state" / "budget", connection.name, requests_per_hour=connection.requests_per_hour)
-    return Client(
+    client = Client(
         connection=connection.name,
         base_url=connection.url,
         auth=_auth(connection),
@@ -141,10 +141,12 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime])
         budget=budget,
         now=now,
     )
+    if connection.key_in_url:
+        client.reads_forms = False
+    return client
 
 
 def _auth(connection: Connection) -> Auth:
     if connection.vendor == "pbxware":
-        key = connection.secret("api_key")
-        return QueryKey("apikey", key) if connection.key_in_url else FormKey("apikey", key)
+        return ParameterKey("apikey", connection.secret("api_key"))
     return BasicAuth(connection.secret("username"), connection.secret("password"))

@@ -235,7 +235,7 @@ def probe(settings: Settings, name: str) -> str | None:
     try:
         ask(House(replace(settings, connections=(connection,))).source(name))
     except TollbookError as error:
-        return f"{type(error).__name__}: {error}"
+        return f"{error.kind}: {error}"
     return None
 
 

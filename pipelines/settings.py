@@ -167,6 +167,7 @@ class Connection:
     """The largest answer that is read, unpacked; a load can take several times as much memory."""
     allow_http: bool = False
     key_in_url: bool = False
+    """PBXware: ask by GET, with the key in the address, without trying whether it reads a posted form."""
     count_by_status: bool = True
     """PBXware: ask for the number of records by status, which costs four requests a tenant and day."""
     fields: tuple[tuple[str, str], ...] = ()

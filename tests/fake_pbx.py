@@ -166,21 +166,27 @@ class FakePbx:
 
 
 class FakeClient:
-    """Stands for ``Client``: answers at once, in the order of asking."""
+    """Stands for ``Client``: answers at once, in the order of asking.
+
+    ``reads_forms`` is what is known of the PBX; ``methods`` how each request was made.
+    """
 
     connection = "hq"
 
     def __init__(self, answer: Callable[[dict[str, str]], Any], max_in_flight: int = 1) -> None:
+        self.methods: list[str] = []
         self.max_in_flight = max_in_flight
         self.requests_made = 0
         self.refused: AuthError | None = None
+        self.reads_forms: bool | None = True
         self._answer = answer
 
     def request(
-        self, method: str, path: str, params: dict[str, str], *, form: bool, endpoint: str, window: str = ""
+        self, method: str, path: str, params: dict[str, str], *, form: bool, endpoint: str, window: str
     ) -> Answer:
-        assert (method, path, form) == ("POST", "", True)
+        assert (path, form) == ("", method == "POST")
         self.requests_made += 1
+        self.methods.append(method)
         body = self._answer(dict(params))
         body = body if isinstance(body, str) else json.dumps(body)
         return Answer(body, strict_json.loads(body, connection=self.connection), {}, datetime.now(UTC), 200)

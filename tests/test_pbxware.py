@@ -573,7 +573,7 @@ def test_a_billamount_that_is_none_is_refused_or_unavailable(body: str, tmp_path
 
 
 @pytest.mark.parametrize("action", ["tenant.list", "tenant.configuration", "ext.list", "trunk.list", "splan.rates"])
-@pytest.mark.parametrize("answer", [None, "text", 5, ["a"]])
+@pytest.mark.parametrize("answer", [None, '"text"', 5, ["a"]])
 def test_a_list_of_another_form_is_refused(action: str, answer: Any, tmp_path: Path) -> None:
     pbx = FakePbx()
     pbx.lists["splan.list"] = {"1": {"name": "Plan"}}
@@ -602,24 +602,82 @@ def test_errors_in_a_200_are_errors_after_one_request(said: Any, kind: type[Exce
     assert not said or str(said) not in str(caught.value)
 
 
+@pytest.mark.parametrize("answer", [{"error": "Unknown method."}, {"error": "Key: not allowed."}, "Notice: x"])
 @pytest.mark.parametrize("action", ["tenant.configuration", "department.list", "did.list", "trunk.list", "splan.list"])
-def test_a_list_that_the_pbx_does_not_give_is_a_warning(action: str, tmp_path: Path) -> None:
+def test_a_list_that_the_pbx_does_not_give_is_a_warning(action: str, answer: Any, tmp_path: Path) -> None:
     pbx = FakePbx([row()])
-    pbx.lists[action] = {"error": "Unknown method."}
+    pbx.lists[action] = answer
     source = source_of(pbx, tmp_path)
     outcome = load_lists(source)
     assert not outcome.failures
-    assert f"the PBX does not give {action}" in outcome.warnings
+    assert any(warning.startswith(f"the PBX does not give {action}: ") for warning in outcome.warnings)
     assert not load_day(source).failures
     assert len(rows_of(source)) == 1
 
 
-@pytest.mark.parametrize("action", ["tenant.list", "ext.list"])
-def test_tenants_and_extensions_there_must_be(action: str, tmp_path: Path) -> None:
+def test_extensions_there_must_be(tmp_path: Path) -> None:
     pbx = FakePbx()
-    pbx.lists[action] = {"error": "Unknown method."}
+    pbx.lists["ext.list"] = {"error": "Unknown method."}
     (failure,) = load_lists(source_of(pbx, tmp_path)).failures
     assert isinstance(failure, ContractError)
+
+
+def test_a_pbx_that_lists_no_tenants_is_not_in_tenant_mode(tmp_path: Path) -> None:
+    pbx = FakePbx([row()])
+    pbx.lists["tenant.list"] = {"error": "Unknown method."}
+    assert only(pbx, tmp_path)["account_id"] == "1"
+    assert all("server" not in asked for asked in pbx.asked)
+
+
+def test_records_of_tenants_that_are_not_listed_are_refused(tmp_path: Path) -> None:
+    """They would all be booked to one account, and those of the night before taken away from theirs."""
+    pbx = rearranged(FakePbx([row()]), ["Tenant", *HEADER], lambda record: ["one.example.com", *record])
+    pbx.lists["tenant.list"] = {"error": "Not now."}
+    assert "tenant.list" in str(failure_of(pbx, tmp_path))
+
+
+@pytest.mark.parametrize("answer", [{"error": "Unknown method."}, "Notice: Undefined index"])
+def test_a_pbx_without_a_sum_of_cost_is_loaded_all_the_same(answer: Any, tmp_path: Path) -> None:
+    """As one that does not rate calls."""
+    pbx = FakePbx([row()], change=lambda asked, data: answer if asked["action"].endswith("billamount") else data)
+    source, _ = loaded(pbx, tmp_path)
+    assert len(rows_of(source)) == 1
+    assert {c["check_name"]: c["status"] for c in rows_of(source, "audit.control_total")} == {
+        "billamount": "unavailable",
+        "rows_by_status": "matched",
+    }
+
+
+# --- how it is asked -------------------------------------------------------------------------------------------------
+
+
+def test_a_pbx_that_reads_no_forms_is_asked_by_get() -> None:
+    """Only until it has answered once is the other way tried; then the way that was answered is kept to."""
+    client: Any = FakeClient(lambda asked: {"error": "Invalid API key."} if client.methods[-1] == "POST" else {})
+    client.reads_forms = None
+    pbx = PBXware(client)
+    pbx.probe()
+    pbx.probe()
+    assert (client.methods, client.refused) == (["POST", "GET", "GET"], None)
+
+
+def test_a_key_that_is_refused_either_way_is_refused() -> None:
+    client: Any = FakeClient(lambda asked: {"error": "Invalid API key."})
+    client.reads_forms = None
+    with pytest.raises(AuthError):
+        PBXware(client).probe()
+    assert client.methods == ["POST", "GET"]
+    assert client.refused is not None
+
+
+def test_a_pbx_that_has_answered_a_form_is_never_asked_by_get() -> None:
+    client: Any = FakeClient(lambda asked: {} if len(client.methods) == 1 else {"error": "Invalid API key."})
+    client.reads_forms = None
+    pbx = PBXware(client)
+    pbx.probe()
+    with pytest.raises(AuthError):
+        pbx.probe()
+    assert client.methods == ["POST", "POST"]
 
 
 # --- the PBX's own sum -----------------------------------------------------------------------------------------------

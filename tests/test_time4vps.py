@@ -223,6 +223,20 @@ def test_an_answer_without_services_is_never_no_services(tmp_path: Path, broken:
         account.load(tmp_path)
 
 
+@pytest.mark.parametrize("said", [Status(403), Status(404), {"error": ["accessdenied"]}, {"error": ["unknown"]}])
+@pytest.mark.parametrize("path", ["service", "balance"])
+def test_an_account_may_be_without_services_or_balance(tmp_path: Path, path: str, said: Any) -> None:
+    account = Account()
+    account.invoice(1)
+    account.stand_in.answering = lambda asked, query: said if asked == path else account.answer(asked, query)
+    outcome = account.outcome(tmp_path)
+    from_ = account.source(tmp_path)
+    assert list(by_id(from_)) == ["1"]
+    assert outcome.warnings == [f"Time4VPS does not give the {'services' if path == 'service' else 'balance'}"]
+    assert statuses(from_)["unpaid_balance"] == {"unavailable" if path == "balance" else "matched"}
+    Time4VPS(account.stand_in.client).probe()
+
+
 @pytest.mark.parametrize("items", [None, "x", [1], 7])
 def test_a_detail_without_items_is_refused(tmp_path: Path, items: Any) -> None:
     account = Account()

@@ -45,6 +45,7 @@ FIRST_PAUSE_SECONDS = 0.5  # doubled with every try, and drawn at random below t
 LONGEST_PAUSE_SECONDS = 30.0
 UNTOLD_WAIT_SECONDS = 30.0  # after a 429 that says nothing; doubled with every one
 STEP_SECONDS = 1.0  # of a long sleep; between two steps it can be ended
+_NOT_OFFERED = frozenset({404, 405, 406, 410, 501})
 GARBLED_TRIES = 3  # a damaged answer that comes so often is the answer
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,14 @@ class HttpStatusError(ContractError):
     ) -> None:
         super().__init__(what, connection=connection, endpoint=endpoint, window=window, hint=hint)
         self.status = status
+
+
+class Forbidden(AuthError):
+    """The vendor knows who asks, and does not allow it (403); other things it may allow."""
+
+
+class Refused(ContractError):
+    """The vendor answered with an error that is not about the credentials themselves."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ RateHeaders = Callable[[Mapping[str, str], int], Wait | None]
 
 
 class Auth:
-    """How a request proves who asks: what is added to its headers, its query and its form."""
+    """How a request proves who asks: what is added to its headers and its parameters."""
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -102,10 +111,7 @@ class Auth:
     def headers(self) -> dict[str, str]:
         return {}
 
-    def query(self) -> list[tuple[str, str]]:
-        return []
-
-    def form(self) -> list[tuple[str, str]]:
+    def parameters(self) -> list[tuple[str, str]]:
         return []
 
 
@@ -133,8 +139,8 @@ class BasicAuth(Auth):
 
 
 @dataclass(frozen=True)
-class FormKey(Auth):
-    """A key as a parameter of the posted form, out of addresses and so out of access logs."""
+class ParameterKey(Auth):
+    """A key as one more parameter: in the form where that is posted, else in the address."""
 
     parameter: str
     secret: Secret
@@ -143,22 +149,7 @@ class FormKey(Auth):
     def secrets(self) -> tuple[Secret, ...]:
         return (self.secret,)
 
-    def form(self) -> list[tuple[str, str]]:
-        return [(self.parameter, self.secret.reveal())]
-
-
-@dataclass(frozen=True)
-class QueryKey(Auth):
-    """A key in the address, for servers that read it nowhere else."""
-
-    parameter: str
-    secret: Secret
-
-    @property
-    def secrets(self) -> tuple[Secret, ...]:
-        return (self.secret,)
-
-    def query(self) -> list[tuple[str, str]]:
+    def parameters(self) -> list[tuple[str, str]]:
         return [(self.parameter, self.secret.reveal())]
 
 
@@ -209,6 +200,8 @@ class Client:
         self._sleep = sleep
         self._monotonic = monotonic
         self.now = now
+        self.reads_forms: bool | None = None
+        """Whether the server reads what is posted to it; None: not known yet. The vendor's module finds out."""
         self._wire = Wire(
             connections=max_in_flight, verify=_checked_bundle(ca_bundle, connection), max_body_bytes=max_body_bytes
         )
@@ -252,9 +245,9 @@ class Client:
         ``endpoint`` and ``window`` name the request in errors and logs. ``rate_headers`` reads the vendor's own limit
         headers, given an answer's headers and status.
 
-        Raises AuthError (401, 403), ConfigError (the account's limit is 0), QuotaExhausted, TransientError (network and
-        server trouble that outlasted the retries), HttpStatusError (any other status not in ``allow_status``),
-        ContractError (not the JSON of an answer) and SecurityError (a redirect elsewhere, TLS).
+        Raises AuthError (401; Forbidden for 403), ConfigError (the account's limit is 0), QuotaExhausted,
+        TransientError (network and server trouble that outlasted the retries), HttpStatusError (any other status not in
+        ``allow_status``), ContractError (not the JSON of an answer) and SecurityError (a redirect elsewhere, TLS).
         """
         where = {"connection": self.connection, "endpoint": endpoint, "window": window}
         prepared = self._prepare(method, path, params, form, where)
@@ -317,16 +310,14 @@ class Client:
     ) -> requests.PreparedRequest:
         if not re.fullmatch(r"[A-Za-z0-9._~/-]*", path) or path.startswith("/") or ".." in path or "//" in path:
             raise SecurityError("a request's path would leave the base address", **where)
-        pairs = list(params.items()) if isinstance(params, Mapping) else list(params)
-        if self._auth.form() and not form:
-            raise SecurityError("the key belongs in a form, and this request has none", **where)
+        pairs = [*self._auth.parameters(), *(params.items() if isinstance(params, Mapping) else params)]
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": self._user_agent}
         return requests.Request(
             method,
             self._base_url + path,
             headers=headers | self._auth.headers(),
-            params=self._auth.query() + ([] if form else pairs),
-            data=self._auth.form() + pairs if form else None,
+            params=[] if form else pairs,
+            data=pairs if form else None,
         ).prepare()
 
     def _try(
@@ -412,12 +403,12 @@ class Client:
                 AuthError("the vendor refused the credentials (401)", **where, hint="check the connection's secrets")
             )
         if status == 403:
-            return AuthError(
+            return Forbidden(
                 "the vendor does not allow this account to ask for this (403)",
                 **where,
                 hint="check the account's permissions and licence",
             )
-        if status >= 500 or status == 408:
+        if (status >= 500 and status != 501) or status == 408:  # 501: it never will
             wait = _retry_after(reply.headers, self.now()) or 0.0
             return Trouble(f"the server answered {status}", not_before=min(wait, LONGEST_PAUSE_SECONDS))
         location = reply.headers.get("Location")
@@ -597,6 +588,18 @@ class _Effort:
     refusals: int = 0
     spent: float = 0.0
     waited: float = 0.0
+
+
+def offered(read: Callable[[], _T]) -> _T | None:
+    """What ``read`` gives; None where the vendor has no such thing, or keeps it from this account."""
+    try:
+        return read()
+    except (Forbidden, Refused):
+        return None
+    except HttpStatusError as error:
+        if error.status not in _NOT_OFFERED:
+            raise
+        return None
 
 
 def link_query(link: str | None) -> dict[str, str]:

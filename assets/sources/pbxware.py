@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from assets.sources.client import Answer, Client
+from assets.sources.client import Answer, Client, Refused
 from assets.sources.page import Page
 from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
 from tollbook_errors import AuthError, ContractError, IntegrityError
@@ -32,11 +32,10 @@ COUNT_LIMIT = 100  # of an answer that is read only to count
 COUNT_REQUESTS = 24  # for one status, before a PBX whose pages never end is believed to have no count
 
 COUNT = "cdr.count"  # kind of the page of ``cdr.download`` that was asked for only to count
-REFUSED = "refused"  # kind of the page that stands for what the PBX does not give: a list, a filter
+REFUSED = "refused"  # kind of the page that stands for what the PBX does not give: a list, a sum, a filter
 
-
-class Refused(ContractError):
-    """The PBX answered this action with an error that is not about the key itself."""
+# In an error these words are about what a key may do, and not about the key: the PBX grants each key its actions.
+_OF_PERMISSION = ("permission", "permitted", "allowed", "denied", "privilege", "ized to", "ised to")
 
 
 class PBXware:
@@ -49,10 +48,10 @@ class PBXware:
     def lists(self) -> Iterator[Page]:
         """Yield every list: tenants with their configuration, extensions, departments, DIDs, trunks, plans, rates.
 
-        Tenants and extensions there must be. A release or a key that does not give one of the others is no reason to
-        load nothing: a page of kind ``refused`` stands in its place.
+        Extensions there must be. A release or a key that does not give one of the others is no reason to load nothing:
+        a page of kind ``refused`` stands in its place.
         """
-        tenants = self._list("tenant.list", None)
+        tenants = self._tenants()
         yield tenants
         servers = self.servers(tenants.data)
         for server in servers:
@@ -87,7 +86,7 @@ class PBXware:
 
     def probe(self) -> None:
         """One cheap authenticated request."""
-        self._list("tenant.list", None)
+        self._tenants()
 
     def cdrs(
         self, server: str | None, start: datetime, end: datetime, *, window: str, earlier: Earlier = NOTHING
@@ -110,11 +109,17 @@ class PBXware:
     def billamount(
         self, server: str | None, start: datetime, end: datetime, *, window: str, cdrtype: str | None = None
     ) -> Page:
-        """The PBX's own sum of cost over [start, end); ``cdrtype`` 1 incoming, 2 outgoing, None all."""
+        """The PBX's own sum of cost over [start, end); ``cdrtype`` 1 incoming, 2 outgoing, None all.
+
+        Of kind ``refused`` where the PBX does not give it: a proof that is not offered is no reason to load nothing.
+        """
         arguments = _window_arguments(Slice(int(start.timestamp()), int(end.timestamp())))
         if cdrtype:
             arguments["cdrtype"] = cdrtype
-        page = self._page("cdr.billamount", server, arguments, window=window)
+        try:
+            page = self._page("cdr.billamount", server, arguments, window=window)
+        except ContractError as error:
+            return self._refused("cdr.billamount", server, arguments, error)
         if not isinstance(page.data, dict) or "billamount" not in page.data:
             raise self._contract("cdr.billamount", window, "the answer has no billamount")
         return replace(page, rows=0)
@@ -136,8 +141,8 @@ class PBXware:
             arguments = {**window_arguments, "status": status, "limit": str(COUNT_LIMIT), "page": str(number)}
             try:
                 page = self._rows(server, arguments, window)
-            except ContractError:
-                yield Page(REFUSED, server, {"action": "cdr.download", **arguments}, "{}", self.client.now(), 0, {})
+            except ContractError as error:
+                yield self._refused("cdr.download", server, arguments, error)
                 return
             yield replace(page, kind=COUNT, rows=0)
             if page.rows == 0:
@@ -231,17 +236,31 @@ class PBXware:
             raise self._contract("cdr.download", window, "the answer holds fewer records than it says")
         return _page("cdr.download", server, arguments, answer, len(data["csv"]))
 
+    def _tenants(self) -> Page:
+        """``tenant.list``; of kind ``refused`` where the PBX says that it has none, as one not in tenant mode may."""
+        try:
+            return self._list("tenant.list", None)
+        except Refused as error:
+            return self._refused("tenant.list", None, {}, error)
+
     def _list(self, action: str, server: str | None, arguments: Mapping[str, str] | None = None) -> Page:
-        page = self._page(action, server, arguments or {})
-        if not isinstance(page.data, dict) and page.data != []:
-            raise self._contract(action, "", "the answer is not a keyed list")
-        return page
+        return self._keyed(self._page(action, server, arguments or {}))
 
     def _optional(self, action: str, server: str | None, arguments: Mapping[str, str] | None = None) -> Page:
         try:
-            return self._list(action, server, arguments)
-        except Refused:
-            return Page(REFUSED, server, {"action": action}, "{}", self.client.now(), 0, {})
+            page = self._page(action, server, arguments or {})
+        except ContractError as error:
+            return self._refused(action, server, {}, error)
+        return self._keyed(page)
+
+    def _keyed(self, page: Page) -> Page:
+        if not isinstance(page.data, dict) and page.data != []:
+            raise self._contract(page.kind, "", "the answer is not a keyed list")
+        return page
+
+    def _refused(self, action: str, server: str | None, arguments: Mapping[str, str], error: ContractError) -> Page:
+        request = {"action": action, **arguments, "because": error.what}
+        return Page(REFUSED, server, request, "{}", self.client.now(), 0, {})
 
     def _page(self, action: str, server: str | None, arguments: Mapping[str, str], window: str = "") -> Page:
         answer = self._ask(action, server, arguments, window)
@@ -250,21 +269,40 @@ class PBXware:
         )
 
     def _ask(self, action: str, server: str | None, arguments: Mapping[str, str], window: str) -> Answer:
+        """Ask by POST, which keeps the key out of addresses and so out of access logs, or else by GET.
+
+        Both are documented, yet not every release reads a form. What a PBX refuses before it has answered anything is
+        therefore asked once more by GET; from then on everything is asked in the way that was answered.
+        """
         asked = {"action": f"pbxware.{action}", **arguments}
         if server is not None and action != "tenant.configuration":
             asked["server"] = server
-        answer = self.client.request("POST", "", asked, form=True, endpoint=action, window=window)
+        known = self.client.reads_forms
+        refusal: AuthError | ContractError | None = None
+        for form in (True, False) if known is None else (known,):
+            try:
+                answer = self._answered(asked, action, window, form)
+            except (AuthError, ContractError) as error:
+                refusal = refusal or error
+            else:
+                self.client.reads_forms = form
+                return answer
+        assert refusal is not None
+        raise self.client.refuse(refusal) if isinstance(refusal, AuthError) else refusal
+
+    def _answered(self, asked: Mapping[str, str], action: str, window: str, form: bool) -> Answer:
+        """The answer to one request; AuthError or Refused where it says that there is none."""
+        method = "POST" if form else "GET"
+        answer = self.client.request(method, "", asked, form=form, endpoint=action, window=window)
         if isinstance(answer.data, dict) and "error" in answer.data:
             said = str(answer.data["error"]).lower()
-            if "key" in said or "auth" in said:
-                raise self.client.refuse(
-                    AuthError(
-                        "the PBX refused the API key",
-                        connection=self.client.connection,
-                        endpoint=action,
-                        window=window,
-                        hint="check api_key and the key's permissions in Admin Settings, API Keys",
-                    )
+            if ("key" in said or "auth" in said) and not any(word in said for word in _OF_PERMISSION):
+                raise AuthError(
+                    "the PBX refused the API key",
+                    connection=self.client.connection,
+                    endpoint=action,
+                    window=window,
+                    hint="check api_key and the key's permissions in Admin Settings, API Keys",
                 )
             raise Refused(
                 "the PBX answered with an error (its text is not shown)",

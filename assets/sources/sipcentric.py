@@ -11,10 +11,11 @@ of ``nextPage`` only a ``createdBefore`` that freezes the result is taken.
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from assets.sources import strict_json
-from assets.sources.client import Answer, Client, HttpStatusError, Wait, link_query
+from assets.sources.client import Answer, Client, Wait, link_query, offered
 from assets.sources.page import Page
 from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
 from tollbook_errors import ContractError, IntegrityError
@@ -42,7 +43,7 @@ class Sipcentric:
     def lists(self) -> Iterator[Page]:
         """Yield the customers, and of each the endpoints, phone numbers, call bundles and credit status.
 
-        A customer who has one of these not at all (404) has no page of it; who reads the pages says so.
+        A customer of whom one of these is not given has no page of it; who reads the pages says so.
         """
         customers: list[str] = []
         for page in self._all("customers", "customers", None, {}, ""):
@@ -50,11 +51,7 @@ class Sipcentric:
             yield page
         for customer in customers:
             for name in (*LISTS, CREDIT_STATUS):
-                try:
-                    yield from self._list_of(customer, name)
-                except HttpStatusError as error:
-                    if error.status != 404:
-                        raise
+                yield from offered(partial(self._list_of, customer, name)) or ()
 
     def _list_of(self, customer: str, name: str) -> list[Page]:
         path = f"customers/{customer}/{name}"
@@ -128,10 +125,11 @@ class Sipcentric:
         """Messages of a customer, at least back to ``since``; their texts are taken out here.
 
         The resource has no documented filter or order: where it is seen to be newest first it is paged until everything
-        is older, else to its end.
+        is older, else to its end. No pages where messages are not offered.
         """
-        pages = self._all(f"customers/{customer}/sms", "sms", customer, {}, window, since=since)
-        return [_without_text(page) for page in pages]
+        path = f"customers/{customer}/sms"
+        pages = offered(lambda: self._all(path, "sms", customer, {}, window, since=since))
+        return [_without_text(page) for page in pages or ()]
 
     def _calls_page(self, customer: str, part: Slice, extra: Mapping[str, str], window: str) -> Page:
         arguments = {**_calls_filters(part), "pageSize": str(PAGE_SIZE), **extra}

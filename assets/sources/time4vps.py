@@ -6,12 +6,13 @@ invoices need their details again (``assets.time4vps`` decides), what a status m
 
 from typing import Any
 
-from assets.sources.client import Answer, Client
+from assets.sources.client import Answer, Client, Forbidden, Refused, offered
 from assets.sources.page import Page
 from tollbook_errors import AuthError, ContractError
 
 _LISTS = ("invoices", "services")
-_REFUSED = ("wronglogin", "login", "unauthorized", "auth", "denied", "permission")
+_NOT_ALLOWED = ("denied", "permission", "privilege", "notallowed", "not allowed")  # about a thing, not about who asks
+_REFUSED = ("wronglogin", "login", "unauthorized", "auth")
 
 
 class Time4VPS:
@@ -21,11 +22,19 @@ class Time4VPS:
         self.client = client
 
     def probe(self) -> None:
-        """One cheap authenticated request."""
-        self.balance()
+        """One cheap authenticated request, and another where the balance is not offered."""
+        if self.balance() is None:
+            self.invoices()
 
-    def balance(self) -> Page:
-        """The account's balance (what is unpaid) and credit."""
+    def balance(self) -> Page | None:
+        """The account's balance (what is unpaid) and credit; None where the account has none to show."""
+        return offered(self._balance)
+
+    def services(self) -> Page | None:
+        """Every service of the account; None where the account has none to show."""
+        return offered(self._services)
+
+    def _balance(self) -> Page:
         page = self._page("balance", "balance", {})
         if balance_details(page.data) is None:
             raise self._contract("balance", "the answer has no acc_balance")
@@ -51,8 +60,7 @@ class Time4VPS:
             raise self._contract("invoice/@id", "the answer is another invoice than was asked for")
         return page
 
-    def services(self) -> Page:
-        """Every service of the account."""
+    def _services(self) -> Page:
         page = self._page("service", "services", {})
         listed = entries(page.data.get("services"))
         if listed is None or not all(service.get("id") for service in listed):
@@ -72,6 +80,13 @@ class Time4VPS:
             raise self._contract(kind, "the answer is not an object")
         if data.get("error"):
             said = str(data["error"]).lower()
+            if any(word in said for word in _NOT_ALLOWED):
+                raise Forbidden(
+                    "Time4VPS does not allow this account to ask for this",
+                    connection=self.client.connection,
+                    endpoint=kind,
+                    hint="check the privileges of the connection's user",
+                )
             if any(word in said for word in _REFUSED):
                 raise self.client.refuse(
                     AuthError(
@@ -81,7 +96,11 @@ class Time4VPS:
                         hint="check username and password of the connection",
                     )
                 )
-            raise self._contract(kind, "Time4VPS answered with an error (its text is not shown)")
+            raise Refused(
+                "Time4VPS answered with an error (its text is not shown)",
+                connection=self.client.connection,
+                endpoint=kind,
+            )
 
     def _contract(self, endpoint: str, what: str) -> ContractError:
         return ContractError(what, connection=self.client.connection, endpoint=endpoint)
