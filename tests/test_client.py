@@ -474,6 +474,7 @@ def test_other_answers_are_refused_at_once(
     assert clock.time == 0
     if isinstance(error, HttpStatusError):
         assert error.status == int(step[9:12])
+    assert error.kind in {"AuthError", "ContractError"}, "people are told the documented names"
 
 
 def test_an_allowed_status_is_an_answer(server: Server) -> None:
