@@ -184,11 +184,12 @@ def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], f
             read = source.lake.landing_at(source.name, TOTALS, generation, other)
             answers = [a for a in source.lake.answers(read) if a["kind"] not in (STRETCH, REFUSED)]
             ours += _totals(source, read, answers, other)[0]
-    theirs = _totals(source, landing, [whole], day)[0] if whole["kind"] == STRETCH else []
+    theirs, unread = _totals(source, landing, [whole], day)
+    told = whole["kind"] == STRETCH and not unread  # what was set aside of the whole is missing from its sum
     subject = f"{day}..{last}"
     rows = []
     for check, field in STRETCHES.items():
-        figures = _sum(ours, field), _sum(theirs, field) if whole["kind"] == STRETCH else None
+        figures = _sum(ours, field), _sum(theirs, field) if told else None
         currency = (source.currency or "XXX") if field == "cost" else None
         rows.append(control_total(source, TOTALS, day, None, check, *figures, whole["fetched_at"], subject, currency))
     return rows

@@ -285,6 +285,13 @@ def test_a_long_load_is_proved_in_several_stretches(tmp_path: Path) -> None:
     assert from_.client().requests_made == len(days) + 2
 
 
+def test_a_stretch_that_cannot_be_understood_proves_nothing(tmp_path: Path) -> None:
+    """Nothing of it that is read is no sum of 0: it would agree with days of which nothing was read either."""
+    from_, outcome = reading(tmp_path, lambda path, query: [ROW | {"Cost": "free"}])
+    assert outcome.quarantined == len(DAYS)
+    assert statuses(from_) == dict.fromkeys(tim4biz.CONTROLS, {"unavailable"})
+
+
 @pytest.mark.parametrize("refusal", [Status(400), Status(404), {"nothing": 1}])
 def test_a_stretch_that_is_refused_is_unavailable_and_asked_for_once(tmp_path: Path, refusal: Any) -> None:
     def answer(path: str, query: dict[str, str]) -> Any:
