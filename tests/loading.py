@@ -26,7 +26,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
-from assets.loading import Progress, Window
+from assets.loading import Outcome, Progress, Source, Window
 from assets.loading import load as land
 from assets.marts import update_and_publish
 from assets.sources.client import Client
@@ -40,6 +40,7 @@ from pipelines.demo.truth import Truth
 from pipelines.resources import House
 from pipelines.running import Ran, run_load
 from pipelines.settings import Settings, load_settings
+from tollbook_errors import TollbookError
 from warehouse.database import _digest
 from warehouse.schema import COVERAGE, LOAD, TABLES
 
@@ -106,36 +107,48 @@ class World:
         return House(self.settings).database.digests()
 
 
-def read(house: House, first: date, last: date, names: Sequence[str] = ()) -> None:
-    """Land business days and make core of them, stream by stream, as the assets do; failures are in ``audit.load``."""
+def read(house: House, first: date, last: date, names: Sequence[str] = ()) -> list[TollbookError]:
+    """Land business days and make core of them, stream by stream, as the assets do; what failed.
+
+    As in a run, a connection's failure leaves the others to be loaded.
+    """
     load_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
-    whole, each = [Window(None, None)], [Window(day, day) for day in days(first, last)]
+    failures: list[TollbookError] = []
     for connection in house.settings.connections:
-        if names and connection.name not in names:
-            continue
-        source = house.source(connection.name, load_id=load_id)
-        match connection.vendor:
-            case "pbxware":
-                land(source, pbxware.lists_stream(source), whole, lambda _, s=source: pbxware.fetch_lists(s))
-                lists = source.lake.newest_list(source.name, "lists")
-                known = {"lists": lists.content_generation}
-                fetch = partial(pbxware.fetch_cdrs, source, lists)
-                land(source, pbxware.cdr_stream(source), each, fetch, depends_on=known)
-            case "sipcentric":
-                land(source, sipcentric.lists_stream(source), whole, lambda _, s=source: sipcentric.fetch_lists(s))
-                lists = source.lake.newest_list(source.name, "lists")
-                known = {"lists": lists.content_generation}
-                fetch = partial(sipcentric.fetch_calls, source, lists)
-                land(source, sipcentric.calls_stream(source), each, fetch, depends_on=known)
-                fetch = partial(sipcentric.fetch_messages, source, lists)
-                land(source, sipcentric.messages_stream(source), [Window(first, last)], fetch, depends_on=known)
-            case "tim4biz":
-                parts = tim4biz.in_stretches(each)
-                stretches = [stretch for part in parts if (stretch := tim4biz.Stretch.of(part, source))]
-                fetch = partial(tim4biz.fetch_totals, source, stretches=stretches)
-                land(source, tim4biz.totals_stream(source), [window for part in parts for window in part], fetch)
-            case "time4vps":
-                land(source, time4vps.invoices_stream(source), whole, lambda _, s=source: time4vps.fetch_invoices(s))
+        if not names or connection.name in names:
+            try:
+                for outcome in _outcomes(house.source(connection.name, load_id=load_id), first, last):
+                    failures += outcome.failures
+            except TollbookError as error:
+                failures.append(error)
+    return failures
+
+
+def _outcomes(source: Source, first: date, last: date) -> Iterator[Outcome]:
+    """Load a connection's streams, each that the others need first."""
+    whole, each = [Window(None, None)], [Window(day, day) for day in days(first, last)]
+    match source.vendor:
+        case "pbxware":
+            yield land(source, pbxware.lists_stream(source), whole, lambda _: pbxware.fetch_lists(source))
+            lists = source.lake.newest_list(source.name, "lists")
+            known = {"lists": lists.content_generation}
+            fetch = partial(pbxware.fetch_cdrs, source, lists)
+            yield land(source, pbxware.cdr_stream(source), each, fetch, depends_on=known)
+        case "sipcentric":
+            yield land(source, sipcentric.lists_stream(source), whole, lambda _: sipcentric.fetch_lists(source))
+            lists = source.lake.newest_list(source.name, "lists")
+            known = {"lists": lists.content_generation}
+            fetch = partial(sipcentric.fetch_calls, source, lists)
+            yield land(source, sipcentric.calls_stream(source), each, fetch, depends_on=known)
+            fetch = partial(sipcentric.fetch_messages, source, lists)
+            yield land(source, sipcentric.messages_stream(source), [Window(first, last)], fetch, depends_on=known)
+        case "tim4biz":
+            parts = tim4biz.in_stretches(each)
+            stretches = [stretch for part in parts if (stretch := tim4biz.Stretch.of(part, source))]
+            fetch = partial(tim4biz.fetch_totals, source, stretches=stretches)
+            yield land(source, tim4biz.totals_stream(source), [window for part in parts for window in part], fetch)
+        case "time4vps":
+            yield land(source, time4vps.invoices_stream(source), whole, lambda _: time4vps.fetch_invoices(source))
 
 
 class Stage(NamedTuple):

@@ -5,35 +5,43 @@ Every test here runs a few times in `make test`, and over every point or a thous
 
 import errno
 import random
+import re
 import shutil
-from collections import defaultdict
-from collections.abc import Iterator
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from dagster import DagsterInstance
+from disk_states import ASIDE, States
 from killing import Cut, Ended, Nursery, needs_watching, nursery
 from loading import World, published, world
+from soaking import part, told
+
+from warehouse.lake import file_sha256
 
 pytestmark = needs_watching
 
 DAY = date(2026, 10, 24)
 SCALE = 0.1
+SHM = Path("/dev/shm")
 # As written once: a first load into nothing, and a night after which something has changed at the vendors.
 FIRST, NIGHT = "first", "night"
 
 
 class Undisturbed(NamedTuple):
-    """What a load without trouble came to, and the calls that it made."""
+    """What a load without trouble came to, the calls that it made, and the states that a kill at each would leave."""
 
     core: dict[str, str]
     digests: dict[str, str]
     public: dict[str, str]
     files: set[str]
     calls: list[tuple[str, str]]
+    states: list[tuple[str, str]]
 
 
 class Bench:
@@ -41,8 +49,8 @@ class Bench:
 
     def __init__(self, place: World, children: Nursery) -> None:
         self.place, self.children = place, children
-        self.kept = place.folder / "kept"
-        assert self.load().code == 0
+        self.kept, self.states = place.folder / "kept", States(place.folder / "states")
+        assert self.command().code == 0
         place.data_dir.rename(self.kept)
         vendors = place.vendors
         vendors.add_late_rows(DAY, 2)
@@ -50,20 +58,27 @@ class Bench:
         vendors.settle_provisional()
         self.before = {FIRST: {}, NIGHT: published(self.kept / "tollbook.duckdb")}
         self.wanted = cache(self._undisturbed)
+        self._published = {file_sha256(self.kept / "tollbook.duckdb"): self.before[NIGHT]}
 
     def _undisturbed(self, state: str) -> Undisturbed:
         self.put_back(state)
-        ended = self.load(Cut())
+        ended = self.load(Cut(keep=self.place.folder / "states"))
         assert ended.code == 0, ended.output
         place = self.place
-        return Undisturbed(place.core(), place.digests(), published(place.public), files(place.data_dir), ended.calls)
+        public = published(place.public)
+        return Undisturbed(place.core(), place.digests(), public, files(place.data_dir), ended.calls, ended.states)
 
     def put_back(self, state: str) -> None:
         shutil.rmtree(self.place.data_dir, ignore_errors=True)
         if state == NIGHT:
             shutil.copytree(self.kept, self.place.data_dir)
 
-    def load(self, cut: Cut | None = None, *, recorded: bool = False) -> Ended:
+    def load(self, cut: Cut | None = None) -> Ended:
+        """Without Dagster, which takes most of the time and makes none of the calls."""
+        return self.children.load(self.place.config, DAY, cut=cut, secrets=self.place.vendors.secrets)
+
+    def command(self, cut: Cut | None = None, *, recorded: bool = False) -> Ended:
+        """As people do it."""
         return self.children.command(
             self.place.config, "load", "--from", str(DAY), "--to", str(DAY),
             cut=cut, recorded=recorded, secrets=self.place.vendors.secrets,
@@ -73,11 +88,14 @@ class Bench:
         """Right after the trouble: what readers open is the last night or this one."""
         public = self.place.public
         if self.before[state] or public.exists():
-            assert published(public) in (self.before[state], self.wanted(state).public), what
+            content = file_sha256(public)
+            if content not in self._published:
+                self._published[content] = published(public)
+            assert self._published[content] in (self.before[state], self.wanted(state).public), what
 
-    def again_is_exact(self, state: str, what: object, *, recorded: bool = False) -> None:
+    def again_is_exact(self, state: str, what: object, load: Callable[[], Ended] | None = None) -> None:
         """One more load, undisturbed, and everything is as if nothing had happened."""
-        ended = self.load(recorded=recorded)
+        ended = (load or self.load)()
         assert ended.code == 0, (what, ended.output)
         wanted, place = self.wanted(state), self.place
         assert place.core() == wanted.core, what
@@ -98,18 +116,21 @@ def files(data_dir: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with world(tmp_path_factory.mktemp("durability"), DAY, DAY, scale=SCALE) as place, nursery() as children:
+def bench() -> Iterator[Bench]:
+    """In memory, where the machine has room for it: what is tried is a process that dies, and not a power cut."""
+    with (
+        tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder,
+        world(Path(folder), DAY, DAY, scale=SCALE) as place,
+        nursery() as children,
+    ):
         yield Bench(place, children)
 
 
-def spread(calls: list[tuple[str, str]], count: int | None, seed: int) -> list[int]:
-    """Places in the list of calls: ``count`` of them over as many kinds of call and folder as there are; or all."""
+def spread(calls: Sequence[tuple[str, str]], count: int, seed: int) -> list[int]:
+    """Places in the list of calls: ``count`` of them over as many kinds of call and folder as there are."""
     chance = random.Random(seed)
     places = list(range(len(calls)))
     chance.shuffle(places)
-    if count is None:
-        return places
     kinds = defaultdict(list)
     for place in places:
         name, path = calls[place]
@@ -125,28 +146,86 @@ def spread(calls: list[tuple[str, str]], count: int | None, seed: int) -> list[i
 # --- killed ----------------------------------------------------------------------------------------------------------
 
 
-def check_kills(bench: Bench, state: str, count: int | None) -> None:
-    for done, at in enumerate(spread(bench.wanted(state).calls, count, 14)):
+def moments(wanted: Undisturbed) -> list[int]:
+    """Calls at which a kill leaves each state that there is.
+
+    States that differ only in how much of a file is written aside yet are one, tried with the least and with the most.
+    """
+    found: dict[str, list[int]] = defaultdict(list)
+    for at, (_, but_asides) in enumerate(wanted.states):
+        found[but_asides].append(at)
+    exact = [key for key, _ in wanted.states]
+    chosen = {places[0] for places in found.values()} | {
+        places[-1] for places in found.values() if exact[places[0]] != exact[places[-1]]
+    }
+    return sorted(chosen)
+
+
+def check_kills(bench: Bench, state: str, places: Sequence[int]) -> None:
+    wanted = bench.wanted(state)
+    for at in told(f"killed in a {state} load", places):
+        what = (state, at, wanted.calls[at])
+        bench.states.put_back(wanted.states[at][0], bench.place.data_dir)
+        bench.published_is_whole(state, what)
+        bench.again_is_exact(state, what)
+
+
+def check_real_kills(bench: Bench, state: str, places: Sequence[int]) -> None:
+    """A kill leaves what was kept before the call; and also with the very files, not copies, one load mends all."""
+    for at in told(f"really killed in a {state} load", places):
         bench.put_back(state)
-        ended = bench.load(Cut(at))
-        what = (state, at, ended.calls[-1:], bench.wanted(state).calls[at], done)
-        if ended.cut:
-            assert ended.code == -9, what
-            bench.published_is_whole(state, what)
-            bench.again_is_exact(state, what)
-        if done % 50 == 0:
-            print(f"killed {done + 1} times, {what}", flush=True)
+        ended = bench.load(Cut(at, keep=bench.place.folder / "states"))
+        what = (state, at, ended.calls[-1:])
+        assert ended.cut, what
+        assert ended.code == -9, what
+        assert [bench.states.keep(bench.place.data_dir)] == ended.states, what
+        bench.published_is_whole(state, what)
+        bench.again_is_exact(state, what)
+
+
+def test_dagster_changes_nothing_of_the_data_itself(bench: Bench) -> None:
+    """So what holds for kills of a load without it holds for `tollbook load`."""
+    bench.put_back(NIGHT)
+    ended = bench.command(Cut())
+    assert ended.code == 0, ended.output
+    wanted = bench.wanted(NIGHT)
+    ours, without = Counter(map(nameless, ended.calls)), Counter(map(nameless, wanted.calls))
+    # DuckDB's threads write now in more pieces, now in fewer.
+    assert {call for call in ours if ours[call] != without[call] and "duckdb" not in call[1]} == set()
+    assert set(ours) == set(without)
+    assert bench.place.core() == wanted.core
+    assert bench.place.digests() == wanted.digests
+
+
+def nameless(call: tuple[str, str]) -> tuple[str, str]:
+    """A call without the names of the process and of the load."""
+    return call[0], re.sub(r"\b[0-9]{8}T[0-9]{6}(Z-[0-9a-f]{8}|\.[0-9]{6})|(?<=\.)[0-9]+(?=\.)", "~", call[1])
 
 
 def test_a_load_killed_at_some_call_is_made_good_by_the_next(bench: Bench) -> None:
     """D01, D02, D04: some of all the calls by which a load changes a file."""
-    check_kills(bench, NIGHT, 2)
+    wanted = bench.wanted(NIGHT)
+    check_kills(bench, NIGHT, spread(wanted.calls, 8, 14))
+    check_real_kills(bench, NIGHT, spread(wanted.calls, 2, 15))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("state", [NIGHT, FIRST])
 def test_a_load_killed_at_every_call_is_made_good_by_the_next(bench: Bench, state: str) -> None:
-    check_kills(bench, state, None)
+    """What each kill would leave is kept in one load, and states that are the same are tried once."""
+    wanted = bench.wanted(state)
+    places = moments(wanted)
+    print(f"{len(wanted.calls)} calls, {len(set(wanted.states))} states, {len(places)} to try", flush=True)
+    check_kills(bench, state, part(places))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("state", [NIGHT, FIRST])
+def test_a_load_that_is_really_killed_leaves_what_was_kept(bench: Bench, state: str) -> None:
+    """Wherever the public file is replaced, which knows the file itself; and at a hundred other calls."""
+    calls = bench.wanted(state).calls
+    publishing = next(at for at, (_, path) in enumerate(calls) if "publishing" in path)
+    check_real_kills(bench, state, part([*range(publishing, len(calls)), *spread(calls[:publishing], 100, 16)]))
 
 
 # --- the disk --------------------------------------------------------------------------------------------------------
@@ -155,20 +234,30 @@ FULL = {"error": errno.ENOSPC, "full": True}
 BROKEN = {"error": errno.EIO}
 
 
-def check_disk(bench: Bench, state: str, trouble: dict[str, int], places: list[int]) -> None:
-    for done, at in enumerate(places):
+def check_disk(bench: Bench, state: str, trouble: dict[str, int], places: Sequence[int]) -> None:
+    for at in told(f"{errno.errorcode[trouble['error']]} in a {state} load", places):
         bench.put_back(state)
-        ended = bench.load(Cut(at, **trouble))
-        what = (state, at, bench.wanted(state).calls[at], ended.calls[at : at + 1], ended.code, ended.output)
-        if ended.cut:
-            assert ended.code == 1 and "StorageError" in ended.output or ended.code == 0, what
-            assert "Traceback" not in ended.output, what
-            # What failed alone is missing; all that could be loaded is published, and adds up.
-            assert published(bench.place.public), what
-            assert bench.place.query("SELECT count(*) FROM audit.tie_out WHERE difference <> 0") == [(0,)], what
-            bench.again_is_exact(state, what)
-        if done % 50 == 0:
-            print(f"failed {done + 1} times, {what[:4]}", flush=True)
+        check_failed(bench, state, at, bench.load(Cut(at, **trouble)))
+
+
+def check_failed(bench: Bench, state: str, at: int, ended: Ended) -> None:
+    what = (state, at, bench.wanted(state).calls[at], ended.calls[at : at + 1], ended.code, ended.output)
+    if ended.cut:
+        assert ended.code == 1 and "StorageError" in ended.output or ended.code == 0, what
+        assert "Traceback" not in ended.output, what
+        # What failed alone is missing; all that could be loaded is published, and adds up.
+        assert published(bench.place.public), what
+        assert bench.place.query("SELECT count(*) FROM audit.tie_out WHERE difference <> 0") == [(0,)], what
+        bench.again_is_exact(state, what)
+
+
+def troubles(wanted: Undisturbed) -> list[int]:
+    """Every call, but of the many writes to a file aside the first, one amid them, and the last."""
+    chance = random.Random(7)
+    found: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for at, (name, path) in enumerate(wanted.calls):
+        found[name, path, wanted.states[at][1] if ASIDE.fullmatch(Path(path).name) else str(at)].append(at)
+    return sorted({at for places in found.values() for at in (places[0], chance.choice(places), places[-1])})
 
 
 @pytest.mark.parametrize(
@@ -179,36 +268,35 @@ def test_a_disk_that_fails_somewhere_is_said_and_made_good(
 ) -> None:
     """D03: while core is written, and while DuckDB commits."""
     calls = bench.wanted(NIGHT).calls
-    check_disk(
-        bench, NIGHT, trouble, [next(n for n, (name, path) in enumerate(calls) if name == call and folder in path)]
-    )
+    at = next(at for at, (name, path) in enumerate(calls) if name == call and folder in path)
+    bench.put_back(NIGHT)
+    check_failed(bench, NIGHT, at, bench.command(Cut(at, **trouble)))
+    check_disk(bench, NIGHT, trouble, spread(calls, 2, 17))
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("trouble", [FULL, BROKEN], ids=["full", "broken"])
 @pytest.mark.parametrize("state", [NIGHT, FIRST])
 def test_a_disk_that_fails_anywhere_is_said_and_made_good(bench: Bench, state: str, trouble: dict[str, int]) -> None:
-    check_disk(bench, state, trouble, spread(bench.wanted(state).calls, None, 28))
+    check_disk(bench, state, trouble, part(troubles(bench.wanted(state))))
 
 
 # --- killed at any moment --------------------------------------------------------------------------------------------
 
 
-def check_moments(bench: Bench, count: int, seconds: float) -> None:
+def check_moments(bench: Bench, seeds: Sequence[int], seconds: float) -> None:
     """As outside of tests, with Dagster's runs kept: nothing of a killed run stands in the way of the next."""
-    chance = random.Random(41)
-    for done in range(count):
+    for seed in told("killed at some moment", seeds):
+        chance = random.Random(seed)
         state = chance.choice((NIGHT, NIGHT, FIRST))
         bench.put_back(state)
         moment = chance.uniform(0.1, seconds)
-        what = (done, state, moment)
-        ended = bench.load(Cut(after=moment), recorded=True)
+        what = (seed, state, moment)
+        ended = bench.command(Cut(after=moment), recorded=True)
         assert ended.code == (-9 if ended.cut else 0), (what, ended)
         bench.published_is_whole(state, what)
-        bench.again_is_exact(state, what, recorded=True)
+        bench.again_is_exact(state, what, partial(bench.command, recorded=True))
         assert held(bench.place) == ([], [], []), what
-        if done % 50 == 0:
-            print(f"killed {done + 1} times, {what}", flush=True)
 
 
 def held(place: World) -> tuple[list[str], list[str], list[str]]:
@@ -225,12 +313,12 @@ def test_a_load_killed_while_it_asks_a_vendor_leaves_nothing_in_the_way(bench: B
     """O01: it held the slot of that vendor's pool."""
     asking = next(n for n, (_, path) in enumerate(bench.wanted(NIGHT).calls) if path.startswith("raw/"))
     bench.put_back(NIGHT)
-    assert bench.load(Cut(asking), recorded=True).cut
+    assert bench.command(Cut(asking), recorded=True).cut
     assert held(bench.place) != ([], [], [])
-    bench.again_is_exact(NIGHT, "killed while it asked", recorded=True)
+    bench.again_is_exact(NIGHT, "killed while it asked", partial(bench.command, recorded=True))
     assert held(bench.place) == ([], [], [])
 
 
 @pytest.mark.soak
 def test_a_load_killed_at_a_thousand_moments_leaves_nothing_in_the_way(bench: Bench) -> None:
-    check_moments(bench, 1000, 5)
+    check_moments(bench, part(range(1000)), 5)
