@@ -46,7 +46,8 @@ _BY_PATH = {"rename", "mkdir", "rmdir", "unlink"}
 _BY_FOLDER = {"renameat", "renameat2", "mkdirat", "unlinkat"}
 _BY_THIRD = {"copy_file_range"}
 GROWS = {"write", "pwrite64", "writev", "sendfile", "copy_file_range", "fallocate", "mkdir", "mkdirat"}
-LONGEST_SECONDS = 180  # a child that waits for ever ends by SIGALRM
+# A child that waits for ever ends by SIGALRM. A long run stands behind everything else that a machine does.
+LONGEST_SECONDS = 3600 if "TOLLBOOK_SOAK" in os.environ else 180
 MOMENT = datetime(2026, 10, 28, 3, tzinfo=UTC)  # what the clock says in a child
 
 

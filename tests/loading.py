@@ -46,6 +46,7 @@ from warehouse.schema import COVERAGE, LOAD, TABLES
 
 SEED = 7
 SCALE = 0.3
+SHM = Path("/dev/shm")  # where there is one, what need not outlast a power cut is quicker there
 LONDON = ZoneInfo("Europe/London")
 # What a client would do for minutes, it does for a second.
 HASTY_CLIENT = partial(Client, deadline_seconds=1.0, max_attempts=2, max_wait_seconds=1.0, quota_seconds=1.0)

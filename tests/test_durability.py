@@ -19,7 +19,7 @@ import pytest
 from dagster import DagsterInstance
 from disk_states import ASIDE, States
 from killing import Cut, Ended, Nursery, needs_watching, nursery
-from loading import World, published, world
+from loading import SHM, World, published, world
 from soaking import part, told
 
 from warehouse.lake import file_sha256
@@ -28,7 +28,6 @@ pytestmark = needs_watching
 
 DAY = date(2026, 10, 24)
 SCALE = 0.1
-SHM = Path("/dev/shm")
 # As written once: a first load into nothing, and a night after which something has changed at the vendors.
 FIRST, NIGHT = "first", "night"
 

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import requests
-from loading import World, world
+from loading import SHM, World, world
 from mutants import mutated
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
@@ -37,7 +37,6 @@ from tollbook_errors import TollbookError
 DAY = date(2026, 10, 21)
 TRIES = {"few": 60, "many": 100_000}
 SECONDS, MIB = 2.0, 1 << 20
-SHM = Path("/dev/shm")
 
 Asked = tuple[str, str]
 
