@@ -202,6 +202,19 @@ def test_credits_and_fees_count_at_once_and_tax_follows_its_line(golden: tuple[F
     }
 
 
+def test_many_of_a_dear_thing_are_its_price_times_their_number(tmp_path: Path) -> None:
+    rows = focus_month()
+    new = [charge("2026-10-20", VPS, "hosting", "2000000", None)]
+    rows["core.invoice"].append(invoice("902", "2026-10-20", "2000000", "0"))
+    rows["core.invoice_line"].append(
+        line("902", "1", "Other", "0", "Rack", "2000000", quantity=Decimal(1000), unit_amount=Decimal(2000))
+    )
+    rows["mart.cost_daily"] += new
+    rows["mart.cost_monthly"] += monthly(new)
+    (bought,) = [row for row in written(tmp_path, rows)[1] if row["ChargeDescription"] == "Rack" and row["BilledCost"]]
+    assert (bought["PricingQuantity"], bought["ListUnitPrice"], bought["ListCost"]) == (1000, 2000, 2_000_000)
+
+
 def test_days_are_those_of_the_zone_in_utc(golden: tuple[Focus, list[Row]]) -> None:
     bundle = [row for row in golden[1] if row["x_ChargeKind"] == "bundle" and row["ChargeCategory"] == "Usage"]
     assert len(bundle) == 31

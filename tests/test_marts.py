@@ -418,6 +418,25 @@ def test_the_latest_rate_counts_and_a_missing_one_is_said(tmp_path: Path) -> Non
     ) == [(date(2026, 3, 1), "EUR", 14, None, 1), (date(2026, 3, 1), "GBP", 10, 10, 0)]
 
 
+def test_amounts_and_budgets_of_any_length_are_converted(tmp_path: Path) -> None:
+    folder = reference(tmp_path, rates="2026-03-01,EUR,0.833333333\n")
+    (folder / "budgets.csv").write_text(
+        "month,cost_centre,vendor,charge_kind,amount,currency\n2026-03,Sales,,,1234567.89,EUR\n"
+    )
+    legs = [
+        leg("f1", "2026-03-01 09:00:00", 5, cost=Decimal("1000")),
+        leg("f2", "2026-03-02 09:00:00", 5, cost=Decimal("-999999999999.99")),
+        leg("f3", "2026-03-03 09:00:00", 5, cost=Decimal("999999999999.99"), currency="GBP"),
+    ]
+    database = built(tmp_path, legs, reference_dir=folder)
+    assert query(database, "SELECT reporting_cost FROM mart.cost_daily ORDER BY cost_date") == [
+        (Decimal("833.333333"),),
+        (Decimal("-833333332999.991667"),),  # …991666666667
+        (Decimal("999999999999.99"),),
+    ]
+    assert query(database, "SELECT reporting_budget FROM mart.budget") == [(Decimal("1028806.574588"),)]
+
+
 def test_the_most_specific_cost_centre_of_the_day_wins_then_the_department(tmp_path: Path) -> None:
     folder = reference(
         tmp_path,

@@ -8,7 +8,7 @@ SELECT
     line.amount AS budget,
     CASE
         WHEN line.currency = reporting_currency() THEN line.amount
-        ELSE CAST(line.amount * fx_rate.rate AS DECIMAL(18, 6))
+        ELSE CAST(CAST(line.amount AS DECIMAL(24, 6)) * fx_rate.rate AS DECIMAL(18, 6))
     END AS reporting_budget
 FROM budget_line AS line
 ASOF LEFT JOIN fx_rate ON fx_rate.currency = line.currency AND line.month >= fx_rate.rate_date

@@ -210,7 +210,8 @@ SELECT
     CAST(quantity AS DECIMAL(18, 6)) AS quantity,
     CAST(cost AS DECIMAL(18, 6)) AS cost,
     CAST(unrated AS BIGINT) AS unrated,
-    -- This row's cost at the day's rate, in decimals, rounded once: half up (away from zero).
-    CAST(CAST(cost AS DECIMAL(18, 6)) * CAST(rate AS DECIMAL(18, 9)) AS DECIMAL(18, 6)) AS reporting_cost,
+    -- This row's cost at the day's rate, in decimals, rounded once: half up (away from zero). Of two decimals of up to 18
+    -- digits DuckDB makes one of 18, of which 15 would be behind the point: so one of them is wider.
+    CAST(CAST(cost AS DECIMAL(24, 6)) * CAST(rate AS DECIMAL(18, 9)) AS DECIMAL(18, 6)) AS reporting_cost,
     CASE WHEN rate IS NULL THEN rated ELSE 0 END AS unconverted
 FROM rated

@@ -475,7 +475,8 @@ _CHECKS = {
         WHERE coalesce(d.amount, 0) <> coalesce(w.billed, 0) ORDER BY ALL""",
     "a cost is not its unit price times its quantity": """
         SELECT InvoiceId FROM focus
-        WHERE ListUnitPrice * PricingQuantity <> ListCost OR ContractedUnitPrice * PricingQuantity <> ContractedCost
+        WHERE ListUnitPrice::DECIMAL(24, 6) * PricingQuantity <> ListCost
+            OR ContractedUnitPrice::DECIMAL(24, 6) * PricingQuantity <> ContractedCost
             OR (PricingQuantity IS NULL) <> (ListUnitPrice IS NULL) OR ListUnitPrice < 0
             OR (ChargeCategory IN ('Usage', 'Purchase')) <> (PricingQuantity IS NOT NULL) ORDER BY 1""",
     "a period is empty or lies outside its month": """
