@@ -129,7 +129,7 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime])
     budget = None
     if connection.requests_per_hour:
         budget = Budget(data_dir / "state" / "budget", connection.name, requests_per_hour=connection.requests_per_hour)
-    client = Client(
+    return Client(
         connection=connection.name,
         base_url=connection.url,
         auth=_auth(connection),
@@ -139,11 +139,9 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime])
         ca_bundle=connection.ca_bundle,
         allow_http=connection.allow_http,
         budget=budget,
+        posts_forms=not connection.key_in_url,
         now=now,
     )
-    if connection.key_in_url:
-        client.reads_forms = False
-    return client
 
 
 def _auth(connection: Connection) -> Auth:

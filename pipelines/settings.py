@@ -166,8 +166,8 @@ class Connection:
     max_answer_mib: int = 4
     """The largest answer that is read, unpacked; a load can take several times as much memory."""
     allow_http: bool = False
-    key_in_url: bool = False
-    """PBXware: ask by GET, with the key in the address, without trying whether it reads a posted form."""
+    key_in_url: bool = True
+    """PBXware: ask by GET, with the key in the address; else by POST, with the key in a form."""
     count_by_status: bool = True
     """PBXware: ask for the number of records by status, which costs four requests a tenant and day."""
     fields: tuple[tuple[str, str], ...] = ()
@@ -347,7 +347,7 @@ def _connection(table: "_Table", timezone: str, region: str) -> Connection:
         max_in_flight=table.integer("max_in_flight", 4, 1, 64),
         max_answer_mib=table.integer("max_answer_mib", 4, 1, 256),
         allow_http=allow_http,
-        key_in_url=table.boolean("key_in_url"),
+        key_in_url=table.boolean("key_in_url", default=True),
         count_by_status=table.boolean("count_by_status", default=True),
         fields=tuple((key, fields.required_text(key)) for key in TOTAL_FIELDS if key in fields),
         reconciles=table.texts("reconciles"),

@@ -168,7 +168,7 @@ class FakePbx:
 class FakeClient:
     """Stands for ``Client``: answers at once, in the order of asking.
 
-    ``reads_forms`` is what is known of the PBX; ``methods`` how each request was made.
+    ``methods`` is how each request was made.
     """
 
     connection = "hq"
@@ -178,7 +178,7 @@ class FakeClient:
         self.max_in_flight = max_in_flight
         self.requests_made = 0
         self.refused: AuthError | None = None
-        self.reads_forms: bool | None = True
+        self.posts_forms = False
         self._answer = answer
 
     def request(

@@ -651,33 +651,13 @@ def test_a_pbx_without_a_sum_of_cost_is_loaded_all_the_same(answer: Any, tmp_pat
 # --- how it is asked -------------------------------------------------------------------------------------------------
 
 
-def test_a_pbx_that_reads_no_forms_is_asked_by_get() -> None:
-    """Only until it has answered once is the other way tried; then the way that was answered is kept to."""
-    client: Any = FakeClient(lambda asked: {"error": "Invalid API key."} if client.methods[-1] == "POST" else {})
-    client.reads_forms = None
-    pbx = PBXware(client)
-    pbx.probe()
-    pbx.probe()
-    assert (client.methods, client.refused) == (["POST", "GET", "GET"], None)
-
-
-def test_a_key_that_is_refused_either_way_is_refused() -> None:
+@pytest.mark.parametrize(("posts_forms", "method"), [(False, "GET"), (True, "POST")])
+def test_the_pbx_is_asked_in_the_way_that_is_wanted_and_in_no_other(posts_forms: bool, method: str) -> None:
     client: Any = FakeClient(lambda asked: {"error": "Invalid API key."})
-    client.reads_forms = None
+    client.posts_forms = posts_forms
     with pytest.raises(AuthError):
         PBXware(client).probe()
-    assert client.methods == ["POST", "GET"]
-    assert client.refused is not None
-
-
-def test_a_pbx_that_has_answered_a_form_is_never_asked_by_get() -> None:
-    client: Any = FakeClient(lambda asked: {} if len(client.methods) == 1 else {"error": "Invalid API key."})
-    client.reads_forms = None
-    pbx = PBXware(client)
-    pbx.probe()
-    with pytest.raises(AuthError):
-        pbx.probe()
-    assert client.methods == ["POST", "POST"]
+    assert client.methods == [method]
 
 
 # --- the PBX's own sum -----------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def test_what_is_not_said_has_the_vendors_default(tmp_path: Path) -> None:
     assert [c.currency for c in (hq, sip, tim)] == [None, "GBP", None]
     assert [c.requests_per_hour for c in settings.connections] == [None, 1200, None, None]
     assert [c.timezone for c in settings.connections] == ["Europe/London"] * 3 + ["Europe/Vilnius"]
-    assert (hq.timeout_seconds, hq.max_in_flight, hq.allow_http, hq.key_in_url) == (60, 4, False, False)
+    assert (hq.timeout_seconds, hq.max_in_flight, hq.allow_http, hq.key_in_url) == (60, 4, False, True)
     assert hq.count_by_status
     assert (hq.region, hq.ca_bundle) == ("GB", None)
     assert settings.first_date == date(2020, 1, 1)
@@ -142,7 +142,7 @@ ca_bundle = "certs/pbx.pem"
 timeout_seconds = 90
 requests_per_hour = 600
 max_in_flight = 8
-key_in_url = true
+key_in_url = false
 count_by_status = false
 """
     text = '[tollbook]\nfirst_date = 2023-04-01\ndata_dir = "/srv/tollbook"\n' + PBX + extra
@@ -151,7 +151,7 @@ count_by_status = false
     assert settings.first_date == date(2023, 4, 1)
     assert settings.data_dir == Path("/srv/tollbook")
     assert hq.ca_bundle == tmp_path / "certs/pbx.pem"
-    assert (hq.timeout_seconds, hq.requests_per_hour, hq.max_in_flight, hq.key_in_url) == (90, 600, 8, True)
+    assert (hq.timeout_seconds, hq.requests_per_hour, hq.max_in_flight, hq.key_in_url) == (90, 600, 8, False)
     assert not hq.count_by_status
 
 

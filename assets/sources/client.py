@@ -159,8 +159,9 @@ class Client:
     ``timeout_seconds`` bounds each wait for the server; ``deadline_seconds`` bounds a request with its retries, but not
     the time it stands in our own queue or waits for the vendor's limit. Of the latter, ``max_wait_seconds`` bounds one
     wait that the vendor asks for and ``quota_seconds`` all of one request's waits. ``max_in_flight`` requests are on
-    their way at once. ``http://`` is for loopback hosts unless ``allow_http``; certificates are always verified,
-    against ``ca_bundle`` or the well-known authorities.
+    their way at once. ``posts_forms`` is for vendors that may be asked by GET or by POST: the latter is wanted.
+    ``http://`` is for loopback hosts unless ``allow_http``; certificates are always verified, against ``ca_bundle`` or
+    the well-known authorities.
 
     Raises ConfigError for an address or a ``ca_bundle`` that cannot be used.
     """
@@ -180,6 +181,7 @@ class Client:
         ca_bundle: Path | None = None,
         allow_http: bool = False,
         budget: Budget | None = None,
+        posts_forms: bool = False,
         max_body_bytes: int = 4 * MIB,
         user_agent: str = "tollbook",
         sleep: Callable[[float], None] = time.sleep,
@@ -188,6 +190,7 @@ class Client:
     ) -> None:
         self.connection = connection
         self.max_in_flight = max_in_flight
+        self.posts_forms = posts_forms
         self._base_url = _checked_base(base_url, allow_http, connection)
         self._auth = auth
         self._timeout_seconds = timeout_seconds
@@ -200,8 +203,6 @@ class Client:
         self._sleep = sleep
         self._monotonic = monotonic
         self.now = now
-        self.reads_forms: bool | None = None
-        """Whether the server reads what is posted to it; None: not known yet. The vendor's module finds out."""
         self._wire = Wire(
             connections=max_in_flight, verify=_checked_bundle(ca_bundle, connection), max_body_bytes=max_body_bytes
         )

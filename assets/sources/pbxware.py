@@ -269,40 +269,23 @@ class PBXware:
         )
 
     def _ask(self, action: str, server: str | None, arguments: Mapping[str, str], window: str) -> Answer:
-        """Ask by POST, which keeps the key out of addresses and so out of access logs, or else by GET.
-
-        Both are documented, yet not every release reads a form. What a PBX refuses before it has answered anything is
-        therefore asked once more by GET; from then on everything is asked in the way that was answered.
-        """
+        """Ask as the connection says: by GET, which every release reads, or by POST, out of the PBX's access log."""
         asked = {"action": f"pbxware.{action}", **arguments}
         if server is not None and action != "tenant.configuration":
             asked["server"] = server
-        known = self.client.reads_forms
-        refusal: AuthError | ContractError | None = None
-        for form in (True, False) if known is None else (known,):
-            try:
-                answer = self._answered(asked, action, window, form)
-            except (AuthError, ContractError) as error:
-                refusal = refusal or error
-            else:
-                self.client.reads_forms = form
-                return answer
-        assert refusal is not None
-        raise self.client.refuse(refusal) if isinstance(refusal, AuthError) else refusal
-
-    def _answered(self, asked: Mapping[str, str], action: str, window: str, form: bool) -> Answer:
-        """The answer to one request; AuthError or Refused where it says that there is none."""
-        method = "POST" if form else "GET"
-        answer = self.client.request(method, "", asked, form=form, endpoint=action, window=window)
+        form = self.client.posts_forms
+        answer = self.client.request("POST" if form else "GET", "", asked, form=form, endpoint=action, window=window)
         if isinstance(answer.data, dict) and "error" in answer.data:
             said = str(answer.data["error"]).lower()
             if ("key" in said or "auth" in said) and not any(word in said for word in _OF_PERMISSION):
-                raise AuthError(
-                    "the PBX refused the API key",
-                    connection=self.client.connection,
-                    endpoint=action,
-                    window=window,
-                    hint="check api_key and the key's permissions in Admin Settings, API Keys",
+                raise self.client.refuse(
+                    AuthError(
+                        "the PBX refused the API key",
+                        connection=self.client.connection,
+                        endpoint=action,
+                        window=window,
+                        hint="check api_key and the key's permissions in Admin Settings, API Keys",
+                    )
                 )
             raise Refused(
                 "the PBX answered with an error (its text is not shown)",
