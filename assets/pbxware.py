@@ -51,6 +51,7 @@ CONTROLS = {
 SINGLE = "1"  # account_id of a PBX that is not in tenant mode
 _PLAIN_COST = r"(?:[0-9]{1,11}(?:\.[0-9]{1,6})?)?"
 _PLAIN_COSTS = re.compile(rf"(?:{_PLAIN_COST}\n)*{_PLAIN_COST}")  # of an answer, one a line
+LARGEST_BLOCK = 10_000  # numbers of one DID
 READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before the variance is reported
 
 # --- raw -------------------------------------------------------------------------------------------------------------
@@ -204,6 +205,9 @@ def read_directory(source: Source, landing: Landing) -> Directory:
         _departments(source, account, said.get(("department.list", server)), found)
         _extensions(source, account, said.get(("ext.list", server)), found)
         _dids(source, account, said.get(("did.list", server)), found)
+        lengths = {len(number) for number in found.tenants[account].extensions}
+        if found.tenants[account].digits is None and len(lengths) == 1:
+            found.tenants[account].digits = lengths.pop()  # not in tenant mode there is no ext_length
     _trunks(source, said.get(("trunk.list", None)), found)
     names = {key: _text(plan.get("name")) for key, plan, _ in _entries(said.get(("splan.list", None)))}
     currency = next((tenant.currency for tenant in found.tenants.values() if tenant.currency), None)
@@ -297,10 +301,10 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
         target = str(entry.get("ext") or "")
         target = target if "," not in target else ""
         extension = target if entry.get("type") == "Extension" else ""
-        read = read_number(number, tenant.region)
-        for written in {number, str(entry.get("number") or ""), read.e164 or ""} - {""}:
-            tenant.dids[written] = extension or None
-            tenant.targets[written] = target
+        for one in (*_block(entry, "e164", "e164_2"), *_block(entry, "number", "number2")):
+            for written in {one, read_number(one, tenant.region).e164 or one}:
+                tenant.dids[written] = extension or None
+                tenant.targets[written] = target
         found.extensions.append(
             {
                 **_whose(source, account),
@@ -312,6 +316,18 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
                 **place,
             }
         )
+
+
+def _block(entry: dict[str, Any], first: str, last: str) -> list[str]:
+    """The numbers of a DID: one, or where it names a last one all of the block; none where it names none."""
+    begin, end = str(entry.get(first) or ""), str(entry.get(last) or "")
+    plus, digits = begin[: begin.startswith("+")], begin.removeprefix("+")
+    end = end.removeprefix("+")
+    if all(text.isascii() and text.isdigit() and len(text) < 20 for text in (digits, end)) and len(digits) == len(end):
+        numbers = range(int(digits), int(end) + 1)
+        if 0 < len(numbers) <= LARGEST_BLOCK:
+            return [f"{plus}{number:0{len(digits)}}" for number in numbers]
+    return [begin] if begin else []
 
 
 def _trunks(source: Source, listed: Listed, found: Directory) -> None:

@@ -71,7 +71,10 @@ def read_number(text: str, region: str) -> Number:
     except phonenumbers.NumberParseException:
         return UNREADABLE
     if phonenumbers.is_possible_number_with_reason(number) not in (_WRITTEN_OUT if international[0] == "+" else _USUAL):
-        return UNREADABLE
+        abroad = _without_plus(text)
+        if abroad is None:
+            return UNREADABLE
+        number = abroad
     country = phonenumbers.region_code_for_number(number)
     if country is None:
         country = phonenumbers.region_code_for_country_code(number.country_code or 0)
@@ -80,6 +83,17 @@ def read_number(text: str, region: str) -> Number:
         country if country and country.isalpha() and country != "ZZ" else None,
         _type(number),
     )
+
+
+def _without_plus(text: str) -> phonenumbers.PhoneNumber | None:
+    """A number with its country code and no plus, as carriers hand over (33142685300); None where it is not valid."""
+    if not (text.isascii() and text.isdigit()) or text[0] == "0":
+        return None
+    try:
+        number = phonenumbers.parse(f"+{text}")
+    except phonenumbers.NumberParseException:
+        return None
+    return number if phonenumbers.is_valid_number(number) else None
 
 
 class Digits(NamedTuple):

@@ -867,6 +867,23 @@ def test_numbers_in_lists_may_be_numbers_or_text(tmp_path: Path) -> None:
     assert rows_of(source)[0]["extension"] == "100"
 
 
+@pytest.mark.parametrize("called", ["442079460105", "02079460105", "+442079460105"])
+@pytest.mark.parametrize("ends", [("number", "number2", ""), ("e164", "e164_2", "+")])
+def test_a_did_can_be_a_block_of_numbers(ends: tuple[str, str, str], called: str, tmp_path: Path) -> None:
+    first, last, plus = ends
+    pbx = FakePbx([row(**{"from": "07700900123", "to": called})])
+    block = {first: f"{plus}442079460100", last: f"{plus}442079460109"}
+    pbx.lists["did.list"] = {"9": {"number": "442079460100", "type": "Extension", "ext": "100"} | block}
+    found = only(pbx, tmp_path)
+    assert (found["direction"], found["extension"], found["remote_e164"]) == ("inbound", "100", "+447700900123")
+
+
+def test_not_in_tenant_mode_the_extensions_tell_how_long_their_numbers_are(tmp_path: Path) -> None:
+    pbx = FakePbx([row(**{"from": "07700900123", "to": "600"})])
+    pbx.lists |= {"tenant.list": [], "did.list": []}
+    assert only(pbx, tmp_path)["direction"] == "inbound"
+
+
 def test_empty_lists_arrive_as_lists(tmp_path: Path) -> None:
     pbx = FakePbx([row()])
     pbx.lists |= dict.fromkeys(("ext.list", "department.list", "did.list", "trunk.list", "tenant.configuration"), [])
