@@ -245,6 +245,12 @@ def test_a_key_goes_where_the_parameters_go(server: Server) -> None:
     assert (by_query.method, by_query.path, by_query.query, by_query.form) == ("GET", "/", everything, [])
 
 
+def test_an_address_may_name_the_script_that_answers(server: Server) -> None:
+    server.steps = [OK]
+    client(server, base_url=server.url + "index.php").request("GET", "", [("page", "1")], endpoint="cdr.download")
+    assert [(seen.path, seen.query) for seen in server.seen] == [("/index.php", [("page", "1")])]
+
+
 @pytest.mark.parametrize(
     "path", ["/calls", "../calls", "a/../../b", "//evil.example/", "a?b", "a#b", "a\\b", "a%2e%2e"]
 )

@@ -619,7 +619,7 @@ def link_query(link: str | None) -> dict[str, str]:
 
 
 def _checked_base(url: str, allow_http: bool, connection: str) -> str:
-    """The base address with a closing slash. Raises ConfigError, without the address: it can hold a secret."""
+    """The base address, with a closing slash unless it names a script. Raises ConfigError, and does not quote it."""
     host = None
     with suppress(ValueError, requests.RequestException):
         parts = urlsplit(url)
@@ -636,7 +636,7 @@ def _checked_base(url: str, allow_http: bool, connection: str) -> str:
             connection=connection,
             hint="set allow_http = true if that is really meant",
         )
-    return url.rstrip("/") + "/"
+    return url if url.endswith(".php") else url.rstrip("/") + "/"
 
 
 def _checked_bundle(path: Path | None, connection: str) -> str | bool:
