@@ -404,9 +404,10 @@ def _call_controls(
         else:
             metric = arguments["metric"]
             stats.setdefault(account, {})[metric] = _stat(strict_json.loads(figure), metric)
-    # The bounds that were asked reach a second beyond the day, and whether they count in themselves is not documented.
+    # The bounds that were asked reach a second beyond the day, and whether they count in themselves is not documented;
+    # nor is it whether stats count local calls.
     wide = (start - timedelta(seconds=1), end + timedelta(microseconds=1))
-    within = [_sums(con, *stretch) for stretch in ((start, end), wide)]
+    within = [_sums(con, *stretch, local) for local in (True, False) for stretch in ((start, end), wide)]
     for account in sorted(at):
         theirs = Decimal(sum(asked.get(account, {}).values()))
         overlap = _twice(con, account)
@@ -421,14 +422,18 @@ def _call_controls(
     return rows
 
 
-def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime) -> dict[str, dict[str, Decimal]]:
-    """Of each account the different calls that started in [start, end): number, cost in GBP, seconds."""
+def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local: bool) -> dict[str, dict[str, Decimal]]:
+    """Of each account the different calls that started in [start, end): number, cost in GBP, seconds.
+
+    Without ``local`` only those that are not within the account.
+    """
     found = con.execute(
         "SELECT account_id, count(*), sum(amount), sum(seconds) FROM (SELECT * FROM typed"
         " WHERE problem IS NULL AND started >= $start AND started < $end"
+        f" AND ($local OR {_LETTERS.format(text='scope')} <> 'LOCAL')"
         " QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1)"
         " GROUP BY account_id",
-        {"start": start, "end": end},
+        {"start": start, "end": end, "local": local},
     ).fetchall()
     return {
         account: {"count": Decimal(count), "cost": cost or Decimal(0), "duration": Decimal(seconds or 0)}

@@ -533,6 +533,24 @@ def test_legs_that_share_a_linked_id_are_one_call_whatever_page_they_stand_on(tm
     ]
 
 
+def test_stats_may_leave_local_calls_out(tmp_path: Path) -> None:
+    """No document says whether they count them."""
+    account = Account([call(START, 1), call(START + timedelta(hours=1), 2, scope="LOCAL", cost=0)])
+    account.change = lambda answer, kind: (
+        answer | {"totals": {"x": {"count": 1, "cost": 0.09, "duration": 60}[answer["columnHeaders"][1]["name"]]}}
+        if kind == "calls/stats"
+        else answer
+    )
+    from_ = account.load_calls(tmp_path)
+    assert {
+        name: statuses(from_)[name] for name in ("calls_stats_count", "calls_stats_cost", "calls_stats_duration")
+    } == {
+        "calls_stats_count": {"matched"},
+        "calls_stats_cost": {"matched"},
+        "calls_stats_duration": {"matched"},
+    }
+
+
 def test_control_totals_show_a_cent_and_a_call(tmp_path: Path) -> None:
     account = Account([call(START), call(START + timedelta(hours=1), cost=None)])
 
