@@ -839,10 +839,11 @@ def _of_did(name: str | None, number: str, did: str, public: Number, tenant: Ten
 
 
 def _split(text: str) -> tuple[str | None, str]:
-    """Name and number of ``Name (number)``: the last bracket counts, for names hold brackets too."""
-    if text.endswith(")") and "(" in text:
-        name, _, number = text[:-1].rpartition("(")
-        return name.strip() or None, number.strip()
+    """Name and number of ``Name (number)`` or ``Name <number>``: the last bracket counts, for names hold some too."""
+    for opening, closing in ("()", "<>"):
+        if text.endswith(closing) and opening in text:
+            name, _, number = text[:-1].rpartition(opening)
+            return name.strip() or None, number.strip()
     return None, text
 
 

@@ -152,6 +152,8 @@ CODES = frozenset({"344", "999", "454"})
         ('O\'Hara, "Bill" (07700900123)', "outside", 'O\'Hara, "Bill"', "07700900123", None),
         ("Иван Петров (07700900123)", "outside", "Иван Петров", "07700900123", None),
         ("岡本 (100)", "own", "岡本", "100", "100"),
+        ("Ada Quill <100>", "own", "Ada Quill", "100", "100"),
+        ("<02079460123>", "outside", None, "02079460123", None),
         ("454200", "outside", None, "454200", None),  # another tenant's extension
         ("454+200", "outside", None, "454+200", None),
     ],
