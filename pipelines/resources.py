@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 
@@ -30,7 +30,8 @@ class House:
     """Everything a run needs, made once and lazily; the ``tollbook`` resource.
 
     ``watch`` is told of every step of a load; the command line draws its progress from it. ``now`` is the clock (UTC)
-    that says when something was read, and so what its landing is called.
+    that says when something was read, and so what its landing is called. ``patient``: whether vendors in trouble are
+    waited for, as a load does; a person who checks a connection is not kept waiting.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class House:
         settings: Settings,
         watch: Callable[[Progress], None] | None = None,
         now: Callable[[], datetime] = utc_now,
+        patient: bool = True,
     ) -> None:
         self.settings = settings
+        self.patient = patient
         self.watch = watch or (lambda progress: None)
         self.now = now
         self._clients: dict[str, Client] = {}
@@ -76,7 +79,7 @@ class House:
         """The HTTP client of a connection; one for the process, so that its budget and its connections are shared."""
         with self._making:
             if name not in self._clients:
-                client = _client(self.settings.connection(name), self.settings.data_dir, self.now)
+                client = _client(self.settings.connection(name), self.settings.data_dir, self.now, self.patient)
                 # Nothing of ours logs a secret; what a library logs of a request passes here.
                 for handler in logging.getLogger().handlers:
                     handler.addFilter(MaskSecrets(client.secrets))
@@ -125,11 +128,12 @@ def tollbook_resource(make: Callable[[], House]) -> ResourceDefinition:
     return ResourceDefinition(lend, description="Settings, HTTP clients, lake and database of Tollbook")
 
 
-def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime]) -> Client:
+def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime], patient: bool) -> Client:
     budget = None
     if connection.requests_per_hour:
         budget = Budget(data_dir / "state" / "budget", connection.name, requests_per_hour=connection.requests_per_hour)
-    return Client(
+    make = Client if patient else partial(Client, max_attempts=3, max_wait_seconds=15.0, quota_seconds=15.0)
+    return make(
         connection=connection.name,
         base_url=connection.url,
         auth=_auth(connection),

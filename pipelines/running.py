@@ -233,7 +233,7 @@ def probe(settings: Settings, name: str) -> str | None:
     # One request fits any budget, and keeping count of it would write to the data directory.
     connection = replace(settings.connection(name), requests_per_hour=None)
     try:
-        ask(House(replace(settings, connections=(connection,))).source(name))
+        ask(House(replace(settings, connections=(connection,)), patient=False).source(name))
     except TollbookError as error:
         return f"{error.kind}: {error}"
     return None

@@ -111,6 +111,18 @@ def test_check_names_what_does_not_work(place: World, monkeypatch: pytest.Monkey
     assert "wrong-by-far" not in told.output
 
 
+def test_check_does_not_wait_for_who_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load tries ten times and waits for a limit to be over; who checks wants to be told."""
+    monkeypatch.setenv("KEY", "no-key-at-all")
+    config = tmp_path / "tollbook.toml"
+    config.write_text(
+        '[[connections]]\nname = "hq"\nvendor = "pbxware"\nurl = "http://127.0.0.1:9/"\napi_key = "env:KEY"\n'
+    )
+    told = CliRunner().invoke(main, ["--config", str(config), "check"])
+    one_clear_message(told, 1, "1 of 1")
+    assert "tried 3 times" in told.output
+
+
 def test_report_writes_the_months_files(place: World, loaded: object, tmp_path: Path) -> None:
     told = place.command("report", "--month", "2026-10", "--out", str(tmp_path / "out"))
     assert told.exit_code == 0, told.output
