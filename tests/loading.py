@@ -125,6 +125,18 @@ def read(house: House, first: date, last: date, names: Sequence[str] = ()) -> li
     return failures
 
 
+def read_and_publish(house: House, first: date, last: date) -> list[TollbookError]:
+    """What ``tollbook load`` does, without Dagster, which would take most of the time; what failed."""
+    failures: list[TollbookError] = []
+    try:
+        house.lake.hold_to(house.settings.timezone)
+        failures += read(house, first, last)
+        update_and_publish(house.lake, house.database)
+    except TollbookError as error:
+        failures.append(error)
+    return failures
+
+
 def _outcomes(source: Source, first: date, last: date) -> Iterator[Outcome]:
     """Load a connection's streams, each that the others need first."""
     whole, each = [Window(None, None)], [Window(day, day) for day in days(first, last)]
