@@ -1,6 +1,7 @@
 """Exact JSON: every value as it is spelled, everything else refused, and quickly."""
 
 import json
+import re
 import time
 from contextlib import suppress
 from decimal import Decimal
@@ -180,6 +181,23 @@ def test_the_length_of_a_text_is_bounded_however_it_is_written() -> None:
             decode(f'{{"a": "b", "name": "{letter * (MAX_TEXT // size + 2)}", "c": "d"}}'.encode())
     assert decode(b" " * 2 * MAX_TEXT).isspace()
     assert len(loads(decode(f"[{'1.25,' * (MAX_TEXT // 4)}1]".encode()))) == MAX_TEXT // 4 + 1
+
+
+@given(st.text(alphabet='[]{}"\\\\,1', max_size=60), st.integers(min_value=1, max_value=6))
+def test_depth_is_refused_as_counting_one_by_one_tells(text: str, most: int) -> None:
+    """However the brackets are counted; ``most`` instead of the real bound, so that chance reaches it."""
+    depth, deepest, inside = 0, 0, False
+    for letter in re.sub(r"\\[\\\"]", "", text):
+        if letter == '"':
+            inside = not inside
+        elif not inside:
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(letter, 0)
+            deepest = max(deepest, depth)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(strict_json, "MAX_DEPTH", most)
+        said, cut = strict_json._nesting(text)
+    assert (said > most) == (deepest > most)
+    assert cut == (depth > 0 or inside)
 
 
 def test_a_page_of_records_is_parsed_fast() -> None:

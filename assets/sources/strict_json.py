@@ -101,7 +101,8 @@ def _parse(text: str) -> tuple[Any, str | None]:
             parse_int=_integer,
             parse_constant=_constant,
         )
-        if "\\u" in text and _SURROGATE.search(text):
+        # A single letter is found many times faster than two.
+        if "\\" in text and "\\u" in text and _SURROGATE.search(text):
             # Only a whole pair can be encoded.
             json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
     except _Refused as refused:
@@ -121,8 +122,10 @@ def _bound_problem(text: str) -> str | None:
         return "the answer is empty"
     if start == "<":
         return "the answer is not JSON (it looks like an HTML page)"
-    if sum(map(text.count, ",[{")) > MAX_VALUES:
+    if len(text) > MAX_VALUES and sum(map(text.count, ",[{")) > MAX_VALUES:
         return f"the answer holds more than {MAX_VALUES} values"
+    if text.isascii():
+        return None
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -142,6 +145,11 @@ def _nesting(text: str) -> tuple[int, bool]:
         return MAX_DEPTH + 1, False
     strings_out = marks.split(b'"')
     brackets = b"".join(strings_out[::2])
+    flat = brackets.replace(b"[]", b"")
+    if len(flat) < MAX_DEPTH:
+        # As nearly always: what holds no other goes, and takes one level with it.
+        depths = list(accumulate(map((92).__sub__, flat), initial=0))
+        return max(depths) + (flat != brackets), depths[-1] > 0 or len(strings_out) % 2 == 0
     # "[" is 91 and "]" is 93.
     depths = list(accumulate(map((92).__sub__, brackets), initial=0))
     return max(depths), depths[-1] > 0 or len(strings_out) % 2 == 0
