@@ -13,12 +13,14 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from queue import Queue
+from threading import Thread
+from typing import Any, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -41,7 +43,17 @@ from tollbook_errors import (
 )
 from warehouse.duck import connect
 from warehouse.erasures import Register
-from warehouse.lake import CorePartition, Lake, Landing, RawWriter, check_core, storage, write_parquet
+from warehouse.lake import (
+    TYPED_BYTES,
+    CorePartition,
+    Lake,
+    Landing,
+    RawWriter,
+    Written,
+    check_core,
+    storage,
+    write_parquet,
+)
 from warehouse.restate import Reading, fold, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
 
@@ -90,16 +102,32 @@ class Source:
 
 @dataclass
 class Normalised:
-    """What one landing means for one day: relations by table (names in the connection), and what was noticed."""
+    """What one landing means for one day: rows by table, and what was noticed.
 
-    tables: dict[Table, str]
+    Rows are the name of a relation in the connection, or a file that holds them as they rest in core: by ``raw_row``,
+    each key once.
+    """
+
+    tables: dict[Table, str | Written]
     controls: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
     out_of_window: int = 0
     warnings: list[str] = field(default_factory=list)
 
 
+class Typing(Protocol):
+    """Makes core rows of the answers of one landing as they come."""
+
+    def add(self, answers: pa.Table) -> None:
+        """Type these, the next of the landing."""
+
+    def finish(self, landing: Landing) -> Normalised:
+        """What all of them together mean."""
+
+
+Rows: TypeAlias = pa.Table | pa.RecordBatchReader | Written
 Normalise = Callable[[duckdb.DuckDBPyConnection, Landing, date | None], Normalised]
+Begin = Callable[[duckdb.DuckDBPyConnection, str, Mapping[str, str], date, Path], Typing]
 Fetch = Callable[[RawWriter], Iterable[Page]]
 
 
@@ -108,13 +136,15 @@ class Stream:
     """A kind of landing: its name, the tables that are made of it, and how an answer is read.
 
     ``normalise`` finds the rows that stood before as ``standing_<table>`` in its connection. ``controls`` are the
-    control totals it makes: check name -> what is compared.
+    control totals it makes: check name -> what is compared. ``begin``, where there is one, starts the same typing on a
+    landing that is still being made, given its ``file``, ``depends_on``, day, and a folder for files.
     """
 
     name: str
     tables: tuple[Table, ...]
     normalise: Normalise
     controls: Mapping[str, str] = field(default_factory=dict)
+    begin: Begin | None = None
 
 
 @dataclass(frozen=True)
@@ -205,8 +235,9 @@ def load(
             if stopped is not None:
                 raise stopped
             source.watch(Progress(source.name, stream.name, str(window), number, len(windows), 0))
-            landing = _land(source, stream, window, fetch(window), depends_on or {}, number, len(windows))
-            partitions = [refine(source, stream, day) for day in window.days]
+            with _Ahead(source, stream, window) as ahead:
+                landing = _land(source, stream, window, fetch(window), depends_on or {}, number, len(windows), ahead)
+                partitions = [refine(source, stream, day, ahead) for day in window.days]
             warnings = sorted({warning for partition in partitions for warning in partition.warnings})
             out_of_window = sum(partition.out_of_window for partition in partitions)
             row |= {
@@ -255,7 +286,7 @@ def scrub(lake: Lake, regions: Mapping[str, str], watch: Callable[[Progress], No
             lake.rewrite_answers(window, cleaner.body)
 
 
-def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:
+def refine(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | None" = None) -> CorePartition:
     """Fold every landing of a day that core has not seen yet into its partition; from the first if core is damaged.
 
     A landing that cannot be understood is passed over once a later one of the day can be: one bad night must not keep
@@ -289,7 +320,7 @@ def refine(source: Source, stream: Stream, day: date | None) -> CorePartition:
                 if landing.file != last_file:
                     final = landing.file == news[-1]
                     try:
-                        with _folded(source, stream, day, landing, standing, last_read_at) as (rows, normalised):
+                        with _folded(source, stream, day, landing, standing, last_read_at, ahead) as (rows, normalised):
                             if final:
                                 return lake.commit_core(
                                     stream.name,
@@ -319,7 +350,8 @@ def _folded(
     landing: Landing,
     standing: dict[str, Path] | None,
     last_read_at: datetime | None,
-) -> Iterator[tuple[dict[Table, pa.Table | pa.RecordBatchReader], Normalised]]:
+    ahead: "_Ahead | None",
+) -> Iterator[tuple[dict[Table, Rows], Normalised]]:
     """One landing folded into what ``standing`` files hold by table (None: it is the first); to be read in the block.
 
     ``last_read_at`` is when the reading before it was made.
@@ -332,17 +364,25 @@ def _folded(
         landing.started_at,
         settled=last_read_at is not None and (day is None or last_read_at >= bounds(day, source.zone)[1]),
     )
-    rows: dict[Table, pa.Table | pa.RecordBatchReader] = {}
-    with closing(session(source.lake)) as con:
+    rows: dict[Table, Rows] = {}
+    con, typing = (ahead.typing(landing) if ahead else None) or (session(source.lake), None)
+    with closing(con):
         stood = {
             table_: _standing(con, table_, (standing or {}).get(table_.full_name))
             for table_ in (*stream.tables, CONTROL_TOTAL, RESTATEMENT)
         }
-        normalised = stream.normalise(con, landing, day)
+        normalised = typing.finish(landing) if typing else stream.normalise(con, landing, day)
         restatements = [stood[RESTATEMENT]]
         for table_ in stream.tables:
             before = None if standing is None else stood[table_]
-            rows[table_], restated = fold(con, table_, before, normalised.tables[table_], reading)
+            fresh = normalised.tables[table_]
+            if isinstance(fresh, Written):
+                if before is None:
+                    rows[table_] = fresh
+                    continue
+                con.read_parquet(str(fresh.path)).create_view(f"fresh_{table_.name}")
+                fresh = f"fresh_{table_.name}"
+            rows[table_], restated = fold(con, table_, before, fresh, reading)
             restatements += [restated] if restated else []
         rows[CONTROL_TOTAL] = _controls(stream, con.table(stood[CONTROL_TOTAL]), normalised.controls)
         rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
@@ -362,7 +402,7 @@ def _standing(con: duckdb.DuckDBPyConnection, table_: Table, file: Path | None) 
     return name
 
 
-def _set_aside(rows: dict[Table, pa.Table | pa.RecordBatchReader], folder: Path) -> dict[str, Path]:
+def _set_aside(rows: dict[Table, Rows], folder: Path) -> dict[str, Path]:
     """Write what a reading that is not the last comes to; the files of the tables that have rows."""
     files = {table_: folder / f"{table_.full_name}.parquet" for table_ in rows}
     return {table_.full_name: path for table_, path in files.items() if write_parquet(table_, rows[table_], path)}
@@ -380,13 +420,16 @@ def _controls(stream: Stream, standing: duckdb.DuckDBPyRelation, fresh: list[dic
     return pa.Table.from_pylist(kept, schema=CONTROL_TOTAL.arrow())
 
 
-def session(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for typing answers: reads what was landed or typed, no more, spills to the data directory."""
+def session(lake: Lake, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory for typing answers: reads what was landed or typed, no more, spills to ``spill``.
+
+    Without one it spills to the lake's own place, for whoever holds ``lake.writing``.
+    """
     return connect(
-        reads=[lake.data_dir / name for name in ("raw", "core", "state/scratch")],
+        reads=[lake.data_dir / name for name in ("raw", "core", "state/scratch", "state/ahead")],
         memory_limit=MEMORY,
         threads=min(MAX_THREADS, os.cpu_count() or 1),
-        spill=lake.spill,
+        spill=spill or lake.spill,
     )
 
 
@@ -398,12 +441,14 @@ def _land(
     depends_on: dict[str, str],
     number: int,
     total: int,
+    ahead: "_Ahead",
 ) -> Landing:
     client = source.client()
     before = client.requests_made
     told = time.monotonic()
     cleaner = eraser(source.lake.data_dir, source.region)
     with source.lake.landing(source.name, source.vendor, stream.name, window.first, window.last, depends_on) as writer:
+        ahead.watch(writer)
         for page in fetch(writer):
             writer.add(
                 kind=page.kind,
@@ -426,6 +471,114 @@ def _land(
                     hint="load its days again",
                 )
             return writer.commit(requests=client.requests_made - before)
+
+
+class _Ahead:
+    """Types the first landing of a day in a thread of its own, while the vendor is still being read.
+
+    It does nothing that is not done anyway once the answers are landed, and the same way. What becomes of it is a file
+    aside, which is thrown away where the reading begins anew or fails, or where typing fails: then it is done again
+    from the landing, and fails there. A landing that fits into one batch is not worth a thread.
+    """
+
+    def __init__(self, source: Source, stream: Stream, window: Window) -> None:
+        self._source, self._stream, self._window = source, stream, window
+        self._landed: RawWriter | None = None
+        self._held: pa.Table | None = None
+        self._run: _Run | None = None
+
+    def __enter__(self) -> "_Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.restart()
+
+    def watch(self, writer: RawWriter) -> None:
+        """Follow this landing, if it is one whose rows will stand as they are typed."""
+        if self._stream.begin is not None and writer.first and self._window.first == self._window.last:
+            self._landed = writer
+            writer.watch(self)
+
+    def add(self, answers: pa.Table) -> None:
+        """These have been landed."""
+        if self._run is None and self._held is None:
+            self._held = answers
+            return
+        if self._run is None:
+            assert self._landed is not None
+            self._run = _Run(self._source, self._stream, self._landed, self._window)
+        if self._held is not None:
+            self._run.add(self._held)
+            self._held = None
+        self._run.add(answers)
+
+    def restart(self) -> None:
+        """What was landed so far does not count."""
+        self._held = None
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+
+    def typing(self, landing: Landing) -> tuple[duckdb.DuckDBPyConnection, Typing] | None:
+        """The typing of this landing with all its answers, and its session, if it was followed to the end."""
+        if self._run is None or self._landed is None or self._landed.file != landing.file:
+            return None
+        return self._run.result()
+
+
+class _Run:
+    """One thread that types what it is handed, with a session and a folder of its own."""
+
+    def __init__(self, source: Source, stream: Stream, writer: RawWriter, window: Window) -> None:
+        assert stream.begin is not None
+        assert window.first is not None
+        self._begin = stream.begin
+        self._writer, self._day = writer, window.first
+        self._open = ExitStack()
+        self._folder = self._open.enter_context(source.lake.ahead())
+        self._con = self._open.enter_context(closing(session(source.lake, self._folder / "spill")))
+        self._waiting: Queue[pa.Table | None] = Queue(maxsize=4)  # what waits is in memory
+        self._typing: Typing | None = None
+        self._failed = self._ended = False
+        self._thread = Thread(target=self._work, name="typing", daemon=True)
+        self._thread.start()
+
+    def add(self, answers: pa.Table) -> None:
+        self._waiting.put(answers)
+
+    def result(self) -> tuple[duckdb.DuckDBPyConnection, Typing] | None:
+        self._end()
+        return None if self._failed or self._typing is None else (self._con, self._typing)
+
+    def close(self) -> None:
+        self._failed = True
+        self._end()
+        self._open.close()
+
+    def _end(self) -> None:
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            self._typing = self._begin(self._con, self._writer.file, self._writer.depends_on, self._day, self._folder)
+            while answers := self._come():
+                if not self._failed:
+                    self._typing.add(pa.concat_tables(answers))
+        except Exception:
+            self._failed = True
+            while self._come():
+                pass  # nobody shall wait for room in the queue
+
+    def _come(self) -> list[pa.Table]:
+        """What has come by now, one at least; [] once nothing more comes."""
+        come: list[pa.Table] = []
+        while not self._ended and not (come and self._waiting.empty()) and sum(c.nbytes for c in come) < TYPED_BYTES:
+            answers = self._waiting.get()
+            self._ended = answers is None
+            come += [] if answers is None else [answers]
+        return come
 
 
 def _unexpected(source: Source, stream: Stream, window: Window, error: Exception) -> TollbookError:

@@ -11,7 +11,6 @@ from typing import Any
 import duckdb
 
 from assets.loading import Source
-from warehouse.lake import Landing
 
 
 def control_total(
@@ -49,9 +48,12 @@ def control_total(
 
 
 def quarantined(
-    source: Source, stream: str, con: duckdb.DuckDBPyConnection, landing: Landing, day: date
+    source: Source, stream: str, con: duckdb.DuckDBPyConnection, file: str, day: date
 ) -> list[dict[str, Any]]:
-    """The rows of ``audit.quarantine`` for the records of the relation ``typed`` that have a ``problem``."""
+    """The rows of ``audit.quarantine`` for the records of the relation ``typed`` that have a ``problem``.
+
+    ``file`` is that of the landing they are in.
+    """
     found = con.execute(
         "SELECT account_id, problem, page, raw_row, fetched_at FROM typed WHERE problem IS NOT NULL ORDER BY raw_row"
     ).fetchall()
@@ -63,7 +65,7 @@ def quarantined(
             "account_id": account,
             "stream": stream,
             "reason": problem,
-            "raw_file": landing.file,
+            "raw_file": file,
             "page": page,
             "raw_row": raw_row,
             "fetched_at": fetched_at,

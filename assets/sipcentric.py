@@ -9,13 +9,18 @@ Costs are in GBP [API v1]. Message texts never reach this module: the source tak
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
 from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds, earlier_readings
@@ -37,9 +42,10 @@ from assets.sources.page import Page
 from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant, slice_asked
 from assets.sources.sipcentric import LISTS as CUSTOMER_LISTS
 from assets.sources.slices import NOTHING
-from warehouse.lake import Landing, RawWriter
+from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
 from warehouse.money import money
-from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS
+from warehouse.restate import as_landed
+from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS, Table
 
 METRICS = ("count", "cost", "duration")
 TOTAL_ITEMS = "total_items"
@@ -161,7 +167,8 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
         " ANTI JOIN fresh_bundle USING (account_id, bundle_id, valid_from) WHERE old.valid_to < $read_at",
         {"read_at": landing.started_at},
     )
-    names = {table_: f"fresh_{table_.name}" for table_ in rows} | {BUNDLE: "all_bundles"}
+    names: dict[Table, str | Written] = {table_: f"fresh_{table_.name}" for table_ in rows}
+    names[BUNDLE] = "all_bundles"
     warnings = []
     for kind in (*CUSTOMER_LISTS, CREDIT_STATUS):
         missing = sum((account["account_id"], kind) not in answered for account in rows[ACCOUNT_TABLE])
@@ -289,7 +296,7 @@ _TYPED_CALLS = f"""
 CREATE OR REPLACE TEMP TABLE typed AS
 WITH entry AS (
     SELECT page, account_id, fetched_at, first_row, from_json({_EXACT}, '{_items(_FIELDS)}').items AS items
-    FROM read_parquet($raw) WHERE kind = 'calls' AND rows > 0
+    FROM answer WHERE kind = 'calls' AND rows > 0
 ), listed AS (
     -- Unnested side by side: a join with the page would hold the whole page once for every item of it.
     SELECT page, account_id, fetched_at, first_row + unnest(range(len(items))) AS raw_row, unnest(items) AS item
@@ -312,13 +319,28 @@ FROM split
 
 _LETTERS = "regexp_replace(upper(coalesce({text}, '')), '[^A-Z]', '', 'g')"
 
+# What was read, in little: what tells which of the answers with the same call is the last, and what is counted.
+_READ = """
+CREATE TEMP TABLE read (
+    account_id VARCHAR, uri UHUGEINT, page INTEGER, raw_row BIGINT, fetched_at TIMESTAMPTZ, started TIMESTAMPTZ,
+    amount DECIMAL(18, 6), seconds BIGINT, good BOOLEAN, outside BOOLEAN, local BOOLEAN
+)
+"""
+_HAVE_READ = f"""
+INSERT INTO read SELECT account_id, md5_number(uri) AS uri, page, raw_row, fetched_at, started, amount, seconds,
+    problem IS NULL AS good, outside, {_LETTERS.format(text="scope")} = 'LOCAL' AS local
+FROM typed
+"""
+_EARLIER = """
+SELECT raw_row FROM read WHERE good AND NOT outside
+QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) > 1
+"""
+
 _CDRS = f"""
-CREATE OR REPLACE TEMP TABLE fresh_cdr AS
 WITH call AS (
     SELECT *, {_LETTERS.format(text="scope")} AS scope_word, {_LETTERS.format(text="direction")} AS direction_word,
         {_LETTERS.format(text="outcome")} AS outcome_word
     FROM typed WHERE problem IS NULL AND NOT outside
-    QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1
 ), placed AS (
     SELECT c.*, f.name AS from_name, f.number AS from_number, f.e164 AS from_e164,
         t.name AS to_name, t.number AS to_number, t.e164 AS to_e164,
@@ -358,24 +380,84 @@ FROM placed
 """
 
 
+class CallTyping:
+    """The calls of one landing, typed batch by batch; what of them can only be told in the end, then.
+
+    ``file`` is the landing's; ``folder`` takes the rows until they are core's, in the order in which they were landed.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        con: duckdb.DuckDBPyConnection,
+        file: str,
+        depends_on: Mapping[str, str],
+        day: date,
+        folder: Path,
+    ) -> None:
+        self._source, self._con, self._file, self._day = source, con, file, day
+        self._bounds = dict(zip(("start", "end"), bounds(day, source.zone), strict=True))
+        self._quarantine: list[dict[str, Any]] = []
+        self._path = folder / f"{CDR.full_name}.parquet"
+        self._calls = CoreWriter(CDR, self._path)
+        _register_endpoints(source, con, source.lake.landing_at(source.name, LISTS, depends_on[LISTS]))
+        self._own = _own_numbers(con)
+        con.register("nobody", _party_table(source, self._own, []))
+        con.execute("CREATE TEMP TABLE party AS FROM nobody")
+        con.execute(_READ)
+
+    def add(self, answers: pa.Table) -> None:
+        """Type these, the next of the landing."""
+        source, con = self._source, self._con
+        con.register("answer", answers)
+        con.execute(_TYPED_CALLS, self._bounds)
+        texts = con.execute(f"FROM ({_texts('from', 'to')}) ANTI JOIN party USING (account_id, text)").fetchall()
+        con.register("somebody", _party_table(source, self._own, texts))
+        con.execute("INSERT INTO party FROM somebody")
+        con.execute(_HAVE_READ)
+        self._quarantine += quarantined(source, CALLS, con, self._file, self._day)
+        known = {"connection": source.name, "day": self._day, "file": self._file}
+        self._calls.write(as_landed(con.sql(_CDRS, params=known).to_arrow_table()).cast(CDR.arrow()))
+
+    def finish(self, landing: Landing) -> Normalised:
+        """The calls of the whole landing, what could not be understood, and the vendor's own counts beside ours."""
+        con = self._con
+        self._calls.close()
+        written = self._without([row for (row,) in con.execute(_EARLIER).fetchall()])
+        warnings = []
+        columns = ("outcome", "direction")
+        counts = ", ".join(f"count(*) FILTER ({column} = 'unknown')" for column in columns)
+        found = con.execute(f"SELECT {counts} FROM read_parquet($calls)", {"calls": str(written.path)}).fetchall()[0]
+        for column, unknown in zip(columns, found, strict=True):
+            if unknown:
+                warnings.append(f"{unknown} calls have a value of {column} that is not known")
+        outside = con.execute("SELECT count(*) FROM read WHERE outside").fetchall()[0][0]
+        raw = str(self._source.lake.data_dir / landing.file)
+        controls = _call_controls(self._source, con, raw, self._day, **self._bounds)
+        return Normalised({CDR: written}, controls, self._quarantine, outside, warnings)
+
+    def _without(self, earlier: list[int]) -> Written:
+        """The file of calls; another one where some stand in two answers, of which the last one counts."""
+        if not earlier:
+            return Written(self._path, self._calls.rows)
+        path = self._path.with_suffix(".once.parquet")
+        with closing(CoreWriter(CDR, path)) as once, pq.ParquetFile(self._path) as file:
+            gone = pa.array(earlier, pa.int64())
+            for batch in file.iter_batches():
+                once.write(batch.filter(pc.invert(pc.is_in(batch["raw_row"], gone))))
+        self._path.unlink()
+        return Written(path, once.rows)
+
+
 def normalise_calls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
-    """The legs of a day, with what could not be understood, and the vendor's own counts beside ours."""
+    """The calls of a day, with what could not be understood, and the vendor's own counts beside ours."""
     assert day is not None
-    start, end = bounds(day, source.zone)
-    _register_endpoints(source, con, source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS]))
-    raw = str(source.lake.verified(landing))
-    con.execute(_TYPED_CALLS, {"raw": raw, "start": start, "end": end})
-    _register_parties(source, con, "typed", "from", "to")
-    con.execute(_CDRS, {"connection": source.name, "day": day, "file": landing.file})
-    warnings = []
-    for column in ("outcome", "direction"):
-        unknown = con.execute(f"SELECT count(*) FROM fresh_cdr WHERE {column} = 'unknown'").fetchall()[0][0]
-        if unknown:
-            warnings.append(f"{unknown} calls have a value of {column} that is not known")
-    outside = con.execute("SELECT count(*) FROM typed WHERE outside").fetchall()[0][0]
-    quarantine = quarantined(source, CALLS, con, landing, day)
-    controls = _call_controls(source, con, raw, day, start, end)
-    return Normalised({CDR: "fresh_cdr"}, controls, quarantine, outside, warnings)
+    folder = source.lake.scratch_folder / f"{landing.generation}.typed"
+    make_folder(folder)
+    typing = CallTyping(source, con, landing.file, landing.depends_on, day, folder)
+    for answers in source.lake.answer_batches(landing):
+        typing.add(answers)
+    return typing.finish(landing)
 
 
 def _call_controls(
@@ -383,9 +465,7 @@ def _call_controls(
 ) -> list[dict[str, Any]]:
     """``totalItems`` of what was asked against the different calls read; ``calls/stats`` where the release has it."""
     rows = []
-    read = con.execute(
-        "SELECT account_id, count(DISTINCT uri) FROM typed WHERE problem IS NULL OR uri IS NOT NULL GROUP BY ALL"
-    ).fetchall()
+    read = con.execute("SELECT account_id, count(DISTINCT uri) FROM read WHERE uri IS NOT NULL GROUP BY ALL").fetchall()
     counted = dict(read)
     asked: dict[str, dict[str, int]] = {}
     stats: dict[str, dict[str, Any]] = {}
@@ -428,9 +508,8 @@ def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local:
     Without ``local`` only those that are not within the account.
     """
     found = con.execute(
-        "SELECT account_id, count(*), sum(amount), sum(seconds) FROM (SELECT * FROM typed"
-        " WHERE problem IS NULL AND started >= $start AND started < $end"
-        f" AND ($local OR {_LETTERS.format(text='scope')} <> 'LOCAL')"
+        "SELECT account_id, count(*), sum(amount), sum(seconds) FROM (SELECT * FROM read"
+        " WHERE good AND ($local OR NOT local) AND started >= $start AND started < $end"
         " QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1)"
         " GROUP BY account_id",
         {"start": start, "end": end, "local": local},
@@ -444,7 +523,7 @@ def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local:
 def _twice(con: duckdb.DuckDBPyConnection, account: str) -> Decimal:
     """Calls that stand in two answers: those in the second by which neighbouring slices overlap."""
     found = con.execute(
-        "SELECT count(*) - count(DISTINCT uri) FROM (SELECT DISTINCT page, uri FROM typed WHERE account_id = $account)",
+        "SELECT count(*) - count(DISTINCT uri) FROM (SELECT DISTINCT page, uri FROM read WHERE account_id = $account)",
         {"account": account},
     ).fetchall()
     return Decimal(found[0][0])
@@ -486,24 +565,32 @@ def _register_endpoints(source: Source, con: duckdb.DuckDBPyConnection, lists: L
     con.register("endpoint", pa.Table.from_pylist(rows, schema=schema))
 
 
-def _register_parties(source: Source, con: duckdb.DuckDBPyConnection, relation: str, *columns: str) -> None:
-    """The dimension of parties: one row per account and distinct text."""
-    texts = " UNION ".join(
-        f"SELECT account_id, coalesce(\"{column}\", '') AS text FROM {relation} WHERE problem IS NULL"
-        for column in columns
-    )
+def _own_numbers(con: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    """By account the numbers of its endpoints."""
     own: dict[str, set[str]] = {}
     for account, extension in con.execute("SELECT account_id, extension FROM endpoint").fetchall():
         own.setdefault(account, set()).add(extension)
+    return own
+
+
+def _texts(*columns: str) -> str:
+    """The query for the parties of the relation ``typed``: account and distinct text."""
+    return " UNION ".join(
+        f"SELECT account_id, coalesce(\"{column}\", '') AS text FROM typed WHERE problem IS NULL" for column in columns
+    )
+
+
+def _party_table(source: Source, own: dict[str, set[str]], texts: list[tuple[str, str]]) -> pa.Table:
+    """The dimension of parties: one row per account and distinct text."""
     rows = [
         {"account_id": account, "text": text, **_party(text, own.get(account, set()), source.region)}
-        for account, text in con.execute(texts).fetchall()
+        for account, text in texts
     ]
     schema = pa.schema(
         [(name, pa.string()) for name in ("account_id", "text", "name", "number", "e164", "country", "type")]
         + [("own", pa.bool_())]
     )
-    con.register("party", pa.Table.from_pylist(rows, schema=schema))
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _party(text: str, own: set[str], region: str) -> dict[str, Any]:
@@ -591,7 +678,7 @@ def normalise_messages(
     start, end = bounds(day, source.zone)
     _register_endpoints(source, con, source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS]))
     con.execute(_TYPED_SMS, {"raw": str(source.lake.verified(landing))})
-    _register_parties(source, con, "typed", "from", "to")
+    con.register("party", _party_table(source, _own_numbers(con), con.execute(_texts("from", "to")).fetchall()))
     parameters = {"connection": source.name, "day": day, "file": landing.file, "start": start, "end": end}
     con.execute(_SMS, parameters)
     if day != landing.window_from:
@@ -606,7 +693,8 @@ def normalise_messages(
         {"start": start, "end": end},
     ).fetchall()[0][0]
     controls = _message_controls(source, con, landing, day)
-    return Normalised({SMS: "fresh_sms"}, controls, quarantined(source, MESSAGES, con, landing, day), outside, warnings)
+    quarantine = quarantined(source, MESSAGES, con, landing.file, day)
+    return Normalised({SMS: "fresh_sms"}, controls, quarantine, outside, warnings)
 
 
 def _message_controls(
@@ -655,7 +743,13 @@ def lists_stream(source: Source) -> Stream:
 
 def calls_stream(source: Source) -> Stream:
     """Calls by business day."""
-    return Stream(CALLS, (CDR,), lambda con, landing, day: normalise_calls(source, con, landing, day), CALL_CONTROLS)
+    return Stream(
+        CALLS,
+        (CDR,),
+        lambda con, landing, day: normalise_calls(source, con, landing, day),
+        CALL_CONTROLS,
+        partial(CallTyping, source),
+    )
 
 
 def messages_stream(source: Source) -> Stream:

@@ -95,8 +95,13 @@ def test_nothing_of_a_number_stays_and_every_figure_does(
     held = holding(loaded.data_dir, number)
     assert {Path(name).parts[0] for name in held} >= {"raw", "core", "private", "tollbook.duckdb", "reports"}
     backup = shutil.copytree(loaded.data_dir / "raw", loaded.folder / "backup")
-    for leftover in ("state/spill/rows.tmp", "private/warehouse.duckdb.wal.stale", "core/cdr/hq/.x.parquet.1.tmp"):
-        (loaded.data_dir / leftover).parent.mkdir(exist_ok=True)
+    for leftover in (
+        "state/spill/rows.tmp",
+        "state/ahead/999999999-dead-1/core.cdr.parquet",
+        "private/warehouse.duckdb.wal.stale",
+        "core/cdr/hq/.x.parquet.1.tmp",
+    ):
+        (loaded.data_dir / leftover).parent.mkdir(parents=True, exist_ok=True)
         (loaded.data_dir / leftover).write_text(number)
 
     # The first attempt dies when one manifest names its new file and the next does not yet.

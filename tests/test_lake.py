@@ -642,11 +642,13 @@ def test_what_a_killed_process_left_is_cleared_by_the_next_writer(tmp_path: Path
     load_id = source.load_id
     left = [tmp_path / "state" / "loads" / load_id / ".x.json.999999999.tmp", lake.spill / "duckdb_temp_storage-0.tmp"]
     left.append(tmp_path / "state" / "pending" / ".load@gone.999999999.tmp")
+    left += [tmp_path / "state" / "ahead" / f"{pid}-dead-1" / "core.cdr.parquet" for pid in (999999999, os.getpid())]
     for path in left:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
-    with lake.writing():
+    with lake.ahead() as living, lake.writing():
         lake.clear_pending_loads(lake.pending_loads())
+        assert living.exists()
     assert [path for path in left if path.exists()] == []
     assert lake.pending_loads() == []
 

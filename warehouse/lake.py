@@ -14,6 +14,7 @@ Layout under the data directory::
     state/pending/                                            partitions that the database has not seen yet
     state/loads/<load>/                                       what each load did
     state/scratch/                                            readings on their way into core
+    state/ahead/                                              what is typed while it is landed
     state/kept_from.json                                      the first business day kept, once some were dropped
 
 A window is a business day, two days joined by ``_`` for a stretch of days, or ``all`` for a list. A generation is the
@@ -28,11 +29,12 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,7 +58,11 @@ RAW_SCHEMA = pa.schema(
     ]
 )
 ROW_GROUP = 32_768
+# Columns of which nearly every row has its own value: a dictionary would hold them all.
+_ALL_DIFFERENT = frozenset({"cdr_id", "sms_id", "native_id", "linked_id", "started_at", "sent_at", "raw_row"})
 _BATCH_BYTES = 2 * 1024 * 1024  # of answers in a row group, which is what is in memory when they are written and typed
+TYPED_BYTES = 3 * _BATCH_BYTES  # of answers that are typed at once, where so many are there
+_THIS_PROCESS = uuid4().hex  # a number of a process comes again
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,126}")
 _WINDOW = re.compile(r"all|[0-9]{4}-[0-9]{2}-[0-9]{2}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?")
 
@@ -127,17 +133,26 @@ class CorePartition:
         return hashlib.sha256(json.dumps(sorted(self.sha256.items())).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Written:
+    """A file of core rows that is complete but lies aside: ``rows`` of them, more than none, in core's form."""
+
+    path: Path
+    rows: int
+
+
 class Lake:
     """The lake under ``data_dir``. Methods raise StorageError where the disk fails, IntegrityError on a checksum.
 
     ``now`` is the clock (UTC) by which landings are named. ``spill`` is where typing answers may put what does not fit
-    into memory, while ``writing`` is held.
+    into memory, while ``writing`` is held; ``scratch_folder`` is there while ``scratch`` is open.
     """
 
     def __init__(self, data_dir: Path, now: Callable[[], datetime] = utc_now) -> None:
         self.data_dir = data_dir
         self.now = now
         self.spill = data_dir / "state" / "spill"
+        self.scratch_folder = data_dir / "state" / "scratch"
 
     def hold_to(self, timezone: str) -> None:
         """Refuse (ConfigError) another zone of business days than the landings were cut by; the first one is kept.
@@ -339,6 +354,17 @@ class Lake:
         answers: list[dict[str, Any]] = pq.read_table(self.verified(landing)).to_pylist()
         return answers
 
+    def answer_batches(self, landing: Landing) -> Iterator[pa.Table]:
+        """The answers of a landing some megabytes at a time, in the order they were landed, once its checksum holds."""
+        path = self.verified(landing)
+        with storage(path), pq.ParquetFile(path) as file:
+            waiting: list[pa.Table] = []
+            for number in range(file.num_row_groups):
+                waiting.append(file.read_row_group(number))
+                if number == file.num_row_groups - 1 or sum(each.nbytes for each in waiting) >= TYPED_BYTES:
+                    yield pa.concat_tables(waiting)
+                    waiting = []
+
     def rewrite_answers(
         self, window: tuple[str, str, date | None, date | None], change: Callable[[str], str]
     ) -> tuple[int, int]:
@@ -422,7 +448,7 @@ class Lake:
         connection: str,
         vendor: str,
         day: date | None,
-        tables: Mapping[Table, pa.Table | pa.RecordBatchReader],
+        tables: Mapping[Table, pa.Table | pa.RecordBatchReader | Written],
         *,
         applied: int,
         last: Landing,
@@ -548,9 +574,23 @@ class Lake:
         return self.data_dir / "state" / "core" / _safe(stream) / _safe(connection) / f"{_window(day, day)}.json"
 
     @contextmanager
+    def ahead(self) -> Iterator[Path]:
+        """A folder of its own for the time of the block, for what is made of answers before they are all there.
+
+        Nothing in it counts. What a process that was killed left there goes when somebody writes the next time.
+        """
+        folder = self.data_dir / "state" / "ahead" / f"{os.getpid()}-{_THIS_PROCESS}-{uuid4().hex}"
+        with storage(folder):
+            make_folder(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for the time of the block, for what is on its way into core. The caller holds ``writing``."""
-        folder = self.data_dir / "state" / "scratch"
+        folder = self.scratch_folder
         with storage(folder):
             shutil.rmtree(folder, ignore_errors=True)  # of a process that is gone
             make_folder(folder)
@@ -630,9 +670,25 @@ class Lake:
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)
             shutil.rmtree(self.spill, ignore_errors=True)  # a process that was killed left it: nobody else writes now
+            ahead = self.data_dir / "state" / "ahead"
+            for name in _names(ahead):
+                pid, _, rest = name.partition("-")
+                others = pid.isdigit() and int(pid) != os.getpid() and _lives(int(pid))
+                if not (others or rest.startswith(_THIS_PROCESS)):
+                    shutil.rmtree(ahead / name, ignore_errors=True)
             yield
         finally:
             os.close(handle)
+
+
+class Watcher(Protocol):
+    """Who is told of answers while they are landed."""
+
+    def add(self, answers: pa.Table) -> None:
+        """These have come."""
+
+    def restart(self) -> None:
+        """None of those so far count."""
 
 
 class RawWriter:
@@ -660,11 +716,33 @@ class RawWriter:
         _sweep(folder, "")
         self._aside = folder / f".{self.generation}.{os.getpid()}.tmp"
         self._writer: pq.ParquetWriter | None = None
+        self._watchers: list[Watcher] = []
         self.restart()
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the first landing of its window."""
+        return self._previous is None
+
+    @property
+    def file(self) -> str:
+        """What ``Landing.file`` will be, unless it says the same as the landing before."""
+        return str((self._folder / f"{self.generation}.parquet").relative_to(self._lake.data_dir))
+
+    @property
+    def depends_on(self) -> Mapping[str, str]:
+        """What ``Landing.depends_on`` will be, as far as it is known."""
+        return self._depends_on
+
+    def watch(self, watcher: "Watcher") -> None:
+        """Have somebody told of the answers from now on, some megabytes at a time as they reach the disk."""
+        self._watchers.append(watcher)
 
     def restart(self) -> None:
         """Drop what was added so far: the reading begins anew."""
         self.discard()
+        for watcher in self._watchers:
+            watcher.restart()
         self._batch: list[dict[str, Any]] = []
         self._batch_bytes = 0
         self._sums: list[str] = []
@@ -776,8 +854,11 @@ class RawWriter:
                 os.close(_open_aside(self._aside))
                 self._writer = pq.ParquetWriter(self._aside, RAW_SCHEMA, compression="zstd", use_dictionary=False)
             if self._batch:
-                self._writer.write_table(pa.Table.from_pylist(self._batch, schema=RAW_SCHEMA))
+                answers = pa.Table.from_pylist(self._batch, schema=RAW_SCHEMA)
+                self._writer.write_table(answers)
                 self._batch, self._batch_bytes = [], 0
+                for watcher in self._watchers:
+                    watcher.add(answers)
             if last:
                 self._writer.close()
                 self._writer = None
@@ -822,46 +903,77 @@ def _rewrite(old: Path, new: Path, change: Callable[[str], str]) -> tuple[int, s
     return changed, _content(sums), size
 
 
-def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader, path: Path) -> int:
-    """The one gate to core: the declared columns, names and types exactly, nothing else; returns the number of rows.
+class CoreWriter:
+    """The one gate to core: the declared columns, names and types exactly, nothing else; written aside, piece by piece.
 
-    The same rows in the same order give the same bytes. Rows of another shape are refused (ContractError). With no
-    rows, nothing is written. The file is complete under its name, or not there.
+    The same rows in the same order give the same bytes, whatever pieces they come in. Rows of another shape are refused
+    (ContractError).
     """
-    schema = table_.arrow()
-    if rows.schema.names != schema.names or rows.schema.types != schema.types:
-        raise ContractError(
-            f"rows for {table_.full_name} do not have its columns",
-            hint=f"expected {schema.names}, got {rows.schema.names}",
-        )
-    batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+
+    def __init__(self, table_: Table, aside: Path) -> None:
+        self._table, self._schema = table_, table_.arrow()
+        self.rows = 0
+        self._waiting: list[pa.RecordBatch] = []
+        self._held = 0
+        os.close(_open_aside(aside))
+        names = [name for name in self._schema.names if name not in _ALL_DIFFERENT]
+        self._file = pq.ParquetWriter(aside, self._schema, compression="zstd", use_dictionary=names)
+
+    def write(self, rows: pa.Table | pa.RecordBatch) -> None:
+        check_shape(self._table, rows.schema)
+        self._waiting += rows.to_batches() if isinstance(rows, pa.Table) else [rows]
+        self._held += rows.num_rows
+        while self._held >= ROW_GROUP:
+            chunk = pa.Table.from_batches(self._waiting, schema=self._schema)
+            self._write(chunk.slice(0, ROW_GROUP))
+            self._waiting = chunk.slice(ROW_GROUP).to_batches()
+
+    def close(self) -> int:
+        """Write what is left; the number of rows."""
+        if self._held:
+            self._write(pa.Table.from_batches(self._waiting, schema=self._schema))
+            self._waiting = []
+        self._file.close()
+        return self.rows
+
+    def _write(self, group: pa.Table) -> None:
+        self._file.write_table(group.combine_chunks(), row_group_size=ROW_GROUP)
+        self._held -= group.num_rows
+        self.rows += group.num_rows
+
+
+def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader | Written, path: Path) -> int:
+    """Give rows, or a file of them that lies aside, their name in core through the gate; returns how many.
+
+    With no rows, nothing is written. The file is complete under its name, or not there.
+    """
     make_folder(path.parent)
     _sweep(path.parent, path.name)
+    if isinstance(rows, Written):
+        settle(rows.path, path)
+        return rows.rows
+    check_shape(table_, rows.schema)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    count = 0
     try:
-        os.close(_open_aside(aside))
-        with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-            waiting: list[pa.RecordBatch] = []
-            held = 0
-            for batch in batches:
-                waiting.append(batch)
-                held += batch.num_rows
-                while held >= ROW_GROUP:
-                    chunk = pa.Table.from_batches(waiting, schema=schema)
-                    writer.write_table(chunk.slice(0, ROW_GROUP).combine_chunks(), row_group_size=ROW_GROUP)
-                    waiting = chunk.slice(ROW_GROUP).combine_chunks().to_batches()
-                    held -= ROW_GROUP
-                    count += ROW_GROUP
-            if held:
-                writer.write_table(pa.Table.from_batches(waiting, schema=schema).combine_chunks())
-                count += held
-        if count:
+        with closing(CoreWriter(table_, aside)) as writer:
+            for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
+                writer.write(batch)
+        if writer.rows:
             settle(aside, path)
     finally:
         with suppress(FileNotFoundError):
             aside.unlink()
-    return count
+    return writer.rows
+
+
+def check_shape(table_: Table, schema: pa.Schema) -> None:
+    """ContractError for rows that do not have the columns of ``table_``, in their order and of their types."""
+    declared = table_.arrow()
+    if schema.names != declared.names or schema.types != declared.types:
+        raise ContractError(
+            f"rows for {table_.full_name} do not have its columns",
+            hint=f"expected {declared.names}, got {schema.names}",
+        )
 
 
 def read_core(table_: Table, path: Path) -> pa.Table:

@@ -12,11 +12,15 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tollbook_errors import ContractError
 from warehouse.schema import MONEY, Table, table
 
 _BATCH = 16_384  # rows that a reader hands on at once
+# Tables that rest in the order in which they were read; the others, which are small, by key. Sorting a million records
+# takes as long as typing them, and by a hash they take twice the room.
+_AS_READ = frozenset({"core.cdr"})
 _PROVENANCE = ("raw_file", "raw_row", "fetched_at")
 # What a row means for the sum of cost, for the tables whose changes are restatements. Lists that change by nature
 # (balances, services, extensions) are not restated, they are simply as last seen.
@@ -43,7 +47,7 @@ class Reading:
 def fold(
     con: duckdb.DuckDBPyConnection, table_: Table, previous: str | None, fresh: str, reading: Reading
 ) -> tuple[pa.RecordBatchReader, str | None]:
-    """The rows that now stand, ordered by key, and the restatements (None: nothing can have been restated).
+    """The rows that now stand, ordered, and the restatements (None: nothing can have been restated).
 
     ``previous`` (None: this is the first reading) and ``fresh`` are relations of ``con`` with the columns of
     ``table_``; the restatements are one as well. The rows are made as they are read, so that a day need not fit into
@@ -59,8 +63,10 @@ def fold(
             endpoint=reading.stream,
             window=str(reading.window_date),
         )
+    places = ("raw_file", "raw_row") if table_.full_name in _AS_READ else ()
+    order = ", ".join((*places, *table_.key))
     if previous is None:
-        return read_rows(con, table_, f"SELECT {names} FROM {fresh} ORDER BY {keys}"), None
+        return read_rows(con, table_, f"SELECT {names} FROM {fresh} ORDER BY {order}"), None
     on = " AND ".join(f"b.{key} IS NOT DISTINCT FROM n.{key}" for key in table_.key)
     said = [name for name in table_.column_names if name not in (*_PROVENANCE, *table_.derived, *table_.key)]
     same = " AND ".join([f"b.{name} IS NOT DISTINCT FROM n.{name}" for name in said] or ["true"])
@@ -71,13 +77,12 @@ def fold(
         else f"n.{name}"
         for name in table_.column_names
     )
-    order = ", ".join(f"n.{key}" for key in table_.key)
     restated = None
     if table_.full_name in _COST:
         restated = f"restated_{table_.name}"
         query, parameters = _restatements(table_, previous, fresh, reading, on, same, said)
         con.execute(f"CREATE OR REPLACE TEMP TABLE {restated} AS {query}", parameters)
-    query = f"SELECT {columns} FROM {fresh} n LEFT JOIN {previous} b ON {on} ORDER BY {order}"
+    query = f"FROM (SELECT {columns} FROM {fresh} n LEFT JOIN {previous} b ON {on}) ORDER BY {order}"
     return read_rows(con, table_, query), restated
 
 
@@ -90,6 +95,14 @@ def read_rows(con: duckdb.DuckDBPyConnection, table_: Table, query: str) -> pa.R
             yield batch.cast(schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def as_landed(rows: pa.Table) -> pa.Table:
+    """Rows of one landing in the order of their ``raw_row``, as a file of theirs has them."""
+    places = rows["raw_row"].combine_chunks()
+    if len(places) and not pc.all(pc.greater(places[1:], places[:-1])).as_py():
+        return rows.sort_by("raw_row")
+    return rows
 
 
 def _restatements(
