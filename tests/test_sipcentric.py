@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -30,12 +31,13 @@ from stand_in import (
 )
 
 from assets import sipcentric
-from assets.loading import Source, bounds
+from assets.loading import Source, bounds, refine
 from assets.sources.client import BasicAuth, Client
 from assets.sources.secret import Secret
 from assets.sources.sipcentric import PAGE_SIZE, READINGS, Sipcentric, identifier, instant
 from pipelines.demo import Fault, Vendors
 from tollbook_errors import AuthError, ContractError, IntegrityError
+from warehouse import lake as lake_module
 from warehouse.money import money
 
 URI = "https://pbx.sipcentric.com/api/v1/customers"
@@ -253,6 +255,43 @@ def test_the_documented_samples_are_read(tmp_path: Path) -> None:
         Decimal("0.1"),
     )
     assert (sent["inbound"]["status"], sent["inbound"]["delivery_status"]) == (None, None)
+
+
+# --- typing while reading ---
+
+
+@pytest.mark.parametrize("inclusive", [True, False])
+def test_calls_typed_while_they_are_read_are_those_typed_afterwards(
+    inclusive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In many batches, and with the calls of a second that two answers hold in different ones."""
+    monkeypatch.setattr(lake_module, "_BATCH_BYTES", 30_000)
+    threads: list[str] = []
+    add = sipcentric.CallTyping.add
+
+    def watched(typing: sipcentric.CallTyping, answers: Any) -> None:
+        threads.append(threading.current_thread().name)
+        add(typing, answers)
+
+    monkeypatch.setattr(sipcentric.CallTyping, "add", watched)
+    account = Account([call(START + timedelta(seconds=70 * number // 3), cost="0.01") for number in range(1_500)])
+    account.calls[700]["uri"] = ""
+    account.inclusive = inclusive
+    from_ = account.load_calls(tmp_path)
+    assert set(threads) == {"typing"}
+    found = rows(from_, "cdr")
+    assert len(found) == len({row["native_id"] for row in found}) == 1_499
+    assert [row["raw_row"] for row in found] == sorted(row["raw_row"] for row in found)
+    assert statuses(from_)["total_items"] == {"matched"}
+    stream = sipcentric.calls_stream(from_)
+    ahead = from_.lake.core_partition(stream.name, from_.name, DAY)
+    assert ahead is not None
+    assert ahead.rows["audit.quarantine"] >= 1
+
+    from_.lake.clear_core([from_.name])
+    afterwards = refine(from_, stream, DAY)
+    assert threads[-1] == "MainThread"
+    assert afterwards.sha256 == ahead.sha256
 
 
 # --- what another stand-in may answer ---
