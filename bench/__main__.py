@@ -35,11 +35,16 @@ SIZES = {
 }
 
 
-def benchmarks(size: Size) -> dict[str, Callable[[], None]]:
-    """Name -> what measures and prints it."""
+def benchmarks(size: Size, dlt: str = "") -> dict[str, Callable[[], None]]:
+    """Name -> what measures and prints it. ``dlt``: a Python that has it, to be compared with."""
     counted = [size.requests // 100, size.requests // 10, size.requests]
     history = [size.history // 10, size.history]
+    peers: dict[str, Callable[[], None]] = {
+        "dlt-pbxware": lambda: extract.against_dlt(dlt, "pbxware", size.cdrs, size.repeat),
+        "dlt-sipcentric": lambda: extract.against_dlt(dlt, "sipcentric", size.cdrs // 5, size.repeat),
+    }
     return {
+        **(peers if dlt else {}),
         "pbxware": lambda: extract.speed("pbxware", size.cdrs, size.repeat),
         "sipcentric": lambda: extract.speed("sipcentric", size.cdrs // 5, size.repeat),
         "memory": lambda: extract.memory(size.cdrs),
@@ -55,11 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(benchmarks(SIZES['toy']))}")
     parser.add_argument("--size", choices=SIZES, default="small", help="default: small, about five minutes")
     parser.add_argument("--repeat", type=int, help="repetitions of each measurement")
+    parser.add_argument("--dlt", default="", metavar="PYTHON", help="one with dlt[parquet] and orjson: compare with it")
     asked = parser.parse_args(arguments)
     size = SIZES[asked.size]
     if asked.repeat:
         size = Size(**{**size.__dict__, "repeat": asked.repeat})
-    known = benchmarks(size)
+    known = benchmarks(size, asked.dlt)
     for name in asked.names:
         if name not in known:
             parser.error(f"there is no benchmark {name}: {', '.join(known)}")

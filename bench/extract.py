@@ -5,7 +5,9 @@ pages downloaded, and downloaded and parsed. What does not: the server (``vendor
 (``figures``), what becomes of core afterwards (``nights``).
 """
 
+import json
 import math
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -257,6 +259,42 @@ def speed(vendor: str, rows: int, repeat: int) -> None:
             ("the floor's, MiB", found["floor"]["peak_mib"], ""),
         ],
     )
+
+
+def against_dlt(python: str, vendor: str, rows: int, repeat: int) -> None:
+    """Goal 1 too: the same day by dlt, in the environment of ``python``, which has it."""
+    with _serving(vendor, rows) as base:
+        asked = {"vendor": vendor, "base": base, "rows": rows}
+        found = interleave(
+            {
+                "extract": partial(measure, "bench.extract:extract", **asked),
+                "arrow": partial(_peer, python, "arrow", vendor, base, rows),
+                "rest_api": partial(_peer, python, "rest_api", vendor, base, rows),
+            },
+            repeat,
+        )
+    ours, arrow, rest_api = (found[way]["seconds"] for way in ("extract", "arrow", "rest_api"))
+    show(
+        f"1 against dlt, {vendor}, {rows:,} CDRs",
+        [
+            ("extract to core, s", ours, ""),
+            ("dlt yielding Arrow tables to Parquet, × extract to core", ratio(arrow, ours), "at least 3"),
+            ("dlt's rest_api to Parquet, × extract to core", ratio(rest_api, ours), "at least 10"),
+            ("peak resident of dlt yielding Arrow tables, MiB", found["arrow"]["peak_mib"], ""),
+            ("peak resident of dlt's rest_api, MiB", found["rest_api"]["peak_mib"], ""),
+        ],
+    )
+
+
+def _peer(python: str, way: str, vendor: str, base: str, rows: int) -> dict[str, float]:
+    command = [python, str(Path(__file__).with_name("dlt_peer.py")), way, vendor, base]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    if done.returncode:
+        raise RuntimeError(f"dlt failed:\n{done.stderr}")
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    if figures["rows"] != rows:
+        raise RuntimeError(f"dlt: {figures['rows']} records of {rows}")
+    return figures
 
 
 def memory(rows: int) -> None:
