@@ -1,19 +1,19 @@
--- One row per end-to-end call: the legs of `leg`, put together as `linked` (the result of call_leg.sql) says.
+-- One row per end-to-end call: the legs of `several`, put together as `linking` (the result of linking.sql) says, and
+-- those legs of `leg` that are calls of their own.
 WITH part AS (
     SELECT
-        leg.*,
-        linked.call_id,
-        linked.call_date AS call_day,
-        linked.leg_number,
-        leg.vendor = 'pbxware' AND leg.native_id <> leg.linked_id AS put_through,
+        several.*,
+        linking.call_row,
+        linking.leg_number,
+        several.vendor = 'pbxware' AND several.native_id <> several.linked_id AS put_through,
         -- A group or an IVR made the leg: its extension is who took it, and not, as else, who made it.
-        leg.direction = 'internal' AND ends_with(leg.to_number, leg.extension)
-            AND NOT ends_with(leg.from_number, leg.extension) AS taken,
-        leg.outcome = 'answered' AS answered,
+        several.direction = 'internal' AND ends_with(several.to_number, several.extension)
+            AND NOT ends_with(several.from_number, several.extension) AS taken,
+        several.outcome = 'answered' AS answered,
         -- The most telling outcome first: that a call was answered says more than that another leg of it was not; a
         -- message was left; the line was engaged or nobody came; the caller gave up; only then that a trunk failed,
         -- since a failed attempt is often followed by a better one.
-        CASE leg.outcome
+        CASE several.outcome
             WHEN 'answered' THEN 1
             WHEN 'voicemail' THEN 2
             WHEN 'busy' THEN 3
@@ -23,19 +23,14 @@ WITH part AS (
             ELSE 7
         END AS telling,
         -- Smallest for the longest leg, and among equally long ones for the earliest.
-        linked.leg_number - 1000000 * least(greatest(coalesce(leg.duration_seconds, 0), 0), 1000000000) AS length_rank
-    FROM leg
-    JOIN linked ON linked.cdr_id = leg.cdr_id
+        linking.leg_number
+            - 1000000 * least(greatest(coalesce(several.duration_seconds, 0), 0), 1000000000) AS length_rank
+    FROM linking
+    JOIN several ON several.rowid = linking.leg_row
 ),
 whole AS (
     SELECT
-        call_id,
-        min(vendor) AS vendor,
-        min(connection) AS connection,
-        min(account_id) AS account_id,
-        min(linked_id) AS linked_id,
-        min(started_at) AS started_at,
-        min(call_day) AS call_date,
+        call_row,
         coalesce(
             arg_min(direction, leg_number) FILTER (WHERE direction IN ('inbound', 'outbound')),
             min(direction) FILTER (WHERE direction = 'internal'),
@@ -64,20 +59,20 @@ whole AS (
         sum(cost) AS cost,
         CAST(count(*) FILTER (WHERE cost IS NULL) AS INTEGER) AS unrated_legs,
         min(currency) AS currency,
-        min(coalesce(currency, '')) = max(coalesce(currency, '')) AS one_currency
+        count(currency) = 0 OR (count(currency) = count(*) AND min(currency) = max(currency)) AS one_currency
     FROM part
-    GROUP BY call_id
+    GROUP BY call_row
 )
 SELECT
-    call_id,
-    vendor,
-    connection,
-    account_id,
-    linked_id,
-    started_at,
-    call_date,
-    direction,
-    CASE telling
+    first_leg.cdr_id AS call_id,
+    first_leg.vendor,
+    first_leg.connection,
+    first_leg.account_id,
+    first_leg.linked_id,
+    first_leg.started_at,
+    first_leg.call_date,
+    whole.direction,
+    CASE whole.telling
         WHEN 1 THEN 'answered'
         WHEN 2 THEN 'voicemail'
         WHEN 3 THEN 'busy'
@@ -87,21 +82,57 @@ SELECT
         ELSE 'unknown'
     END AS outcome,
     -- Who took an inbound call is who talked; who made a call is on its first leg.
-    CASE WHEN direction = 'inbound' THEN coalesce(answering_extension, first_extension) ELSE first_extension END AS extension,
-    remote_e164,
-    remote_country,
-    remote_type,
-    legs,
-    attempts,
     CASE
-        WHEN legs = 1 THEN 'single'
-        WHEN vendor <> 'pbxware' THEN 'linked_id'
-        WHEN put_through THEN 'put_through'
+        WHEN whole.direction = 'inbound' THEN coalesce(whole.answering_extension, whole.first_extension)
+        ELSE whole.first_extension
+    END AS extension,
+    whole.remote_e164,
+    whole.remote_country,
+    whole.remote_type,
+    whole.legs,
+    whole.attempts,
+    CASE
+        WHEN whole.legs = 1 THEN 'single'
+        WHEN first_leg.vendor <> 'pbxware' THEN 'linked_id'
+        WHEN whole.put_through THEN 'put_through'
         ELSE 'native_id'
     END AS linking,
-    talk_seconds,
+    whole.talk_seconds,
     -- Two currencies are never summed: such a call has no one cost. Its legs have theirs, and so has mart.cost_daily.
-    CASE WHEN one_currency THEN cost END AS cost,
-    unrated_legs,
-    CASE WHEN one_currency THEN currency END AS currency
+    CASE WHEN whole.one_currency THEN whole.cost END AS cost,
+    whole.unrated_legs,
+    CASE WHEN whole.one_currency THEN whole.currency END AS currency
 FROM whole
+JOIN several AS first_leg ON first_leg.rowid = whole.call_row
+UNION ALL
+-- The same, worked out for one leg.
+SELECT
+    cdr_id,
+    vendor,
+    connection,
+    account_id,
+    linked_id,
+    started_at,
+    call_date,
+    CASE WHEN direction IN ('inbound', 'outbound', 'internal') THEN direction ELSE 'unknown' END,
+    CASE
+        WHEN outcome IN ('answered', 'voicemail', 'busy', 'no_answer', 'cancelled', 'failed') THEN outcome
+        ELSE 'unknown'
+    END,
+    extension,
+    remote_e164,
+    CASE
+        WHEN remote_e164 IS NOT NULL
+            OR (remote_type NOT IN ('short', 'emergency') AND (remote_type <> 'unknown' OR remote_country IS NOT NULL))
+            THEN remote_country
+    END,
+    remote_type,
+    1,
+    CASE WHEN outcome = 'answered' THEN 0 ELSE 1 END,
+    'single',
+    CASE WHEN outcome = 'answered' THEN greatest(coalesce(duration_seconds, 0), 0) ELSE 0 END,
+    cost,
+    CASE WHEN cost IS NULL THEN 1 ELSE 0 END,
+    currency
+FROM leg
+ANTI JOIN shared_link ON shared_link.link = leg.link

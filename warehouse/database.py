@@ -61,7 +61,7 @@ class Database:
         tolerance: Tolerance | None = None,
         reconciles: Mapping[str, Sequence[str]] | None = None,
         fraud: FraudRules | None = None,
-        memory_limit: str = "2GB",
+        memory_limit: str = "256MB",
         pseudonym_key: Callable[[], bytes] | None = None,
     ) -> None:
         self.data_dir = data_dir

@@ -464,6 +464,7 @@ CALL_LEG = Table(
         _c("call_id", "VARCHAR", "The call, in core.call"),
         _c("call_date", "DATE", "Business day of the call (a leg after midnight belongs to the call's day)"),
         _c("leg_number", "INTEGER", "From 1, by start"),
+        _c("leg_date", "DATE", "Business day of the leg itself"),
     ),
     key=("cdr_id",),
     date_column="call_date",

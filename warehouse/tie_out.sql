@@ -1,56 +1,101 @@
 -- One row per mart, measure, day and currency: the mart against the fact it was summed from.
 --
 -- Facts are read from the tables that the marts were made from, by another way than the marts take.
-WITH call_fact AS (
+WITH leg_sum AS MATERIALIZED (
+    SELECT call_date, currency, count(*) AS legs, count(cost) AS rated, sum(cost) AS cost, sum(hash(cdr_id)) AS ids
+    FROM core.cdr
+    WHERE in_cost_scope(call_date)
+    GROUP BY call_date, currency
+),
+call_sum AS MATERIALIZED (
     SELECT
-        call_leg.call_date,
-        count(*) AS legs,
-        sum(leg.cost) AS cost,
-        min(leg.currency) AS currency,
-        min(coalesce(leg.currency, '')) = max(coalesce(leg.currency, '')) AS one_currency
-    FROM core.call_leg AS call_leg
-    JOIN core.cdr AS leg ON leg.cdr_id = call_leg.cdr_id
-    WHERE in_scope(call_leg.call_date) AND after_scope(leg.call_date)
-    GROUP BY call_leg.call_id, call_leg.call_date
+        call_date,
+        CAST(epoch_us(started_at) // 86400000000 AS INTEGER) AS utc_day,
+        direction,
+        currency,
+        outcome = 'answered' AS is_answered,
+        count(*) AS calls,
+        sum(legs) AS legs,
+        sum(talk_seconds) AS seconds,
+        count(cost) AS rated,
+        sum(cost) AS cost
+    FROM core.call
+    WHERE in_cost_scope(call_date) OR near_hours(call_date) OR in_return_scope(call_date) OR in_call_months(call_date)
+    GROUP BY ALL
+),
+-- What the legs of a day cost is what its calls cost, but for calls whose legs are of several days or currencies: their
+-- legs are taken from the days that they are of, and given to the day of the call, or to none.
+apart AS (
+    SELECT
+        *,
+        min(coalesce(currency, '')) OVER same_call = max(coalesce(currency, '')) OVER same_call AS one_currency
+    FROM apart_leg
+    WINDOW same_call AS (PARTITION BY call_id)
+),
+call_cost AS (
+    SELECT call_date, currency, rated, cost FROM leg_sum WHERE rated > 0
+    UNION ALL
+    SELECT leg_date, currency, -1, -cost FROM apart WHERE cost IS NOT NULL
+    UNION ALL
+    SELECT call_date, currency, 1, cost FROM apart WHERE cost IS NOT NULL AND one_currency
+),
+-- Legs and calls are the same in two tables when the sums of a hash of their ids are: ids need not be joined.
+leg_id AS (
+    SELECT leg_date AS day, count(*) AS legs, sum(hash(cdr_id)) AS ids
+    FROM core.call_leg
+    WHERE in_scope(leg_date)
+    GROUP BY leg_date
+),
+call_id AS (
+    SELECT call_date AS day, count(*) AS legs, sum(hash(call_id)) AS ids
+    FROM core.call_leg
+    WHERE in_scope(call_date)
+    GROUP BY call_date
 ),
 fact AS (
     -- Every leg is in a call, once: the legs recorded for a day ...
-    SELECT 'core.call_leg' AS mart, call_date AS tie_date, 'legs' AS measure, '' AS currency, count(*) AS amount
-    FROM core.cdr
+    SELECT 'core.call_leg' AS mart, call_date AS tie_date, 'legs' AS measure, '' AS currency, sum(legs) AS amount
+    FROM leg_sum
     WHERE in_scope(call_date)
     GROUP BY call_date
     UNION ALL
     -- ... and a call is no more and no less than its legs.
-    SELECT 'core.call', call_date, 'legs', '', sum(legs)
-    FROM call_fact
-    GROUP BY call_date
+    SELECT 'core.call', day, 'legs', '', legs
+    FROM call_id
     UNION ALL
     SELECT 'core.call', call_date, 'cost', currency, sum(cost)
-    FROM call_fact
-    WHERE one_currency AND cost IS NOT NULL
+    FROM call_cost
+    WHERE in_scope(call_date)
     GROUP BY call_date, currency
+    HAVING sum(rated) > 0
+    UNION ALL
+    SELECT 'core.call_leg', day, 'other legs than recorded', '', 0
+    FROM leg_id
+    UNION ALL
+    SELECT 'core.call', day, 'other calls than the legs are of', '', 0
+    FROM call_id
     UNION ALL
     SELECT 'mart.usage_daily', call_date, unnest(['calls', 'outcomes', 'answered', 'legs', 'seconds']), '',
-        unnest([count(*), count(*), count(*) FILTER (WHERE outcome = 'answered'), sum(legs), sum(talk_seconds)])
-    FROM core.call
+        unnest([sum(calls), sum(calls), coalesce(sum(calls) FILTER (WHERE is_answered), 0), sum(legs), sum(seconds)])
+    FROM call_sum
     WHERE in_scope(call_date)
     GROUP BY call_date
     UNION ALL
     -- By day in UTC: an hour may lie in two business days, but in one day of its own zone.
-    SELECT 'mart.usage_hourly', CAST(started_at AT TIME ZONE 'UTC' AS DATE) AS utc_day, unnest(['calls', 'answered']), '',
-        unnest([count(*), count(*) FILTER (WHERE outcome = 'answered')])
-    FROM core.call
-    WHERE near_hours(call_date) AND in_hours(started_at)
+    SELECT 'mart.usage_hourly', DATE '1970-01-01' + utc_day, unnest(['calls', 'answered']), '',
+        unnest([sum(calls), coalesce(sum(calls) FILTER (WHERE is_answered), 0)])
+    FROM call_sum
+    WHERE near_hours(call_date) AND in_hours(CAST(DATE '1970-01-01' + utc_day AS TIMESTAMPTZ))
     GROUP BY utc_day
     UNION ALL
-    SELECT 'mart.cost_daily', call_date, 'calls', '', count(*)
-    FROM core.call
+    SELECT 'mart.cost_daily', call_date, 'calls', '', sum(calls)
+    FROM call_sum
     WHERE in_cost_scope(call_date)
     GROUP BY call_date
     UNION ALL
     SELECT 'mart.cost_daily', cost_date, 'cost', currency, sum(cost)
     FROM (
-        SELECT call_date AS cost_date, currency, cost FROM core.cdr WHERE in_cost_scope(call_date)
+        SELECT call_date AS cost_date, currency, cost FROM leg_sum
         UNION ALL
         SELECT sms_date, currency, cost FROM core.sms WHERE in_cost_scope(sms_date)
         UNION ALL
@@ -77,10 +122,9 @@ fact AS (
     UNION ALL
     SELECT 'mart.cost_daily', cost_date, 'unrated', '', sum(unrated)
     FROM (
-        SELECT call_date AS cost_date, count(*) AS unrated
-        FROM core.cdr
-        WHERE in_cost_scope(call_date) AND cost IS NULL
-        GROUP BY call_date
+        SELECT call_date AS cost_date, legs - rated AS unrated
+        FROM leg_sum
+        WHERE legs > rated
         UNION ALL
         SELECT sms_date, count(*) FROM core.sms WHERE in_cost_scope(sms_date) AND cost IS NULL GROUP BY sms_date
         UNION ALL
@@ -168,20 +212,20 @@ fact AS (
     GROUP BY month, currency
     UNION ALL
     SELECT 'mart.unanswered', call_date, unnest(['offered', 'unanswered']), '',
-        unnest([count(*), count(*) FILTER (WHERE outcome <> 'answered')])
-    FROM core.call
+        unnest([sum(calls), coalesce(sum(calls) FILTER (WHERE NOT is_answered), 0)])
+    FROM call_sum
     WHERE direction = 'inbound' AND in_return_scope(call_date)
     GROUP BY call_date
     UNION ALL
     SELECT 'mart.destination_monthly', CAST(date_trunc('month', call_date) AS DATE) AS month, unnest(['calls', 'seconds']),
-        '', unnest([count(*), sum(talk_seconds)])
-    FROM core.call
+        '', unnest([sum(calls), sum(seconds)])
+    FROM call_sum
     WHERE direction = 'outbound' AND in_call_months(call_date)
     GROUP BY month
     UNION ALL
     SELECT 'mart.destination_monthly', CAST(date_trunc('month', call_date) AS DATE) AS month, 'cost', currency, sum(cost)
-    FROM core.call
-    WHERE direction = 'outbound' AND in_call_months(call_date) AND cost IS NOT NULL
+    FROM call_sum
+    WHERE direction = 'outbound' AND in_call_months(call_date) AND rated > 0
     GROUP BY month, currency
     UNION ALL
     SELECT 'mart.invoice_aging', NULL, 'open amount', currency, sum(total)
@@ -195,21 +239,34 @@ fact AS (
     GROUP BY total_date
 ),
 in_mart AS (
-    SELECT 'core.call_leg' AS mart, leg.call_date AS tie_date, 'legs' AS measure, '' AS currency, count(*) AS amount
-    FROM core.cdr AS leg
-    JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id
-    JOIN core.call AS call ON call.call_id = call_leg.call_id
-    WHERE in_scope(leg.call_date) AND before_scope(call_leg.call_date) AND before_scope(call.call_date)
-    GROUP BY leg.call_date
+    SELECT 'core.call_leg' AS mart, day AS tie_date, 'legs' AS measure, '' AS currency, legs AS amount
+    FROM leg_id
+    UNION ALL
+    SELECT 'core.call_leg', leg_id.day, 'other legs than recorded', '',
+        CASE WHEN leg_id.ids = recorded.ids THEN 0 ELSE 1 END
+    FROM leg_id
+    LEFT JOIN (SELECT call_date, sum(ids) AS ids FROM leg_sum GROUP BY call_date) AS recorded
+        ON recorded.call_date = leg_id.day
+    UNION ALL
+    SELECT 'core.call', call_id.day, 'other calls than the legs are of', '',
+        CASE WHEN call_id.ids = known.ids THEN 0 ELSE 1 END
+    FROM call_id
+    LEFT JOIN (
+        SELECT call_date, sum(legs * CAST(hash(call_id) AS HUGEINT)) AS ids
+        FROM core.call
+        WHERE in_scope(call_date)
+        GROUP BY call_date
+    ) AS known
+        ON known.call_date = call_id.day
     UNION ALL
     SELECT 'core.call', call_date, 'legs', '', sum(legs)
-    FROM core.call
+    FROM call_sum
     WHERE in_scope(call_date)
     GROUP BY call_date
     UNION ALL
     SELECT 'core.call', call_date, 'cost', currency, sum(cost)
-    FROM core.call
-    WHERE in_scope(call_date) AND cost IS NOT NULL
+    FROM call_sum
+    WHERE in_scope(call_date) AND rated > 0
     GROUP BY call_date, currency
     UNION ALL
     -- Outcomes: the calls by what came of them, so that none is in two of these columns or in no one.

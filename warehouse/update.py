@@ -10,9 +10,7 @@ defined anew for each update as literal ranges of dates, so that a night reads a
 its history is; in a rebuild they say ``true``.
 
     in_scope                 business days whose calls were put together again
-    before_scope             those, and the days before on which a call with a leg in scope began
-    after_scope              those, and the days after on which a call of the scope had a leg
-    in_cost_scope, near_cost the same as the first two, for the days whose charges changed
+    in_cost_scope            business days whose charges changed
     in_months                whole months of the cost scope
     in_closed_months         those, or all when a month was closed
     in_hours, near_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
@@ -68,11 +66,21 @@ from warehouse.schema import (
 )
 
 REBUILD = "run: tollbook rebuild"
-LINK_GAP = timedelta(hours=6)  # as in call_leg.sql
+LINK_GAP = timedelta(hours=6)  # as in linking.sql
+LEGS_AT_ONCE = 250_000  # put together as calls at a time; more would need more memory
 SAME_WEEKDAYS = 8  # weeks before that a day is compared with, as in marts/fraud_signal.sql
 
 _HERE = Path(__file__).parent
 _EVERYTHING: None = None  # as a scope: all days there are
+
+# A leg's link as a number. Two links of one number only bring legs together that linking.sql then tells apart.
+_LINK = "CASE WHEN linked_id IS NOT NULL THEN hash(connection, account_id, linked_id) END"
+# What calls are put together from.
+_LEG = (
+    f"cdr_id, vendor, connection, account_id, native_id, linked_id, {_LINK} AS link, started_at, call_date, direction, "
+    "outcome, extension, from_number, to_number, remote_e164, remote_country, remote_type, duration_seconds, cost, "
+    "currency"
+)
 
 Days = set[date] | None
 
@@ -189,6 +197,7 @@ class Update:
         self._set_scopes(call_days, cost_days, hours, reconciled, all_closes=everything or "closes" in stale)
 
         self._delete_dropped()
+        self._find_apart()
         self._find_first_calls("first_call_before")
         for mart in MARTS:
             if mart is FRAUD_SIGNAL:
@@ -375,27 +384,51 @@ class Update:
     # --- calls -------------------------------------------------------------------------------------------------
 
     def _remember_legs(self, partitions: Sequence[Partition]) -> None:
-        """Keep the legs that are about to be replaced: the calls they were in have to be put together again."""
+        """Keep of the legs that are about to be replaced what finds the calls they were in: those are made again."""
         db = self.db
         db.execute("CREATE TEMP TABLE replaced (connection VARCHAR, call_date DATE)")
-        db.execute("CREATE TEMP TABLE gone_leg AS SELECT * FROM core.cdr LIMIT 0")
         by_connection: dict[str, set[date]] = {}
         for p in partitions:
             if "core.cdr" in p.tables and p.day is not None:
                 by_connection.setdefault(p.connection, set()).add(p.day)
         for connection, days in by_connection.items():
             db.execute("INSERT INTO replaced SELECT ?, unnest(?::DATE[])", [connection, sorted(days)])
-            db.execute(
-                f"INSERT INTO gone_leg SELECT * FROM core.cdr WHERE connection = ? AND {in_days('call_date', days)}",
-                [connection],
-            )
+        every = {day for days in by_connection.values() for day in days}
+        db.execute(
+            f"CREATE TEMP TABLE gone_leg AS SELECT cdr_id, {_LINK} AS link, call_date, duration_seconds "
+            f"FROM core.cdr SEMI JOIN replaced USING (connection, call_date) WHERE {in_days('call_date', every)}"
+        )
 
     def _link_all_calls(self) -> None:
-        self.db.execute("CREATE TEMP VIEW leg AS SELECT * FROM core.cdr")
-        self.db.execute(f"CREATE TEMP TABLE linked AS {sql_of('call_leg')}")
-        self.db.execute("TRUNCATE core.call_leg")
-        self.db.execute("TRUNCATE core.call")
-        self._insert_calls()
+        """Put all calls together, some days at a time.
+
+        A link with a leg that the days after them may go on with waits, with all its legs, and is put together with
+        those: none of its calls is cut.
+        """
+        db = self.db
+        db.execute("TRUNCATE core.call_leg")
+        db.execute("TRUNCATE core.call")
+        db.execute(f"CREATE TEMP TABLE waiting AS SELECT {_LEG} FROM core.cdr LIMIT 0")
+        sizes = db.execute("SELECT call_date, count(*) FROM core.cdr GROUP BY call_date ORDER BY call_date").fetchall()
+        stretches = list(_stretches(sizes))
+        for number, (days, rows) in enumerate(stretches, 1):
+            legs = f"SELECT {_LEG} FROM core.cdr WHERE {in_days('call_date', days)} UNION ALL FROM waiting"
+            if number == len(stretches):
+                self._put_together(legs, rows)
+                return
+            next_day = min(stretches[number][0])
+            (next_start,) = db.execute(
+                f"SELECT min(started_at) FROM core.cdr WHERE call_date = DATE '{next_day}'"
+            ).fetchall()[0]
+            db.execute(
+                f"CREATE OR REPLACE TEMP TABLE open_link AS SELECT DISTINCT link FROM ({legs}) WHERE link IS NOT NULL "
+                "AND started_at + to_seconds(least(greatest(coalesce(duration_seconds, 0), 0), 1000000000)) "
+                ">= $next - $gap",
+                {"next": next_start, "gap": LINK_GAP},
+            )
+            db.execute(f"CREATE OR REPLACE TEMP TABLE legs_to_wait AS FROM ({legs}) SEMI JOIN open_link USING (link)")
+            self._put_together(f"FROM ({legs}) ANTI JOIN open_link USING (link)", rows)
+            db.execute("CREATE OR REPLACE TEMP TABLE waiting AS FROM legs_to_wait")
 
     def _link_calls(self, replaced: set[date]) -> tuple[set[date], set[date], set[date]]:
         """Put together again every call that has, or had, a leg in the replaced partitions.
@@ -405,9 +438,14 @@ class Update:
         """
         db = self.db
         self._find_legs(replaced)
-        leg_days = self._days("SELECT DISTINCT call_date FROM leg UNION SELECT DISTINCT call_date FROM gone_leg")
+        legs = (
+            f"SELECT {_LEG} FROM core.cdr SEMI JOIN replaced USING (connection, call_date) "
+            f"WHERE {in_days('call_date', replaced)} UNION ALL FROM far_leg"
+        )
+        leg_days = replaced | self._days("SELECT DISTINCT call_date FROM far_leg")
         near = in_days("call_date", leg_days)
-        involved = "(SELECT cdr_id FROM leg UNION ALL SELECT cdr_id FROM gone_leg)"
+        # A leg that is new was in no call.
+        involved = "(SELECT cdr_id FROM far_leg UNION ALL SELECT cdr_id FROM gone_leg)"
         call_days = replaced | self._days(
             f"SELECT DISTINCT call_date FROM core.call WHERE {near} AND call_id IN {involved}"
         )
@@ -415,18 +453,37 @@ class Update:
         hours = self._spans(f"{talked} {in_days('call_date', call_days)} GROUP BY call_date")
         db.execute(f"DELETE FROM core.call WHERE {near} AND call_id IN {involved}")
         db.execute(f"DELETE FROM core.call_leg WHERE {near} AND cdr_id IN {involved}")
-        db.execute(f"CREATE TEMP TABLE linked AS {sql_of('call_leg')}")
-        self._insert_calls()
-        call_days |= self._days("SELECT DISTINCT call_date FROM linked")
+        rows = db.execute(f"SELECT count(*) FROM ({legs})").fetchall()[0][0]
+        self._put_together(legs, rows)
+        call_days |= self._days(
+            f"SELECT DISTINCT call_date FROM core.call_leg WHERE {near} AND cdr_id IN (SELECT cdr_id FROM far_leg)"
+        )
         hours |= self._spans(f"{talked} {in_days('call_date', call_days)} GROUP BY call_date")
         return call_days, leg_days, hours
 
-    def _insert_calls(self) -> None:
-        self.db.execute("INSERT INTO core.call_leg BY NAME SELECT * FROM linked ORDER BY call_date")
-        self.db.execute(f"INSERT INTO core.call BY NAME SELECT * FROM ({sql_of('call')}) ORDER BY call_date")
+    def _put_together(self, legs: str, rows: int) -> None:
+        """Add the calls of these legs, no call of which has a leg elsewhere.
+
+        In parts when they are many; a call is all in one. Legs that are a call of their own take no sorting.
+        """
+        db = self.db
+        parts = -(-rows // LEGS_AT_ONCE)
+        for part in range(parts):
+            mine = f"WHERE coalesce(link, hash(cdr_id)) % {parts} = {part}" if parts > 1 else ""
+            db.execute(f"CREATE OR REPLACE TEMP VIEW leg AS FROM ({legs}) {mine}")
+            db.execute(
+                "CREATE OR REPLACE TEMP TABLE shared_link AS "
+                "SELECT link, max(started_at) - min(started_at) > $gap AS is_long "
+                "FROM leg WHERE link IS NOT NULL GROUP BY link HAVING count(*) > 1",
+                {"gap": LINK_GAP},
+            )
+            db.execute("CREATE OR REPLACE TEMP TABLE several AS FROM leg JOIN shared_link USING (link)")
+            db.execute(f"CREATE OR REPLACE TEMP TABLE linking AS {sql_of('linking')}")
+            for table_ in ("call_leg", "call"):
+                db.execute(f"INSERT INTO core.{table_} BY NAME SELECT * FROM ({sql_of(table_)}) ORDER BY call_date")
 
     def _find_legs(self, replaced: set[date]) -> None:
-        """Make ``leg``: the legs of the replaced partitions, and all that can be of one call with them, now or before.
+        """Make ``far_leg``: of other partitions, all legs that can be of one call with those replaced, now or before.
 
         A leg is looked for on the days that one known so far reaches to, until no day brings another: two days back,
         since a leg of a day at most and the gap end within them; forward as long as the leg lasted. Legs of more than
@@ -434,33 +491,29 @@ class Update:
         """
         db = self.db
         gap = int(LINK_GAP.total_seconds())
-        db.execute(
-            "CREATE TEMP TABLE leg AS SELECT c.* FROM core.cdr AS c SEMI JOIN replaced AS r "
-            f"ON r.connection = c.connection AND r.call_date = c.call_date WHERE {in_days('c.call_date', replaced)}"
+        db.execute(f"CREATE TEMP TABLE far_leg AS SELECT {_LEG} FROM core.cdr LIMIT 0")
+        known = (
+            f"SELECT {_LINK} AS link, call_date, duration_seconds FROM core.cdr SEMI JOIN replaced "
+            f"USING (connection, call_date) WHERE {in_days('call_date', replaced)} "
+            "UNION ALL SELECT link, call_date, duration_seconds FROM gone_leg"
         )
-        db.execute(
-            "CREATE TEMP TABLE link AS SELECT DISTINCT connection, account_id, linked_id "
-            "FROM (FROM leg UNION ALL BY NAME FROM gone_leg) WHERE linked_id IS NOT NULL"
-        )
+        db.execute(f"CREATE TEMP TABLE link AS SELECT DISTINCT link FROM ({known}) WHERE link IS NOT NULL")
         linked = (
-            "SELECT c.* FROM core.cdr AS c SEMI JOIN link AS k ON k.connection = c.connection "
-            "AND k.account_id IS NOT DISTINCT FROM c.account_id AND k.linked_id = c.linked_id "
+            f"FROM (SELECT {_LEG} FROM core.cdr) SEMI JOIN link USING (link) "
+            "ANTI JOIN replaced USING (connection, call_date)"
         )
         seen: set[date] = set()
-        wanted = self._days(f"SELECT DISTINCT call_date FROM ({linked} WHERE c.duration_seconds > 86400)")
+        wanted = self._days(f"SELECT DISTINCT call_date FROM ({linked} WHERE duration_seconds > 86400)")
         while True:
             for first, last in db.execute(
                 "SELECT DISTINCT call_date - 2, "
                 f"call_date + CAST(1 + (greatest(coalesce(duration_seconds, 0), 0) + {gap}) // 86400 AS INTEGER) "
-                "FROM (FROM leg UNION ALL BY NAME FROM gone_leg) WHERE linked_id IS NOT NULL"
+                f"FROM ({known} UNION ALL SELECT link, call_date, duration_seconds FROM far_leg) WHERE link IS NOT NULL"
             ).fetchall():
                 wanted |= set(_stretch(first, last))
             if not wanted - seen:
                 return
-            db.execute(
-                f"INSERT INTO leg {linked} ANTI JOIN leg ON leg.cdr_id = c.cdr_id "
-                f"WHERE {in_days('c.call_date', wanted - seen)}"
-            )
+            db.execute(f"INSERT INTO far_leg {linked} WHERE {in_days('call_date', wanted - seen)}")
             seen |= wanted
 
     # --- which days --------------------------------------------------------------------------------------------
@@ -518,9 +571,6 @@ class Update:
         self._macro("in_closed_months", "day", _EVERYTHING if all_closes else months)
         self._macro("near_hours", "day", _spread(hours, -2, -1, 0, 1))
         self._instants("in_hours", hours)
-        self._widen("before_scope", calls, "core.cdr", "core.call_leg", step=-1)
-        self._widen("near_cost", cost, "core.cdr", "core.call_leg", step=-1)
-        self._widen("after_scope", calls, "core.call_leg", "core.cdr", step=1)
 
         # An hour belongs to the business day of its start, which can be the UTC day before or after.
         talked = _spread(hours, -1, 0, 1)
@@ -530,6 +580,19 @@ class Update:
         returned = _spread(calls, -1, 0)
         self._macro("in_return_scope", "day", returned)
         self._macro("near_return", "day", _spread(returned, 0, 1))
+
+    def _find_apart(self) -> None:
+        """Make ``apart_call`` and ``apart_leg``: the few calls whose legs are of several days or currencies."""
+        moved = "leg_date <> call_date AND (in_cost_scope(call_date) OR in_cost_scope(leg_date))"
+        mixed = "legs > 1 AND currency IS NULL AND cost IS NULL AND in_cost_scope(call_date)"
+        near = self._days(f"SELECT DISTINCT unnest([call_date, leg_date]) FROM core.call_leg WHERE {moved}")
+        near |= self._days(f"SELECT DISTINCT call_date FROM core.call WHERE {mixed}")
+        self._macro("near_apart", "day", near)
+        self.db.execute(
+            "CREATE TEMP TABLE apart_call AS FROM core.call WHERE near_apart(call_date) AND "
+            f"(call_id IN (SELECT call_id FROM core.call_leg WHERE {moved}) OR ({mixed}))"
+        )
+        self.db.execute(f"CREATE TEMP TABLE apart_leg AS {sql_of('apart_leg')}")
 
     def _find_first_calls(self, name: str) -> None:
         """Make ``name``: the day of an account's first call to each country, ever, and that of its first call at all.
@@ -550,23 +613,6 @@ class Update:
             )
         self._macro("in_fraud_scope", "day", days)
         self._macro("near_fraud", "day", _spread(days, *range(-7 * SAME_WEEKDAYS, 1, 7)))
-
-    def _widen(self, macro: str, days: Days, legs: str, partners: str, *, step: int) -> None:
-        """Define ``macro``: ``days``, with as many before or after as hold the partner of each leg on them."""
-        far = 2
-        while True:
-            wide = None if days is None else {day + timedelta(step * n) for day in days for n in range(far + 1)}
-            self._macro(macro, "day", wide)
-            if wide is None:
-                return
-            missing = self.db.execute(
-                f"SELECT 1 FROM {legs} WHERE {in_days('call_date', days)} AND cdr_id NOT IN "
-                f"(SELECT cdr_id FROM {partners} WHERE {macro}(call_date)) LIMIT 1"
-            ).fetchone()
-            # A leg without any partner is a fault that the tie-outs report.
-            if missing is None or far > 10_000:
-                return
-            far *= 8
 
     def _macro(self, name: str, parameter: str, days: Days, also: str = "true") -> None:
         condition = f"{in_days(parameter, days)} AND {also}"
@@ -644,7 +690,18 @@ class Update:
         db.execute(MACROS)
         sql = [
             MACROS,
-            *(sql_of(name) for name in ("call_leg", "call", "tie_out", "coverage", "restatement_since_close")),
+            *(
+                sql_of(name)
+                for name in (
+                    "linking",
+                    "call_leg",
+                    "call",
+                    "apart_leg",
+                    "tie_out",
+                    "coverage",
+                    "restatement_since_close",
+                )
+            ),
             *(sql_of_mart(mart) for mart in MARTS),
         ]
         return {
@@ -900,6 +957,20 @@ def _ranges(days: Iterable[date]) -> list[tuple[date, date]]:
 
 def _stretch(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(n) for n in range((last - first).days + 1))
+
+
+def _stretches(sizes: Iterable[tuple[date, int]]) -> Iterator[tuple[set[date], int]]:
+    """The days in order, as many together as have ``LEGS_AT_ONCE`` legs, or a single one; and how many legs."""
+    days: set[date] = set()
+    rows = 0
+    for day, more in sizes:
+        if days and rows + more > LEGS_AT_ONCE:
+            yield days, rows
+            days, rows = set(), 0
+        days.add(day)
+        rows += more
+    if days:
+        yield days, rows
 
 
 def _spread(days: Days, *offsets: int) -> Days:

@@ -1,26 +1,48 @@
 -- One row per day, account, extension, cost centre, kind of charge, item, direction, destination and currency.
 --
 -- A leg's cost belongs to the leg's own day, so that a day adds up to what the vendor recorded for it, and to the
--- extension, direction and destination of its call. A call is counted once, with its first leg.
+-- extension, direction and destination of its call. A call is counted once, with its first leg. `apart_call` are the
+-- calls whose legs are not all of one day and one currency, `apart_leg` (the result of apart_leg.sql) those legs.
 WITH charge AS (
+    -- Nearly all calls are of one day and one currency, and need not be looked at leg by leg.
     SELECT
-        leg.call_date AS cost_date,
-        leg.vendor,
-        leg.connection,
-        leg.account_id,
+        call.call_date AS cost_date,
+        call.vendor,
+        call.connection,
+        call.account_id,
         call.extension,
         'call' AS charge_kind,
         NULL AS item,
         call.direction,
         CASE WHEN call.direction = 'outbound' THEN call.remote_country END AS destination_country,
+        call.currency,
+        CAST(1 AS DECIMAL(18, 6)) AS quantity,
+        call.cost,
+        call.unrated_legs AS unrated,
+        call.legs AS records
+    FROM core.call AS call
+    ANTI JOIN apart_call ON apart_call.call_id = call.call_id
+    WHERE in_cost_scope(call.call_date)
+
+    UNION ALL
+    SELECT
+        leg.leg_date,
+        call.vendor,
+        call.connection,
+        call.account_id,
+        call.extension,
+        'call',
+        NULL,
+        call.direction,
+        CASE WHEN call.direction = 'outbound' THEN call.remote_country END,
         leg.currency,
-        CAST(CASE WHEN call_leg.leg_number = 1 THEN 1 ELSE 0 END AS DECIMAL(18, 6)) AS quantity,
+        CASE WHEN leg.leg_number = 1 THEN 1 ELSE 0 END,
         leg.cost,
-        CASE WHEN leg.cost IS NULL THEN 1 ELSE 0 END AS unrated
-    FROM core.cdr AS leg
-    JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id
-    JOIN core.call AS call ON call.call_id = call_leg.call_id
-    WHERE in_cost_scope(leg.call_date) AND near_cost(call_leg.call_date) AND near_cost(call.call_date)
+        CASE WHEN leg.cost IS NULL THEN 1 ELSE 0 END,
+        1
+    FROM apart_leg AS leg
+    JOIN apart_call AS call ON call.call_id = leg.call_id
+    WHERE in_cost_scope(leg.leg_date)
 
     UNION ALL
     SELECT
@@ -36,7 +58,8 @@ WITH charge AS (
         currency,
         1,
         cost,
-        CASE WHEN cost IS NULL THEN 1 ELSE 0 END
+        CASE WHEN cost IS NULL THEN 1 ELSE 0 END,
+        1
     FROM core.sms
     WHERE in_cost_scope(sms_date)
 
@@ -54,7 +77,8 @@ WITH charge AS (
         currency,
         1,
         price_monthly,
-        CASE WHEN price_monthly IS NULL THEN 1 ELSE 0 END
+        CASE WHEN price_monthly IS NULL THEN 1 ELSE 0 END,
+        1
     FROM core.bundle
     WHERE in_cost_scope(valid_from_date)
 
@@ -78,7 +102,8 @@ WITH charge AS (
         invoice.currency,
         coalesce(line.quantity, 0),
         line.line_total,
-        CASE WHEN line.line_total IS NULL THEN 1 ELSE 0 END
+        CASE WHEN line.line_total IS NULL THEN 1 ELSE 0 END,
+        1
     FROM core.invoice AS invoice
     JOIN core.invoice_line AS line ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
     WHERE invoice.counts_as_expense AND in_cost_scope(invoice.issued_on)
@@ -99,7 +124,8 @@ WITH charge AS (
         invoice.currency,
         0,
         invoice.subtotal - coalesce(sum(line.line_total), 0),
-        0
+        0,
+        1
     FROM core.invoice AS invoice
     LEFT JOIN core.invoice_line AS line
         ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
@@ -110,7 +136,7 @@ WITH charge AS (
 
     UNION ALL
     -- The quantity of tax is the number of invoices that charge some.
-    SELECT issued_on, vendor, connection, NULL, NULL, 'tax', NULL, NULL, NULL, currency, 1, tax, 0
+    SELECT issued_on, vendor, connection, NULL, NULL, 'tax', NULL, NULL, NULL, currency, 1, tax, 0, 1
     FROM core.invoice
     WHERE counts_as_expense AND tax <> 0 AND in_cost_scope(issued_on)
 ),
@@ -129,7 +155,7 @@ summed AS (
         sum(quantity) AS quantity,
         sum(cost) AS cost,
         sum(unrated) AS unrated,
-        count(cost) AS rated
+        sum(records) - sum(unrated) AS rated
     FROM charge
     GROUP BY ALL
 ),
@@ -213,5 +239,5 @@ SELECT
     -- This row's cost at the day's rate, in decimals, rounded once: half up (away from zero). Of two decimals of up to 18
     -- digits DuckDB makes one of 18, of which 15 would be behind the point: so one of them is wider.
     CAST(CAST(cost AS DECIMAL(24, 6)) * CAST(rate AS DECIMAL(18, 9)) AS DECIMAL(18, 6)) AS reporting_cost,
-    CASE WHEN rate IS NULL THEN rated ELSE 0 END AS unconverted
+    CAST(CASE WHEN rate IS NULL THEN rated ELSE 0 END AS BIGINT) AS unconverted
 FROM rated

@@ -1,0 +1,53 @@
+-- One row per leg of `several`: the row of its call's first leg there, and its number in the call.
+--
+-- `several` holds the legs that share their link with another one; `link` is a hash of it, `is_long` says that legs of
+-- that hash start more than six hours apart. Every other leg is a call of its own.
+-- Legs of one connection and account that share a linked_id belong to one call; a leg without one is its own call.
+-- A PBX gives the same id again after a restart, so a new call begins with a leg that starts more than six hours after
+-- every earlier leg of that id has ended. update.LINK_GAP is the same six hours.
+WITH span AS (
+    SELECT
+        rowid AS leg_row,
+        connection,
+        account_id,
+        linked_id,
+        native_id,
+        cdr_id,
+        started_at,
+        epoch_us(started_at) AS start_us,
+        epoch_us(started_at) + 1000000 * least(greatest(coalesce(duration_seconds, 0), 0), 1000000000) AS end_us
+    FROM several
+    WHERE is_long
+),
+followed AS (
+    SELECT
+        *,
+        max(end_us) OVER (
+            PARTITION BY connection, account_id, linked_id
+            ORDER BY started_at, native_id, cdr_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS quiet_since_us
+    FROM span
+),
+numbered AS (
+    SELECT
+        leg_row,
+        sum(CASE WHEN start_us - quiet_since_us <= 6 * 3600 * 1000000::BIGINT THEN 0 ELSE 1 END) OVER (
+            PARTITION BY connection, account_id, linked_id
+            ORDER BY started_at, native_id, cdr_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS call_number
+    FROM followed
+)
+SELECT
+    several.rowid AS leg_row,
+    first_value(several.rowid) OVER call_legs AS call_row,
+    CAST(row_number() OVER call_legs AS INTEGER) AS leg_number
+FROM several
+LEFT JOIN numbered ON numbered.leg_row = several.rowid
+WINDOW call_legs AS (
+    PARTITION BY link, connection, account_id, linked_id, call_number
+    -- Of legs that start in one second the id decides last: it changes when a number is erased, their order must not.
+    ORDER BY
+        started_at, native_id, direction, extension, outcome, duration_seconds, cost, remote_country, remote_type, cdr_id
+)
