@@ -197,9 +197,9 @@ def test_any_order_any_number_of_times_equals_a_rebuild(
     assert len(query(whole, "FROM core.call_leg")) > len(query(whole, "FROM core.call"))
     assert query(whole, "SELECT DISTINCT difference FROM audit.tie_out") == [(0,)]
 
-    # However few legs are put together at once, whichever days that cuts apart.
+    # However few rows are taken in and put together at once, whichever days that cuts apart.
     before = incremental.digests()
-    monkeypatch.setattr(updating, "LEGS_AT_ONCE", (1, 5, 20)[seed])
+    monkeypatch.setattr(updating, "ROWS_AT_ONCE", (1, 5, 20)[seed])
     incremental.update([*final, *emptied], loads, full=True)
     assert incremental.digests() == before
 

@@ -38,7 +38,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -67,7 +67,7 @@ from warehouse.schema import (
 
 REBUILD = "run: tollbook rebuild"
 LINK_GAP = timedelta(hours=6)  # as in linking.sql
-LEGS_AT_ONCE = 250_000  # put together as calls at a time; more would need more memory
+ROWS_AT_ONCE = 250_000  # taken in, or put together as calls, at a time; more would need more memory
 SAME_WEEKDAYS = 8  # weeks before that a day is compared with, as in marts/fraud_signal.sql
 
 _HERE = Path(__file__).parent
@@ -83,6 +83,7 @@ _LEG = (
 )
 
 Days = set[date] | None
+_Thing = TypeVar("_Thing", date, str)
 
 
 @dataclass(frozen=True)
@@ -315,8 +316,10 @@ class Update:
 
     def _insert(self, table_: Table, files: Mapping[str, Partition]) -> None:
         expected = table_.arrow()
+        sizes = []
         for path, p in files.items():
-            schema = pq.read_schema(path)
+            metadata = pq.read_metadata(path)
+            schema = metadata.schema.to_arrow_schema()
             if schema.names != expected.names or schema.types != expected.types:
                 raise ContractError(
                     f"a file of {table_.full_name} has other columns than this version knows",
@@ -325,21 +328,25 @@ class Update:
                     window=str(p.day or ""),
                     hint=REBUILD,
                 )
-        self._check_owners(table_, files)
+            sizes.append((path, metadata.num_rows))
         names = ", ".join(f'"{name}"' for name in table_.column_names)
-        self.db.execute(
-            f"INSERT INTO {table_.full_name} ({names}) SELECT {names} FROM read_parquet(?, hive_partitioning = false)",
-            [list(files)],
-        )
+        for paths, _ in _batches(sizes):
+            self._check_owners(table_, {path: files[path] for path in paths})
+            self.db.execute(
+                f"INSERT INTO {table_.full_name} ({names}) "
+                f"SELECT {names} FROM read_parquet(?, hive_partitioning = false)",
+                [paths],
+            )
 
     def _check_owners(self, table_: Table, files: Mapping[str, Partition]) -> None:
         """A row that is not of its partition would stay behind when that is replaced; a key twice counts twice."""
         has_stream = "stream" in table_.column_names
         day_column = table_.date_column
+        rows = "FROM read_parquet($files, filename = true, hive_partitioning = false)"
         found = self.db.execute(
             f"SELECT DISTINCT filename, connection, {'stream' if has_stream else 'NULL'}, {day_column or 'NULL'} "
-            "FROM read_parquet(?, filename = true, hive_partitioning = false)",
-            [list(files)],
+            f"{rows}",
+            {"files": list(files)},
         ).fetchall()
         for path, connection, stream, day in found:
             p = files[path]
@@ -352,12 +359,14 @@ class Update:
                 raise _not_whole(p, f"a file of {table_.full_name} holds rows of another connection, stream or day")
         if table_.schema != "core":
             return
-        # Days and connections have no key in common, so it is enough to look within each file.
+        # Days and connections have no key in common, so it is enough to look within each file; at the keys themselves
+        # only where their hashes are alike.
         key = ", ".join(f'"{name}"' for name in table_.key)
+        alike = f"SELECT hash(filename, {key}) AS h {rows} GROUP BY h HAVING count(*) > 1"
         twice = self.db.execute(
-            f"SELECT filename FROM read_parquet(?, filename = true, hive_partitioning = false) "
+            f"SELECT filename {rows} WHERE hash(filename, {key}) IN ({alike}) "
             f"GROUP BY filename, {key} HAVING count(*) > 1 LIMIT 1",
-            [list(files)],
+            {"files": list(files)},
         ).fetchone()
         if twice:
             raise _not_whole(files[twice[0]], f"a file of {table_.full_name} holds two rows of one key")
@@ -410,13 +419,13 @@ class Update:
         db.execute("TRUNCATE core.call")
         db.execute(f"CREATE TEMP TABLE waiting AS SELECT {_LEG} FROM core.cdr LIMIT 0")
         sizes = db.execute("SELECT call_date, count(*) FROM core.cdr GROUP BY call_date ORDER BY call_date").fetchall()
-        stretches = list(_stretches(sizes))
+        stretches = list(_batches(sizes))
         for number, (days, rows) in enumerate(stretches, 1):
-            legs = f"SELECT {_LEG} FROM core.cdr WHERE {in_days('call_date', days)} UNION ALL FROM waiting"
+            legs = f"SELECT {_LEG} FROM core.cdr WHERE {in_days('call_date', set(days))} UNION ALL FROM waiting"
             if number == len(stretches):
                 self._put_together(legs, rows)
                 return
-            next_day = min(stretches[number][0])
+            next_day = stretches[number][0][0]
             (next_start,) = db.execute(
                 f"SELECT min(started_at) FROM core.cdr WHERE call_date = DATE '{next_day}'"
             ).fetchall()[0]
@@ -467,7 +476,7 @@ class Update:
         In parts when they are many; a call is all in one. Legs that are a call of their own take no sorting.
         """
         db = self.db
-        parts = -(-rows // LEGS_AT_ONCE)
+        parts = -(-rows // ROWS_AT_ONCE)
         for part in range(parts):
             mine = f"WHERE coalesce(link, hash(cdr_id)) % {parts} = {part}" if parts > 1 else ""
             db.execute(f"CREATE OR REPLACE TEMP VIEW leg AS FROM ({legs}) {mine}")
@@ -959,20 +968,6 @@ def _stretch(first: date, last: date) -> Iterator[date]:
     return (first + timedelta(n) for n in range((last - first).days + 1))
 
 
-def _stretches(sizes: Iterable[tuple[date, int]]) -> Iterator[tuple[set[date], int]]:
-    """The days in order, as many together as have ``LEGS_AT_ONCE`` legs, or a single one; and how many legs."""
-    days: set[date] = set()
-    rows = 0
-    for day, more in sizes:
-        if days and rows + more > LEGS_AT_ONCE:
-            yield days, rows
-            days, rows = set(), 0
-        days.add(day)
-        rows += more
-    if days:
-        yield days, rows
-
-
 def _spread(days: Days, *offsets: int) -> Days:
     """The days that lie so many days from one of these."""
     return None if days is None else {day + timedelta(offset) for day in days for offset in offsets}
@@ -988,6 +983,23 @@ def _whole_months(days: Days) -> Days:
 
 def _month(first: date) -> Iterator[date]:
     return _stretch(first, (first + timedelta(31)).replace(day=1) - timedelta(1))
+
+
+# --- what is too much at once ---------------------------------------------------------------------------------------
+
+
+def _batches(sizes: Iterable[tuple[_Thing, int]]) -> Iterator[tuple[list[_Thing], int]]:
+    """The things in order, as many together as have ``ROWS_AT_ONCE`` rows, or a single one; and how many rows."""
+    batch: list[_Thing] = []
+    rows = 0
+    for thing, more in sizes:
+        if batch and rows + more > ROWS_AT_ONCE:
+            yield batch, rows
+            batch, rows = [], 0
+        batch.append(thing)
+        rows += more
+    if batch:
+        yield batch, rows
 
 
 # --- partitions -----------------------------------------------------------------------------------------------------
