@@ -23,22 +23,21 @@ class Size:
     cdrs: int  # of a PBXware day; a Sipcentric day has a fifth of it, in as many pages
     requests: int  # the largest day whose requests are counted; the smaller ones are a tenth and a hundredth
     slow_cdrs: int  # of the vendor that takes its time
-    history: int  # legs of the longer history; the shorter one has a tenth
+    history: tuple[int, ...]  # legs of the histories, the shortest first
     rows_a_day: int
     repeat: int
 
 
 SIZES = {
-    "toy": Size(2_000, 2_000, 2_000, 4_000, 200, 1),
-    "small": Size(100_000, 100_000, 20_000, 500_000, 10_000, 3),
-    "full": Size(1_000_000, 1_000_000, 200_000, 10_000_000, 10_000, 3),
+    "toy": Size(2_000, 2_000, 2_000, (400, 4_000), 200, 1),
+    "small": Size(100_000, 100_000, 20_000, (50_000, 500_000), 10_000, 3),
+    "full": Size(1_000_000, 1_000_000, 200_000, (1_000_000, 15_000_000, 50_000_000), 25_000, 3),
 }
 
 
 def benchmarks(size: Size, dlt: str = "") -> dict[str, Callable[[], None]]:
     """Name -> what measures and prints it. ``dlt``: a Python that has it, to be compared with."""
     counted = [size.requests // 100, size.requests // 10, size.requests]
-    history = [size.history // 10, size.history]
     peers: dict[str, Callable[[], None]] = {
         "dlt-pbxware": lambda: extract.against_dlt(dlt, "pbxware", size.cdrs, size.repeat),
         "dlt-sipcentric": lambda: extract.against_dlt(dlt, "sipcentric", size.cdrs // 5, size.repeat),
@@ -50,7 +49,7 @@ def benchmarks(size: Size, dlt: str = "") -> dict[str, Callable[[], None]]:
         "memory": lambda: extract.memory(size.cdrs),
         "requests": lambda: extract.request_counts({"pbxware": counted, "sipcentric": counted[:2]}),
         "in-flight": lambda: extract.in_flight(size.slow_cdrs, 0.1, size.repeat),
-        "history": lambda: nights.over_history(history, size.rows_a_day, size.repeat),
+        "history": lambda: nights.over_history(size.history, size.rows_a_day, size.repeat),
         "start": lambda: start.commands(size.repeat),
     }
 

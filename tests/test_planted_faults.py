@@ -541,11 +541,29 @@ def more(column: str, by: str = "1", where: str = "true") -> str:
     )
 
 
+def other(column: str) -> str:
+    """One row has another id."""
+    first = "row_number() OVER (ORDER BY cdr_id) = 1"
+    return f"SELECT * REPLACE (CASE WHEN {first} THEN 'another' ELSE {column} END AS {column}) FROM mart"
+
+
 COUNT, AMOUNT = "BIGINT", "DECIMAL(18, 6)"
 LOST = "SELECT * FROM mart ORDER BY ALL OFFSET 1"
 IN_STORES = (
     Mart("a leg is in two calls", "call_leg", "FROM mart UNION ALL (FROM mart ORDER BY ALL LIMIT 1)", "core.call_leg"),
     Mart("a leg is in no call", "call_leg", LOST, "core.call_leg"),
+    Mart(
+        "a leg goes by another id",
+        "call_leg",
+        other("cdr_id"),
+        "core.call_leg does not tie out: other legs than recorded is 1",
+    ),
+    Mart(
+        "a leg is of a call that is not there",
+        "call_leg",
+        other("call_id"),
+        "core.call does not tie out: other calls than the legs are of is 1",
+    ),
     Mart("a call is lost", "call", LOST, "core.call"),
     Mart(
         "a call forgets a cost", "call", more("cost", "-0.01").format(type=AMOUNT), "core.call does not tie out: cost"

@@ -40,6 +40,7 @@ from warehouse.update import (
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that has to be able to open the public file
 PUBLIC_MODE = 0o640
+LITTLE_MEMORY, MUCH_MEMORY = 192 * 10**6, 2 * 10**9  # bytes, for DuckDB
 
 
 class Database:
@@ -61,7 +62,6 @@ class Database:
         tolerance: Tolerance | None = None,
         reconciles: Mapping[str, Sequence[str]] | None = None,
         fraud: FraudRules | None = None,
-        memory_limit: str = "256MB",
         pseudonym_key: Callable[[], bytes] | None = None,
     ) -> None:
         self.data_dir = data_dir
@@ -70,7 +70,6 @@ class Database:
         self.pseudonym_key = pseudonym_key
         self.private = data_dir / "private" / "warehouse.duckdb"
         self.reference_dir = reference_dir
-        self.memory_limit = memory_limit
         self.terms = Terms(
             data_dir,
             timezone,
@@ -275,7 +274,8 @@ class Database:
             shutil.rmtree(swap, ignore_errors=True)
             make_folder(swap)
         try:
-            db = self._connect(path, swap, [*reads, *{file.parent for p in partitions for file in p.files.values()}])
+            files = [file for p in partitions for file in p.files.values()]
+            db = self._connect(path, swap, [*reads, *{file.parent for file in files}], _memory(path, files))
             try:
                 path.chmod(FILE_MODE)
                 yield db
@@ -284,11 +284,9 @@ class Database:
         except duckdb.Error as error:
             raise _typed(error) from error
 
-    def _connect(self, path: Path, swap: Path, reads: Iterable[Path]) -> duckdb.DuckDBPyConnection:
+    def _connect(self, path: Path, swap: Path, reads: Iterable[Path], memory: str) -> duckdb.DuckDBPyConnection:
         def opened() -> duckdb.DuckDBPyConnection:
-            return connect(
-                path, reads=reads, memory_limit=self.memory_limit, spill=swap, storage_version=STORAGE_VERSION
-            )
+            return connect(path, reads=reads, memory_limit=memory, spill=swap, storage_version=STORAGE_VERSION)
 
         try:
             return opened()
@@ -357,6 +355,17 @@ def _remove(path: Path) -> None:
     with storage(path):
         path.unlink(missing_ok=True)
         _remove_logs(path)
+
+
+def _memory(path: Path, files: Iterable[Path]) -> str:
+    """How much DuckDB may take for the database ``path`` and the files that come into it.
+
+    What does not fit is spilled, but not all can be: the more rows one transaction writes, the more it keeps. A night
+    above a long history may take much, and takes little.
+    """
+    with storage(path):
+        size = sum(place.stat().st_size for place in (path, *files) if place.exists())
+    return f"{min(LITTLE_MEMORY + size // 4, MUCH_MEMORY)}B"
 
 
 def _identity(path: Path, revision: str) -> str:
