@@ -572,9 +572,9 @@ class _Run:
                 pass  # nobody shall wait for room in the queue
 
     def _come(self) -> list[pa.Table]:
-        """What has come by now, one at least; [] once nothing more comes."""
+        """As many as are typed at once, or the last; [] once nothing more comes."""
         come: list[pa.Table] = []
-        while not self._ended and not (come and self._waiting.empty()) and sum(c.nbytes for c in come) < TYPED_BYTES:
+        while not self._ended and sum(each.nbytes for each in come) < TYPED_BYTES:
             answers = self._waiting.get()
             self._ended = answers is None
             come += [] if answers is None else [answers]

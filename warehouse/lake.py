@@ -61,7 +61,7 @@ ROW_GROUP = 32_768
 # Columns of which nearly every row has its own value: a dictionary would hold them all.
 _ALL_DIFFERENT = frozenset({"cdr_id", "sms_id", "native_id", "linked_id", "started_at", "sent_at", "raw_row"})
 _BATCH_BYTES = 2 * 1024 * 1024  # of answers in a row group, which is what is in memory when they are written and typed
-TYPED_BYTES = 3 * _BATCH_BYTES  # of answers that are typed at once, where so many are there
+TYPED_BYTES = 2 * _BATCH_BYTES  # of answers that are typed at once: asking takes 30 ms, however few they are
 _THIS_PROCESS = uuid4().hex  # a number of a process comes again
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,126}")
 _WINDOW = re.compile(r"all|[0-9]{4}-[0-9]{2}-[0-9]{2}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?")
