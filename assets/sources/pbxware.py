@@ -173,8 +173,8 @@ class PBXware:
             complete = self._cdr_page(server, part, 2, window).rows == 0 and _records(page) == _records(
                 self._cdr_page(server, part, 1, window)
             )
-        reach = None if complete else _reach(page)
-        return Reading(part, [page], page.rows, complete, max(page.rows, stated), reach=reach)
+        times = [] if complete else _times(page)
+        return Reading(part, [page], page.rows, complete, max(page.rows, stated), times=times)
 
     def _stable_second(self, server: str | None, part: Slice, window: str) -> Reading:
         """Page through one second until readings in a row say the same.
@@ -366,12 +366,11 @@ def _number(value: Any) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
 
 
-def _reach(page: Page) -> int | None:
-    """Seconds between the earliest and the latest record of an answer; a hint for sizing, nothing more."""
+def _times(page: Page) -> list[int]:
+    """When the records of an answer started, in epoch seconds; a hint for sizing, nothing more."""
     header = page.data.get("header") or []
     if "Date/Time" not in header:
-        return None
+        return []
     column = header.index("Date/Time")
     times = [_number(row[column]) for row in page.data["csv"] if isinstance(row, list) and len(row) > column]
-    known = [time for time in times if time is not None]
-    return max(known) - min(known) if known else None
+    return [time for time in times if time is not None]

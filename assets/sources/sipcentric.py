@@ -90,7 +90,8 @@ class Sipcentric:
             found = _keys(page)
             capacity = max(1, page.rows if page.rows < total else PAGE_SIZE)
             complete = len(set(found)) == page.rows == total
-            return Reading(part, [page], page.rows, complete, capacity, total=total)
+            times = [] if complete else _times(page)
+            return Reading(part, [page], page.rows, complete, capacity, total=total, times=times)
 
         def fetch_paged(part: Slice) -> Reading:
             filters = _calls_filters(part)
@@ -307,6 +308,12 @@ def _stamp(moment: datetime) -> str:
 def _keys(page: Page) -> list[str]:
     """What tells the items of a page apart: the uri, or where there is none all that the item says."""
     return [str(item.get("uri") or item) for item in page.data["items"]]
+
+
+def _times(page: Page) -> list[int]:
+    """When the calls of an answer started, in epoch seconds; a hint for sizing, nothing more."""
+    times = (instant(item.get("callStarted")) for item in page.data["items"])
+    return [int(time.timestamp()) for time in times if time is not None]
 
 
 def _without_text(page: Page) -> Page:

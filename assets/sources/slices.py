@@ -1,35 +1,34 @@
 """Reading a window in time slices that each fit one answer.
 
 What lives here: the walk over a window. Offset paging drifts while records arrive or vanish; a slice that fits one
-answer cannot, for the answer is the vendor's state at one moment. What does not: what a vendor's answer looks like
-(the vendor modules), HTTP (``client``).
+answer cannot, for the answer is the vendor's state at one moment. What does not: how many records are expected when
+(``density``), what a vendor's answer looks like (the vendor modules), HTTP (``client``).
 
-The walk goes from the early end to the late one and is sized from the density seen: after a slice that fitted, the next
-ones are as long as should fill most of an answer; one that did not fit is halved, and fewer are asked ahead, for they
-would be too long as well. Only a slice of one second cannot be cut: the vendor module pages it, and proves that the
-reading was stable. The same answers always give the same slices.
+The window is walked from its early end to its late one; a large one is begun at several places, so that each of the
+slices under way is sized by the one before it. One that did not fit is asked for again shorter, and fewer are asked
+ahead, for they would be too long as well. Only a slice of one second cannot be cut: the vendor module pages it, and
+proves that the reading was stable. The same answers always give the same slices.
 
-What an earlier reading found, of this day or of one like it, is a guess at the density: lengths are then counted in the
-records that it expects, and not in seconds, so that the morning does not come as a surprise. It changes how many
-requests are made, never what is read.
+What an earlier reading found, of this day or of one like it, is where the guess begins. It changes how many requests
+are made, never what is read.
 """
 
-import heapq
-import math
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import ceil
 
 from assets.sources.client import Client
+from assets.sources.density import Density
 from assets.sources.page import Page
 
-FILL = 0.88  # of an answer's capacity that a slice aims at: room for chance and for a rising hour
-SPARE = 1 / FILL - 1  # of a length that a slice can be longer and still fit
-FLAT = 0.05  # of the records expected that are taken to come at any time, however quiet it was the last time
-GROWTH = 4  # the most that a slice may grow over the one before, so that a quiet night does not overshoot the morning
+SPARE = 0.07  # of an answer that is rather taken along than asked for apart
+EVEN = 4  # answers: what will fill fewer is cut evenly, so that none is a crumb
+WIDE = 16  # answers that a gap must be expected to fill to be begun in its middle, too
+MANY = 25  # answers still to come for each request that may be under way before any has shown that slices fit
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Reading:
     """What one request for a slice gave.
 
     ``complete``: the answer holds the whole slice. Otherwise ``total`` is how many records the vendor says there are
-    (None: it does not say) and ``reach`` the seconds that the answer's records span.
+    (None: it does not say) and ``times`` the epoch seconds of the answer's records, in its order.
     """
 
     slice: Slice
@@ -58,7 +57,7 @@ class Reading:
     complete: bool
     capacity: int
     total: int | None = None
-    reach: int | None = None
+    times: Sequence[int] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -98,34 +97,31 @@ def read_slices(
     """
     found = _moved(earlier.found, window)
     again = earlier.again and bool(found)
-    clock = _Clock(window, found)
-    known = _Capacity(capacity)
-    # A heap: the earliest is asked for first.
-    gaps = [(f.slice.start, f.slice.end) for f in found] if again else [(window.start, window.end)]
-    length = (1 + FLAT) * FILL * capacity if found else clock.between(window.start, window.end)
-    length = math.inf if again else length  # again: each slice whole, as it was
+    expected = Density(window, found, capacity)
+    gaps = [_Gap(part.slice.start, part.slice.end) for part in found] if again else [_Gap(window.start, window.end)]
     ahead = client.max_in_flight if found else 1  # requests that may be under way: one more with each slice that fits
-    asked: deque[Future[Reading]] = deque()
+    asked: deque[tuple[Slice, Future[Reading]]] = deque()
     with client.pool() as pool:
         while gaps or asked:
+            if ahead < client.max_in_flight and expected.known:
+                left = sum(expected.answers(gap.start, gap.end) for gap in gaps)
+                ahead = max(ahead, min(client.max_in_flight, int(left / MANY)))
             while gaps and len(asked) < ahead:
-                asked.append(pool.submit(fetch, _take(gaps, clock, length)))
-            reading = pool.result(asked.popleft())
-            known.learn(reading)
-            if not reading.complete and reading.slice.seconds == 1:
-                reading = fetch_paged(reading.slice)
-            expected = clock.between(reading.slice.start, reading.slice.end)
+                gap = gaps[0] if again else _best_known(gaps, {part.end for part, _ in asked}, expected)
+                part = Slice(gap.start, gap.end if again and gap.below is None else _end(gap, expected))
+                _remove(gaps, gap, part)
+                asked.append((part, pool.submit(fetch, part)))
+            part, future = asked.popleft()
+            reading = pool.result(future)
+            expected.learn(reading)
+            if not reading.complete and part.seconds == 1:
+                reading = fetch_paged(part)
             if reading.complete:
                 yield reading
                 ahead = min(ahead + 1, client.max_in_flight)
-                fitting = _next_length(reading, expected, length, known.rows)
-                # Where the day's shape is known, one slice more or less full than expected is mostly chance.
-                length = (length + fitting) / 2 if found else fitting
             else:
                 ahead = max(1, ahead // 2)
-                cut = _cut_length(reading, expected, clock)
-                length = length if again else cut
-                _put_back(gaps, clock, reading.slice, cut)
+                _put_back(gaps, part, expected.shorter(reading), join=not again)
 
 
 def _moved(found: Sequence[Found], window: Slice) -> list[Found]:
@@ -140,90 +136,56 @@ def _moved(found: Sequence[Found], window: Slice) -> list[Found]:
     return [*moved, Found(Slice(last.slice.start, window.end), last.rows)]
 
 
-class _Clock:
-    """How far the day has gone by the records expected until then, or by seconds where nothing is known."""
+@dataclass
+class _Gap:
+    """What is still to be asked for. ``below``: where the first slice of it must end at the latest, None: anywhere."""
 
-    def __init__(self, window: Slice, found: Sequence[Found]) -> None:
-        rows = sum(f.rows for f in found)
-        flat = FLAT * rows / window.seconds if rows else 1.0  # records a second
-        self._seconds = [window.start]
-        self._marks = [0.0]
-        for part in found or [Found(window, 0)]:
-            self._seconds.append(part.slice.end)
-            self._marks.append(self._marks[-1] + part.rows + flat * part.slice.seconds)
-
-    def between(self, start: int, end: int) -> float:
-        return self._at(end) - self._at(start)
-
-    def after(self, start: int, length: float) -> int:
-        """The second at which ``length`` has gone by since ``start``."""
-        mark = self._at(start) + length
-        part = min(max(1, bisect_right(self._marks, mark)), len(self._marks) - 1)
-        return round(_interpolate(self._marks, self._seconds, part, mark))
-
-    def _at(self, second: int) -> float:
-        part = min(max(1, bisect_right(self._seconds, second)), len(self._seconds) - 1)
-        return _interpolate(self._seconds, self._marks, part, second)
+    start: int
+    end: int
+    below: int | None = None
 
 
-def _interpolate(known: Sequence[float], wanted: Sequence[float], part: int, place: float) -> float:
-    low, high = known[part - 1], known[part]
-    return wanted[part - 1] + (wanted[part] - wanted[part - 1]) * (place - low) / (high - low)
+def _best_known(gaps: list[_Gap], under_way: set[int], expected: Density) -> _Gap:
+    """The gap to go on with: the earliest that follows a slice already read, else half of a wide one, else the first.
+
+    ``under_way`` are the ends of the slices that are asked for.
+    """
+    for gap in gaps:
+        if gap.start not in under_way:
+            return gap
+    widths = [expected.answers(gap.start, gap.end) for gap in gaps]
+    place = widths.index(max(widths))
+    gap = gaps[place]
+    middle = expected.after(gap.start, gap.end, widths[place] / 2)
+    if widths[place] < WIDE or not gap.start < middle < gap.end or gap.below is not None:
+        return gaps[0]
+    gaps.insert(place + 1, _Gap(middle, gap.end))
+    gap.end = middle
+    return gaps[place + 1]
 
 
-class _Capacity:
-    """How many records an answer holds: what the vendor says, unless an overfull answer held fewer."""
-
-    def __init__(self, stated: int) -> None:
-        self._stated = stated
-        self._most = 1
-        self._overstated = False
-
-    @property
-    def rows(self) -> int:
-        return self._most if self._overstated else self._stated
-
-    def learn(self, reading: Reading) -> None:
-        self._stated = reading.capacity
-        self._most = max(self._most, reading.rows)
-        self._overstated |= not reading.complete and reading.rows < reading.capacity
+def _end(gap: _Gap, expected: Density) -> int:
+    """Where a slice from the beginning of a gap should end to fill an answer."""
+    answers = expected.answers(gap.start, gap.end)
+    parts = ceil(answers - SPARE)
+    end = gap.end
+    if parts > 1:
+        end = expected.after(gap.start, gap.end, answers / parts if parts < EVEN else 1.0)
+    latest = gap.end if gap.below is None else gap.below
+    return max(min(end, latest), gap.start + 1)
 
 
-def _take(gaps: list[tuple[int, int]], clock: _Clock, length: float) -> Slice:
-    """Cut the next slice of about ``length`` off the earliest gap; the last ones are even, so that none is a crumb."""
-    start, end = heapq.heappop(gaps)
-    whole = clock.between(start, end)
-    parts = math.ceil(whole / length - SPARE)
-    if parts <= 1 or end - start == 1:
-        return Slice(start, end)
-    cut = _inside(clock.after(start, whole / parts if parts < 4 else length), start, end)
-    heapq.heappush(gaps, (cut, end))
-    return Slice(start, cut)
+def _remove(gaps: list[_Gap], gap: _Gap, part: Slice) -> None:
+    gap.start, gap.below = part.end, None
+    if gap.start == gap.end:
+        gaps.remove(gap)
 
 
-def _put_back(gaps: list[tuple[int, int]], clock: _Clock, overfull: Slice, length: float) -> None:
-    """Have an overfull slice read in two gaps, so that it is never asked for again as it was."""
-    half = clock.between(overfull.start, overfull.end) / 2
-    cut = _inside(clock.after(overfull.start, min(length, half)), overfull.start, overfull.end)
-    heapq.heappush(gaps, (overfull.start, cut))
-    heapq.heappush(gaps, (cut, overfull.end))
-
-
-def _inside(cut: int, start: int, end: int) -> int:
-    """A cut that leaves at least a second on either side."""
-    return min(max(cut, start + 1), end - 1)
-
-
-def _next_length(reading: Reading, expected: float, length: float, capacity: int) -> float:
-    """The length that should fill an answer, going by the slice that has just been read."""
-    longest = max(length, expected) * GROWTH
-    return min(longest, expected * FILL * capacity / reading.rows) if reading.rows else longest
-
-
-def _cut_length(reading: Reading, expected: float, clock: _Clock) -> float:
-    """The length to try after an overfull slice: from the vendor's own count, else from how far one answer reached."""
-    if reading.total and reading.total > reading.capacity:
-        return expected * FILL * reading.capacity / reading.total
-    if reading.reach is not None and reading.reach < reading.slice.seconds * 0.9:
-        return clock.between(reading.slice.start, reading.slice.start + max(1, reading.reach)) * FILL
-    return expected / 2
+def _put_back(gaps: list[_Gap], overfull: Slice, below: int, *, join: bool) -> None:
+    """Have an overfull slice read in parts, its end with what follows (``join``); never again as it was."""
+    place = bisect_left(gaps, overfull.start, key=lambda gap: gap.start)
+    following = gaps[place] if join and place < len(gaps) else None
+    if following is not None and following.start == overfull.end and following.below is None:
+        following.start, following.below = overfull.start, below
+    else:
+        gaps.insert(place, _Gap(overfull.start, overfull.end, below))
