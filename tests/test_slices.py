@@ -166,6 +166,14 @@ def test_a_day_that_has_not_changed_is_asked_for_as_before(tmp_path: Path) -> No
     assert second.requests < first.requests
 
 
+def test_the_next_slice_is_under_way_while_the_last_one_is_landed() -> None:
+    vendor = Density(office_day(10_000))
+    client: Any = FakeClient(lambda asked: {}, 1)
+    readings = read_slices(vendor.fetch, vendor.fetch_paged, Slice(0, DAY_SECONDS), client, capacity=1000)
+    first = next(readings)
+    assert vendor.requests[-1] != first.slice
+
+
 def test_an_overfull_slice_is_never_asked_for_again_as_it_was() -> None:
     # 1176 records, of which an answer reaches over 85 %: a cut to that would round to one part.
     vendor = Density(list(range(1176)), sort=True)

@@ -101,8 +101,9 @@ def read_slices(
     gaps = [_Gap(part.slice.start, part.slice.end) for part in found] if again else [_Gap(window.start, window.end)]
     ahead = client.max_in_flight if found else 1  # requests that may be under way: one more with each slice that fits
     asked: deque[tuple[Slice, Future[Reading]]] = deque()
+    ready: list[Reading] = []  # handed over once the next are asked for: what is done with it takes its time
     with client.pool() as pool:
-        while gaps or asked:
+        while gaps or asked or ready:
             if ahead < client.max_in_flight and expected.known:
                 left = sum(expected.answers(gap.start, gap.end) for gap in gaps)
                 ahead = max(ahead, min(client.max_in_flight, int(left / MANY)))
@@ -111,13 +112,17 @@ def read_slices(
                 part = Slice(gap.start, gap.end if again and gap.below is None else _end(gap, expected))
                 _remove(gaps, gap, part)
                 asked.append((part, pool.submit(fetch, part)))
+            if ready:
+                yield ready.pop()
+            if not asked:
+                continue
             part, future = asked.popleft()
             reading = pool.result(future)
             expected.learn(reading)
             if not reading.complete and part.seconds == 1:
                 reading = fetch_paged(part)
             if reading.complete:
-                yield reading
+                ready.append(reading)
                 ahead = min(ahead + 1, client.max_in_flight)
             else:
                 ahead = max(1, ahead // 2)
