@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
+from urllib.parse import urlsplit
 
 from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext, ResourceDefinition
 
@@ -20,7 +21,7 @@ from assets.sources.client import Auth, BasicAuth, Client, ParameterKey
 from assets.sources.secret import MaskSecrets
 from pipelines.alive import alive
 from pipelines.nights import keep_from
-from pipelines.settings import Connection, Settings
+from pipelines.settings import VENDORS, Connection, Settings
 from warehouse.database import Database
 from warehouse.lake import Lake, utc_now
 from warehouse.update import Tolerance
@@ -144,6 +145,7 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime],
         allow_http=connection.allow_http,
         budget=budget,
         posts_forms=not connection.key_in_url,
+        usual_path=urlsplit(VENDORS[connection.vendor].url or "").path,
         now=now,
     )
 

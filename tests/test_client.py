@@ -233,6 +233,18 @@ def test_basic_authentication_and_the_query(server: Server) -> None:
     assert seen.headers["accept-encoding"] == "gzip"
 
 
+def test_an_address_without_a_path_is_tried_with_the_usual_one(server: Server) -> None:
+    """Only where nothing is found below it, and only until something was answered."""
+    server.steps = [reply(status=404), OK, reply(status=404)]
+    mine = client(server, usual_path="/api/v1")
+    ask(mine)
+    assert [seen.path for seen in server.seen] == ["/calls", "/api/v1/calls"]
+    refused(HttpStatusError, mine)
+    with_path = client(server, base_url=f"{server.url}v2", usual_path="/api/v1")
+    refused(HttpStatusError, with_path)
+    assert [seen.path for seen in server.seen[2:]] == ["/api/v1/calls", "/v2/calls"]
+
+
 def test_a_key_goes_where_the_parameters_go(server: Server) -> None:
     server.steps = [OK]
     arguments = [("action", "pbxware.cdr.download"), ("page", "1")]

@@ -160,8 +160,9 @@ class Client:
     the time it stands in our own queue or waits for the vendor's limit. Of the latter, ``max_wait_seconds`` bounds one
     wait that the vendor asks for and ``quota_seconds`` all of one request's waits. ``max_in_flight`` requests are on
     their way at once. ``posts_forms`` is for vendors that may be asked by GET or by POST: the latter is wanted.
-    ``http://`` is for loopback hosts unless ``allow_http``; certificates are always verified, against ``ca_bundle`` or
-    the well-known authorities.
+    ``usual_path`` is where the vendor's interface usually is: tried where ``base_url`` has no path and nothing is found
+    there. ``http://`` is for loopback hosts unless ``allow_http``; certificates are always verified, against
+    ``ca_bundle`` or the well-known authorities.
 
     Raises ConfigError for an address or a ``ca_bundle`` that cannot be used.
     """
@@ -182,6 +183,7 @@ class Client:
         allow_http: bool = False,
         budget: Budget | None = None,
         posts_forms: bool = False,
+        usual_path: str = "",
         max_body_bytes: int = 4 * MIB,
         user_agent: str = "tollbook",
         sleep: Callable[[float], None] = time.sleep,
@@ -192,6 +194,8 @@ class Client:
         self.max_in_flight = max_in_flight
         self.posts_forms = posts_forms
         self._base_url = _checked_base(base_url, allow_http, connection)
+        # Until something was answered: below which path else the vendor may be.
+        self._other_path = usual_path.strip("/") if urlsplit(self._base_url).path == "/" else ""
         self._auth = auth
         self._timeout_seconds = timeout_seconds
         self._deadline_seconds = deadline_seconds
@@ -258,9 +262,15 @@ class Client:
             try:
                 answer = self._try(prepared, effort, rate_headers, allow_status, where)
                 if answer is not None:
+                    self._other_path = ""
                     return answer
             except Trouble as caught:
                 trouble = caught
+            except HttpStatusError as error:
+                if error.status != 404 or not self._other_path:
+                    raise
+                self._base_url, self._other_path = f"{self._base_url}{self._other_path}/", ""
+                prepared = self._prepare(method, path, params, form, where)
             # Out of the except: what is raised from here must not drag the layers below along.
             if trouble is not None:
                 self._back_off(trouble, effort, where)
