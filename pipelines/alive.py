@@ -8,7 +8,7 @@ home, for as long as it lives: a file whose lock is free is that of a dead run.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dagster import DagsterInstance
@@ -25,10 +25,21 @@ def alive(instance: DagsterInstance, run_id: str) -> Iterator[None]:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def at_work(instance: DagsterInstance) -> list[str]:
+    """The ids of the processes whose runs go on, once the dead are buried."""
+    folder = _folder(instance)
+    found = set()
+    for path in folder.iterdir() if folder.is_dir() else []:
+        with suppress(OSError):  # it has ended just now
+            found.add(path.read_text(encoding="ascii"))
+    return sorted(found - {""})
 
 
 def bury_the_dead(instance: DagsterInstance) -> list[str]:

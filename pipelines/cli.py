@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -120,7 +121,7 @@ def load(ctx: click.Context, first: datetime | None, last: datetime | None, name
     settings.check_secrets()
     span = _span(settings, first, last)
     with _progress() as watch:
-        ran = run_load(settings, *span, names, watch)
+        ran = run_load(settings, *span, names, watch, partial(click.echo, err=True))
     _show_load(ran)
     if ran.failures:
         sys.exit(1)

@@ -72,11 +72,21 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
-def run_load(settings: Settings, first: date, last: date, names: Sequence[str], watch: Watch) -> Ran:
-    """Load business days of the named connections (none: all) and publish; failures are in what comes back."""
+def run_load(
+    settings: Settings,
+    first: date,
+    last: date,
+    names: Sequence[str],
+    watch: Watch,
+    say: Callable[[str], None] = lambda text: None,
+) -> Ran:
+    """Load business days of the named connections (none: all) and publish; failures are in what comes back.
+
+    ``say`` is told of what is waited for.
+    """
     from dagster import DagsterInstance
 
-    from pipelines.alive import bury_the_dead
+    from pipelines.alive import at_work, bury_the_dead
     from pipelines.definitions import build
     from pipelines.jobs import LOAD, PUBLISH
     from pipelines.resources import House, load_name
@@ -91,6 +101,8 @@ def run_load(settings: Settings, first: date, last: date, names: Sequence[str], 
     quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
     with _instance(settings, DagsterInstance) as instance:
         bury_the_dead(instance)
+        if others := at_work(instance):
+            say(f"process {', '.join(others)} is loading: what it asks of a connection is waited for")
         job = definitions.resolve_job_def(LOAD)
         chosen = _keys(settings, names)
         keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in chosen]

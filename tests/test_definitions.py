@@ -36,12 +36,13 @@ from dagster import (
 from loading import LONDON, World, days, forms_of_people, forms_of_secrets, traces, unwatched, world
 
 from assets import materialize, pbxware, sipcentric, tim4biz, time4vps
-from pipelines.alive import alive, bury_the_dead
+from pipelines.alive import alive, at_work, bury_the_dead
 from pipelines.definitions import SAMPLE, build
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.nights import LONGEST_GAP
 from pipelines.resources import House
+from pipelines.running import dagster_home
 from pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG, range_tags
 from pipelines.sensors import BY_COMMAND_LINE, send_alert
 from pipelines.settings import Settings, load_settings
@@ -260,9 +261,21 @@ def test_what_a_killed_run_held_is_freed_and_the_run_has_failed(place: World, tm
             assert isinstance(told, SkipReason)
             assert dead[:8] in str(told.skip_message)
             assert slots.get_concurrency_run_ids() == {living}
+            assert at_work(instance) == [str(os.getpid())]
             assert [run.run_id for run in instance.get_runs() if run.is_failure] == [dead]
         assert bury_the_dead(instance) == []
         assert list((tmp_path / "alive").iterdir()) == []
+        assert at_work(instance) == []
+
+
+def test_a_load_says_whom_it_waits_for(place: World, tmp_path: Path) -> None:
+    """D10: another load asks the vendors; this one has nothing to wait for in the end."""
+    place.vendors.write_config(tmp_path / "tollbook.toml")
+    mine = World(place.vendors, tmp_path)
+    with DagsterInstance.from_config(str(dagster_home(mine.settings))) as instance, alive(instance, "another"):
+        told = mine.command("load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM)
+    assert told.exit_code == 0, told.output
+    assert f"process {os.getpid()} is loading" in told.stderr
 
 
 def test_a_run_that_fails_before_its_first_step_is_told(place: World, tmp_path: Path) -> None:
