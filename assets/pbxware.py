@@ -8,7 +8,7 @@ records with direction and outcome, the PBX's own sum of cost as a control total
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -89,7 +89,6 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
         servers = pbx.servers(_tenant_list(source, lists))
         earlier = earlier_readings(source, CDRS, day, "cdr.download", slice_asked)
         for reading in range(READINGS):
-            last = reading == READINGS - 1
             variance = False
             for server in servers:
                 ours = Decimal(0)
@@ -98,20 +97,12 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
                     ours += _cost_of(page.data)
                     outcomes += _outcomes_of(page.data)
                     yield page
-                control = pbx.billamount(server, start, end, window=str(day))
-                yield control
-                theirs = money(control.data.get("billamount"))
-                variance |= theirs is not None and theirs != ours
-                for cdrtype in (INCOMING, OUTGOING) if theirs else ():
-                    yield pbx.billamount(server, start, end, window=str(day), cdrtype=cdrtype)
-                if source.count_by_status and outcomes and (last or not variance):
-                    counts = []
-                    for page in _counts(pbx, server, start, end, str(day), outcomes):
-                        counts.append((page.request, page.data))
-                        yield page
-                    rows, said = _compared(outcomes, _counted(counts))
-                    variance |= said is not None and said != rows
-            if last or not variance:
+                totals = _totals(pbx, server, start, end, str(day), outcomes if source.count_by_status else Counter())
+                yield from totals
+                theirs = money(totals[0].data.get("billamount"))
+                rows, said = _compared(outcomes, _counted([(page.request, page.data) for page in totals]))
+                variance |= theirs not in (None, ours) or said not in (None, rows)
+            if reading == READINGS - 1 or not variance:
                 return
             writer.restart()
 
@@ -129,16 +120,31 @@ def _cost_of(data: dict[str, Any]) -> Decimal:
     return sum((cost for cost in map(money, cells) if cost is not None), Decimal(0))
 
 
-def _counts(
+def _totals(
     pbx: PBXware, server: str | None, start: datetime, end: datetime, window: str, outcomes: Counter[str]
-) -> Iterator[Page]:
-    """The answers that count a tenant's records by status; ends early where the PBX does not heed the filter."""
-    for status in STATUSES:
+) -> list[Page]:
+    """What the PBX itself says of a tenant's day: the sum of cost first, then the rest, several at a time.
+
+    The sums by direction are not worth a request where there is no cost, nor the counts by status where there are no
+    ``outcomes``, or where the first of them tells nothing.
+    """
+
+    def sum_of(cdrtype: str | None) -> list[Page]:
+        return [pbx.billamount(server, start, end, window=window, cdrtype=cdrtype)]
+
+    def count_of(status: str) -> list[Page]:
         near = sum(number for outcome, number in outcomes.items() if _FILTERED_AS.get(outcome) == status)
-        for page in pbx.count(server, start, end, status, near, window=window):
-            yield page
-            if page.kind == REFUSED or not _heeded(status, page.data):
-                return
+        return list(pbx.count(server, start, end, status, near, window=window))
+
+    def asked(*asks: Callable[[], list[Page]]) -> list[Page]:
+        return [page for pages in pbx.client.map(lambda ask: ask(), asks) for page in pages]
+
+    probe, *others = STATUSES
+    whole, *counts = asked(partial(sum_of, None), *([partial(count_of, probe)] if outcomes else ()))
+    rest = [partial(sum_of, cdrtype) for cdrtype in (INCOMING, OUTGOING)] if money(whole.data.get("billamount")) else []
+    if _count_of(probe, [(page.request, page.data) for page in counts]) is not None:
+        rest += [partial(count_of, status) for status in others]
+    return [whole, *counts, *asked(*rest)]
 
 
 def _outcomes_of(data: dict[str, Any]) -> Counter[str]:
@@ -890,14 +896,16 @@ def _row_controls(
 
 def _counted(answers: list[tuple[dict[str, str], Any]]) -> int | None:
     """The sum of the PBX's counts by status; None where one is missing, or where it does not heed the filter."""
-    counts = []
-    for status in STATUSES:
-        asked = [(int(request["page"]), data) for request, data in answers if request["status"] == status]
-        number = counted(asked) if all(_heeded(status, data) for _, data in asked) else None
-        if number is None:
-            return None
-        counts.append(number)
-    return sum(counts) if len(set(counts)) > 1 or not any(counts) else None
+    counts = [_count_of(status, answers) for status in STATUSES]
+    numbers = [number for number in counts if number is not None]
+    told = len(numbers) == len(counts) and (len(set(numbers)) > 1 or not any(numbers))
+    return sum(numbers) if told else None
+
+
+def _count_of(status: str, answers: list[tuple[dict[str, str], Any]]) -> int | None:
+    """The PBX's count of one status, as far as these answers tell it."""
+    asked = [(int(request["page"]), data) for request, data in answers if request.get("status") == status]
+    return counted(asked) if all(_heeded(status, data) for _, data in asked) else None
 
 
 def _heeded(status: str, data: dict[str, Any]) -> bool:

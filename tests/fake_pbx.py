@@ -4,7 +4,7 @@ What lives here: ``FakePbx``, the client that asks it, and the driving of a load
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -197,6 +197,9 @@ class FakeClient:
     def refuse(self, error: AuthError) -> AuthError:
         self.refused = error
         return error
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        return map(function, items)
 
     @contextmanager
     def pool(self) -> Iterator["FakeClient"]:
