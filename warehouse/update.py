@@ -51,6 +51,8 @@ from warehouse.fraud import FOREIGN_NANP, FraudRules
 from warehouse.money import MACROS
 from warehouse.reference import Reference
 from warehouse.schema import (
+    CALL,
+    CALL_LEG,
     COVERAGE,
     ERASURE,
     FRAUD_SIGNAL,
@@ -67,7 +69,8 @@ from warehouse.schema import (
 
 REBUILD = "run: tollbook rebuild"
 LINK_GAP = timedelta(hours=6)  # as in linking.sql
-ROWS_AT_ONCE = 250_000  # taken in, or put together as calls, at a time; more would need more memory
+ROWS_AT_ONCE = 250_000  # looked at, or put together as calls, at a time; more would need more memory
+KEPT_AT_ONCE = 8  # times as many are written at a time; fewer would leave more of the file's blocks part empty
 SAME_WEEKDAYS = 8  # weeks before that a day is compared with, as in marts/fraud_signal.sql
 
 _HERE = Path(__file__).parent
@@ -158,6 +161,7 @@ class Update:
         self.reference = reference
         self.closes = closes
         self.kept_from = kept_from
+        self.made = 0  # how many made_call_… there are
 
     def run(self, partitions: Sequence[Partition], loads: pa.Table | Sequence[Mapping[str, Any]]) -> UpdateResult:
         db = self.db
@@ -330,12 +334,14 @@ class Update:
                 )
             sizes.append((path, metadata.num_rows))
         names = ", ".join(f'"{name}"' for name in table_.column_names)
-        for paths, _ in _batches(sizes):
+        batches = [paths for paths, _ in _batches(sizes)]
+        for paths in batches:
             self._check_owners(table_, {path: files[path] for path in paths})
+        for first in range(0, len(batches), KEPT_AT_ONCE):
             self.db.execute(
                 f"INSERT INTO {table_.full_name} ({names}) "
                 f"SELECT {names} FROM read_parquet(?, hive_partitioning = false)",
-                [paths],
+                [[path for paths in batches[first : first + KEPT_AT_ONCE] for path in paths]],
             )
 
     def _check_owners(self, table_: Table, files: Mapping[str, Partition]) -> None:
@@ -424,6 +430,7 @@ class Update:
             legs = f"SELECT {_LEG} FROM core.cdr WHERE {in_days('call_date', set(days))} UNION ALL FROM waiting"
             if number == len(stretches):
                 self._put_together(legs, rows)
+                self._keep_calls()
                 return
             next_day = stretches[number][0][0]
             (next_start,) = db.execute(
@@ -464,6 +471,7 @@ class Update:
         db.execute(f"DELETE FROM core.call_leg WHERE {near} AND cdr_id IN {involved}")
         rows = db.execute(f"SELECT count(*) FROM ({legs})").fetchall()[0][0]
         self._put_together(legs, rows)
+        self._keep_calls()
         call_days |= self._days(
             f"SELECT DISTINCT call_date FROM core.call_leg WHERE {near} AND cdr_id IN (SELECT cdr_id FROM far_leg)"
         )
@@ -471,7 +479,7 @@ class Update:
         return call_days, leg_days, hours
 
     def _put_together(self, legs: str, rows: int) -> None:
-        """Add the calls of these legs, no call of which has a leg elsewhere.
+        """Make ``made_call_…`` and ``made_call_leg_…`` of these legs, no call of which has a leg elsewhere.
 
         In parts when they are many; a call is all in one. Legs that are a call of their own take no sorting.
         """
@@ -488,8 +496,27 @@ class Update:
             )
             db.execute("CREATE OR REPLACE TEMP TABLE several AS FROM leg JOIN shared_link USING (link)")
             db.execute(f"CREATE OR REPLACE TEMP TABLE linking AS {sql_of('linking')}")
-            for table_ in ("call_leg", "call"):
-                db.execute(f"INSERT INTO core.{table_} BY NAME SELECT * FROM ({sql_of(table_)}) ORDER BY call_date")
+            for table_ in (CALL_LEG, CALL):
+                names = ", ".join(table_.column_names)
+                db.execute(
+                    f"CREATE TEMP TABLE made_{table_.name}_{self.made} AS "
+                    f"SELECT {names} FROM ({sql_of(table_.name)}) ORDER BY call_date"
+                )
+            # A table for each: DuckDB 2.0 loses rows of a temporary one that is added to again and again.
+            self.made += 1
+            if self.made == KEPT_AT_ONCE:
+                self._keep_calls()
+
+    def _keep_calls(self) -> None:
+        """Write what was put together so far: each time some of the file's blocks stay part empty, so much at once."""
+        if not self.made:
+            return
+        for name in ("call_leg", "call"):
+            made = [f"made_{name}_{number}" for number in range(self.made)]
+            self.db.execute(f"INSERT INTO core.{name} " + " UNION ALL ".join(f"FROM {part}" for part in made))
+            for part in made:
+                self.db.execute(f"DROP TABLE {part}")
+        self.made = 0
 
     def _find_legs(self, replaced: set[date]) -> None:
         """Make ``far_leg``: of other partitions, all legs that can be of one call with those replaced, now or before.
