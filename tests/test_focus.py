@@ -123,7 +123,7 @@ def test_the_month_is_what_was_worked_out_by_hand(golden: tuple[Focus, list[Row]
     usd = 17 * (Decimal("0.935484") + Decimal("0.196452")) + 31 * Decimal("1.20") + Decimal("1.21") + Decimal("8.05")
     assert usd == Decimal("65.702912")
     assert total(rows, "EffectiveCost") == {"EUR": billed["EUR"], "GBP": billed["GBP"], "USD": usd}
-    assert {flag.word for flag in made.remarks} == {"OPEN", "UNRATED"}
+    assert {flag.word for flag in made.remarks} == {"OPEN", "TIM4BIZ DIFFERS", "UNRATED"}
 
 
 def test_calls_stand_by_day_extension_and_destination(golden: tuple[Focus, list[Row]]) -> None:

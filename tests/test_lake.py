@@ -634,6 +634,13 @@ def test_who_waits_too_long_is_told_for_whom(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_that_cannot_be_written_is_a_matter_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D03: else the vendor's answers are blamed."""
+    monkeypatch.setattr(os, "pwrite", lambda *arguments: (_ for _ in ()).throw(FULL))
+    with pytest.raises(StorageError, match="lock"), Lake(tmp_path).writing():
+        pass
+
+
 def test_what_a_killed_process_left_is_cleared_by_the_next_writer(tmp_path: Path) -> None:
     """D04: also where no later load would write the same name."""
     lake = Lake(tmp_path)

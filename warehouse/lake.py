@@ -667,8 +667,9 @@ class Lake:
                             hint="wait until it ends, or stop it",
                         ) from None
                     time.sleep(poll)
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            with storage(path):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, str(os.getpid()).encode(), 0)
             shutil.rmtree(self.spill, ignore_errors=True)  # a process that was killed left it: nobody else writes now
             ahead = self.data_dir / "state" / "ahead"
             for name in _names(ahead):
