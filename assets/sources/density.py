@@ -83,6 +83,8 @@ class Density:
             self._read += reading.rows
             self._replace([_Part(part.start, part.end, reading.rows)], reading.rows)
             return
+        if not reading.rows:
+            return  # it says that there is more than it holds, and holds nothing
         self._capacity = reading.rows
         total = reading.total if reading.total and reading.total > reading.rows else None
         order = _order(reading.times)
