@@ -4,6 +4,8 @@ import bisect
 import math
 import random
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -147,6 +149,31 @@ def test_a_vendor_that_states_totals_needs_fewer_requests(rows: int, most: int, 
     """200 an answer; the answers that did not fit tell how many there are, and when."""
     vendor = Density(office_day(rows), 200, sort=sort, counts=True)
     assert sum(reading.rows for reading in vendor.read(Slice(0, DAY_SECONDS), 4)) == rows
+    assert len(vendor.requests) <= most
+
+
+@pytest.mark.parametrize(
+    ("told", "most"),
+    [
+        (lambda part, times: times[::-1], 20),  # the newest first, and each page the other way round
+        (lambda part, times: [part.start + n % 60 for n in range(len(times))], 25),
+        (lambda part, times: [part.end - 1 - n % 300 for n in range(len(times))], 25),
+        (lambda part, times: [time + 2 * HOUR for time in times], 30),
+    ],
+    ids=["turned round", "all at the beginning", "all at the end", "two hours off"],
+)
+def test_times_that_are_not_what_they_seem_cost_few_requests(told: Callable[..., list[int]], most: int) -> None:
+    """Of a thousand records, 200 an answer. Believed to the end, the second of these took 478 requests."""
+
+    class Odd(Density):
+        def fetch(self, part: Slice) -> Reading:
+            reading = super().fetch(part)
+            within = [time for time in self.times if part.start <= time < part.end]
+            newest = within[-self.capacity :][::-1]
+            return reading if reading.complete else replace(reading, times=told(part, newest))
+
+    vendor = Odd(office_day(1000), 200, counts=True)
+    assert sum(reading.rows for reading in vendor.read(Slice(0, DAY_SECONDS), 4)) == 1000
     assert len(vendor.requests) <= most
 
 

@@ -33,6 +33,7 @@ UNSEEN = (3, 4, 8, 16)  # answers that an unordered answer is taken to be one of
 GROUPS = 10  # parts that an ordered answer is counted in
 BINS = 16  # parts that an unordered one is
 DECIDES = 0.1  # of an answer: records that count as one observation of which shape it is
+DOUBT = 5  # records that may have gone since they were counted, beside every other one
 ENOUGH = 100  # parts, after which those nearest say more than the shape does
 # Records by hour: at any time, and in an office.
 SHAPES = (
@@ -50,12 +51,16 @@ class _Pot:
 
 @dataclass
 class _Part:
-    """A part of the window. ``rows`` were counted in it (None: not yet), or are among those of a ``pot``."""
+    """A part of the window. ``rows`` were counted in it (None: not yet), or are among those of a ``pot``.
+
+    ``told``: they were counted by their times in an answer that did not hold its slice.
+    """
 
     start: int
     end: int
     rows: float | None = None
     pot: _Pot | None = None
+    told: bool = False
 
 
 class Density:
@@ -73,6 +78,7 @@ class Density:
         self._read = 0
         self._unordered = 0
         self._guess = 1.0  # records for one of the shape, before any were counted
+        self._believes = True  # that the times in answers are those by which they were asked for
         self.known = self._like_another
 
     def learn(self, reading: "Reading") -> None:
@@ -81,13 +87,14 @@ class Density:
         if reading.complete:
             self._capacity = max(self._capacity, reading.rows)
             self._read += reading.rows
+            self._doubt(reading)
             self._replace([_Part(part.start, part.end, reading.rows)], reading.rows)
             return
         if not reading.rows:
             return  # it says that there is more than it holds, and holds nothing
         self._capacity = reading.rows
         total = reading.total if reading.total and reading.total > reading.rows else None
-        order = _order(reading.times)
+        order = _order(reading) if self._believes else 0
         if order:
             parts = _counted(reading, order, total)
             self._replace(parts, total or reading.rows)
@@ -96,7 +103,7 @@ class Density:
 
     def _learn_unordered(self, reading: "Reading", total: int | None) -> None:
         part = reading.slice
-        if reading.times and (not self.known or (total or 0) > 3 * reading.rows):
+        if reading.times and self._believes and (not self.known or (total or 0) > 3 * reading.rows):
             self._shape.resemble(part.start, part.end, sorted(reading.times))
         if not self.known:
             rows = total or reading.rows * UNSEEN[min(self._unordered, len(UNSEEN) - 1)]
@@ -105,6 +112,14 @@ class Density:
             self._unordered += 1
         if total is not None:
             self._replace([_Part(part.start, part.end, None, _Pot(total))], total)
+
+    def _doubt(self, reading: "Reading") -> None:
+        """Forget what times have told where a slice holds far less: a vendor may give others than it is asked by."""
+        start, end = reading.slice.start, reading.slice.end
+        told = [_part_of(part, max(part.start, start), min(part.end, end)) for part in self._parts if part.told]
+        if reading.rows < sum(part.rows or 0 for part in told) / 2 - DOUBT:
+            self._believes = False
+            self._parts = [_Part(p.start, p.end, None if p.told else p.rows, p.pot) for p in self._parts]
 
     def _replace(self, parts: list[_Part], rows: float) -> None:
         """Put parts, with ``rows`` in them, in the place of what was thought of their time."""
@@ -142,7 +157,7 @@ class Density:
     def shorter(self, reading: "Reading") -> int:
         """Where the next try must end at the latest after a slice did not fit."""
         part = reading.slice
-        told = reading.total is not None or _order(reading.times)
+        told = reading.total is not None or _order(reading)
         length = self._shape.between(part.start, part.end) * (0.9 if told else 0.5)
         return min(self._shape.after(part.start, length), part.end - 1)
 
@@ -224,7 +239,7 @@ class Density:
 
 def _part_of(part: _Part, start: int, end: int) -> _Part:
     rows = None if part.rows is None else part.rows * max(0, end - start) / (part.end - part.start)
-    return _Part(start, end, rows, part.pot)
+    return _Part(start, end, rows, part.pot, part.told)
 
 
 def _counted(reading: "Reading", order: int, total: int | None) -> list[_Part]:
@@ -236,7 +251,7 @@ def _counted(reading: "Reading", order: int, total: int | None) -> list[_Part]:
     inner = times[:: max(1, len(times) // GROUPS)][1:]
     edges = [part.start, *inner, times[-1]] if order > 0 else [times[0] + 1, *inner, part.end]
     counted = [
-        _Part(first, last, bisect_left(times, last) - bisect_left(times, first))
+        _Part(first, last, bisect_left(times, last) - bisect_left(times, first), told=True)
         for first, last in pairwise(sorted(set(edges)))
     ]
     pot = _Pot(max(1.0, total - sum(each.rows or 0 for each in counted))) if total else None
@@ -245,12 +260,15 @@ def _counted(reading: "Reading", order: int, total: int | None) -> list[_Part]:
     return [each for each in (before, *counted, after) if each.start < each.end]
 
 
-def _order(times: Sequence[int]) -> int:
-    """1: the oldest come first, -1: the newest, 0: neither."""
-    if len(times) < 2 or min(times) == max(times):
+def _order(reading: "Reading") -> int:
+    """1: its records are in order and the oldest of their slice, -1: the newest, 0: neither can be told.
+
+    By the edge they lie nearer to, for a page can be in another order than the pages are.
+    """
+    times = reading.times
+    if len(times) < 2 or min(times) == max(times) or abs(correlation(range(len(times)), times)) < 0.5:
         return 0
-    how = correlation(range(len(times)), times)
-    return 0 if abs(how) < 0.5 else 1 if how > 0 else -1
+    return 1 if min(times) - reading.slice.start < reading.slice.end - max(times) else -1
 
 
 class _Clock:
