@@ -134,7 +134,12 @@ def _totals(
 
     def count_of(status: str) -> list[Page]:
         near = sum(number for outcome, number in outcomes.items() if _FILTERED_AS.get(outcome) == status)
-        return list(pbx.count(server, start, end, status, near, window=window))
+        pages = []
+        for page in pbx.count(server, start, end, status, near, window=window):
+            pages.append(page)
+            if not _heeded(status, page.data):
+                break
+        return pages
 
     def asked(*asks: Callable[[], list[Page]]) -> list[Page]:
         return [page for pages in pbx.client.map(lambda ask: ask(), asks) for page in pages]

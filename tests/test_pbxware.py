@@ -815,6 +815,12 @@ def test_a_pbx_that_does_not_heed_the_filter_proves_nothing(numbers: dict[str, i
     assert counted(pbx, tmp_path) == ("unavailable", sum(numbers.values()), None)
 
 
+def test_a_filter_that_is_not_heeded_is_found_out_in_a_request_or_two(tmp_path: Path) -> None:
+    pbx = FakePbx(with_statuses(Answered=900, Busy=90), heeds_status=False)
+    assert counted(pbx, tmp_path) == ("unavailable", 990, None)
+    assert len(pbx.counts) == 2  # the tenth page holds busy ones only, after nine that could be right
+
+
 @pytest.mark.parametrize(
     "said", [{"error": "Invalid status."}, "Notice: Undefined index: status", {"csv": None}, {"csv": [["x"]]}]
 )

@@ -163,7 +163,7 @@ def test_a_vendor_that_states_totals_needs_fewer_requests(rows: int, most: int, 
     ids=["turned round", "all at the beginning", "all at the end", "two hours off"],
 )
 def test_times_that_are_not_what_they_seem_cost_few_requests(told: Callable[..., list[int]], most: int) -> None:
-    """Of a thousand records, 200 an answer. Believed to the end, the second of these took 478 requests."""
+    """Of a thousand records, 200 an answer. Believed to the end, such times took up to 478 requests."""
 
     class Odd(Density):
         def fetch(self, part: Slice) -> Reading:
