@@ -45,8 +45,8 @@ FIRST_PAUSE_SECONDS = 0.5  # doubled with every try, and drawn at random below t
 LONGEST_PAUSE_SECONDS = 30.0
 UNTOLD_WAIT_SECONDS = 30.0  # after a 429 that says nothing; doubled with every one
 STEP_SECONDS = 1.0  # of a long sleep; between two steps it can be ended
-_NOT_OFFERED = frozenset({404, 405, 406, 410, 501})
 GARBLED_TRIES = 3  # a damaged answer that comes so often is the answer
+_NOT_OFFERED = frozenset({404, 405, 406, 410, 501})  # statuses of what a release does not have
 
 _log = logging.getLogger(__name__)
 
