@@ -119,18 +119,22 @@ MONDAYS: list[tuple[list[int | None], int | None, bool | None]] = [
     ([40, 40, 10], None, None),  # two days are too few to say what is typical
     ([40, 42, 44, 43], 42, False),
     ([40, 42, 44, 46, 43], 42, False),  # of two middle ones the lower
-    ([60, 60, 60, 29], 60, True),
-    ([60, 60, 60, 30], 60, False),  # half is not below half
-    ([60, 60, 60, 121], 60, True),
-    ([60, 60, 60, 120], 60, False),
+    ([400, 400, 400, 199], 400, True),
+    ([400, 400, 400, 200], 400, False),  # half is not below half
+    ([400, 400, 400, 801], 400, True),
+    ([400, 400, 400, 800], 400, False),
+    ([60, 60, 60, 14], 60, True),  # the fewer rows, the more is within chance
+    ([60, 60, 60, 15], 60, False),
+    ([60, 60, 60, 138], 60, True),
+    ([60, 60, 60, 137], 60, False),
     ([60, 60, 60, 0], 60, True),  # loaded, and nothing in it
-    ([20, 20, 20, 0], 20, False),  # few rows: within chance
-    ([21, 21, 21, 0], 21, True),
-    ([5, 5, 5, 45], 5, False),  # one call to a group brings many legs
-    ([5, 5, 5, 46], 5, True),
+    ([17, 17, 17, 0], 17, True),
+    ([16, 16, 16, 0], 16, False),
+    ([5, 5, 5, 38], 5, False),  # one call to a group brings many legs
+    ([5, 5, 5, 39], 5, True),
     ([90, 90, 90, 30, 30, 30, 30, 30, 30, 30, 30, 30], 30, False),  # eight weeks back and no further
-    ([60, 60, None, 60, 29], 60, True),  # a day that is not loaded is like no other
-    ([60, 60, None, None, 29], None, None),
+    ([60, 60, None, 60, 9], 60, True),  # a day that is not loaded is like no other
+    ([60, 60, None, None, 9], None, None),
 ]
 
 

@@ -87,11 +87,11 @@ SELECT
     state,
     rows,
     CASE WHEN days_alike >= 3 THEN median_rows END AS typical_rows,
-    -- Some rows are within chance where there are few: a quiet Sunday has half or twice as many as the one before. More
-    -- of them where there are more than usual: legs come in clusters, one call to a group brings many.
+    -- Chance moves the root of a count by the same whatever the count, by some 0.7 here: calls come one by one, but bring
+    -- several legs each. Four apart, not even the worst of a thousand days is by chance.
     CASE
         WHEN state IN ('loaded', 'stale') AND days_alike >= 3 THEN
-            (rows * 2 < median_rows AND rows < median_rows - 20) OR (rows > median_rows * 2 AND rows > median_rows + 40)
+            (rows * 2 < median_rows OR rows > median_rows * 2) AND abs(sqrt(rows) - sqrt(median_rows)) > 4
     END AS is_unusual,
     last_read_at,
     load_id

@@ -1053,8 +1053,8 @@ COVERAGE = Table(
         _c(
             "is_unusual",
             "BOOLEAN",
-            "Whether rows is below half of typical_rows and more than 20 below it, or above twice and more than "
-            "40 above it; NULL where the day is missing or partial, or typical_rows is NULL",
+            "Whether rows is below half of typical_rows or above twice, and their square roots are more than 4 apart, "
+            "which is beyond chance; NULL where the day is missing or partial, or typical_rows is NULL",
         ),
         _c("last_read_at", INSTANT, "When the last good reading of the day began; NULL when missing"),
         _c("load_id", "VARCHAR", "The latest load that asked for the day, also one that failed; NULL when none did"),
