@@ -5,6 +5,7 @@ vendor's own sums as control totals. What does not: what is asked (``sources.tim
 (``loading``). Dates of payment are naive, in the account's zone.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -27,7 +28,7 @@ from assets.materialize import (
 from assets.proof import control_total
 from assets.sources import strict_json
 from assets.sources.page import Page
-from assets.sources.time4vps import Time4VPS, balance_details, entries
+from assets.sources.time4vps import NOT_FOUND, Time4VPS, balance_details, entries
 from tollbook_errors import IntegrityError
 from warehouse.lake import Landing, RawWriter, read_core
 from warehouse.money import currency_code, money
@@ -41,6 +42,8 @@ NOT_AN_EXPENSE = frozenset({"cancelled", "draft", "recurring", "refunded", "cred
 CREDIT_NOTES = frozenset({"creditnote", "creditnotedraft"})
 KNOWN = SETTLED | OPEN | NOT_AN_EXPENSE | CREDIT_NOTES
 CENT = Decimal("0.01")
+Pair = tuple[Decimal | None, Decimal | None]  # our figure and theirs
+OF_AN_INVOICE = ("invoice_lines", "invoice_tax", "invoice_total", "invoice_list")
 CONTROLS = {
     "invoice_lines": "Sum of an invoice's lines against its subtotal.",
     "invoice_tax": "Tax of an invoice's taxed lines by its rates against its own tax.",
@@ -79,8 +82,8 @@ def _standing(source: Source) -> dict[str, dict[str, Any]]:
 
 
 def _needs_detail(source: Source, entry: dict[str, Any], standing: dict[str, Any] | None) -> bool:
-    """A settled invoice that the list shows as it stood is not asked for again."""
-    if standing is None or standing["status"] not in SETTLED:
+    """A settled invoice that the list shows as it stood, with its details, is not asked for again."""
+    if standing is None or standing["status"] not in SETTLED or standing["subtotal"] is None:
         return True
     listed = _listed(source, entry)
     return any(
@@ -94,7 +97,10 @@ def _needs_detail(source: Source, entry: dict[str, Any], standing: dict[str, Any
 def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing) -> Normalised:
     """Invoices and lines (details from this landing, else as they stood), services, balance, and the control totals."""
     answers: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    not_found: set[str] = set()
     for answer in source.lake.answers(landing):
+        if answer["kind"] == NOT_FOUND:
+            not_found.add(json.loads(answer["request"])["id"])
         place = {
             "vendor": source.vendor,
             "connection": source.name,
@@ -118,9 +124,15 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
             sign = _sign(detail, row["status"])
             row |= place | _detail(detail, row, sign)
             lines += _lines(detail, row, place, sign)
-            controls += _invoice_controls(source, entry, detail, row, landing)
+            controls += _invoice_controls(source, row, _figures(entry, detail, row), landing)
         else:
             earlier = stood.get(invoice_id)
+            if earlier is None and invoice_id in not_found:
+                # What the list says of it: no line of it costs anything, until the vendor gives its details.
+                _, place = answers["invoices"][0]
+                invoices.append(place | row | {"counts_as_expense": _is_expense(row, ids)})
+                controls += _invoice_controls(source, row, {}, landing)
+                continue
             if earlier is None:
                 raise IntegrityError(
                     "an invoice's details are neither in this landing nor in an earlier one",
@@ -135,13 +147,14 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
                 for control in stood_controls
                 if control["subject"] == invoice_id and control["check_name"] != "merged_originals"
             ]
-        row["counts_as_expense"] = row["status"] not in NOT_AN_EXPENSE and row["merged_into"] not in ids
-        invoices.append(row)
+        invoices.append(row | {"counts_as_expense": _is_expense(row, ids)})
     unknown = sum(invoice["status"] not in KNOWN for invoice in invoices)
     warnings = [f"{unknown} invoices have a status that is not known"] if unknown else []
     undated = sum(invoice["counts_as_expense"] and invoice["issued_on"] is None for invoice in invoices)
     if undated:
         warnings.append(f"{undated} invoices have no date of issue, so no day's cost holds them")
+    if not_found:
+        warnings.append(f"{len(not_found)} listed invoices are not to be found: their lines and taxes are not known")
     controls += _merged_controls(source, invoices, lines, landing)
     warnings += [f"Time4VPS does not give the {kind}" for kind in ("services", "balance") if kind not in answers]
     balances = [_balance(source, balance, where) for balance, where in answers.get("balance", [])]
@@ -181,6 +194,10 @@ def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
         "currency": _currency(source, entry),
         "merged_into": _merged_into(entry),
     }
+
+
+def _is_expense(row: dict[str, Any], listed: set[str]) -> bool:
+    return row["status"] not in NOT_AN_EXPENSE and row["merged_into"] not in listed
 
 
 def _merged_into(entry: dict[str, Any]) -> str | None:
@@ -262,9 +279,7 @@ def _balance(source: Source, said: dict[str, Any], place: dict[str, Any]) -> dic
 # --- control totals --------------------------------------------------------------------------------------------------
 
 
-def _invoice_controls(
-    source: Source, entry: dict[str, Any], detail: dict[str, Any], row: dict[str, Any], landing: Landing
-) -> list[dict[str, Any]]:
+def _figures(entry: dict[str, Any], detail: dict[str, Any], row: dict[str, Any]) -> dict[str, Pair]:
     """What an invoice's own figures must add up to; in another currency than its own the list states nothing of it."""
     items = entries(detail["items"]) or []
     subtotal, total = money(detail.get("subtotal")), money(detail.get("total"))
@@ -275,17 +290,25 @@ def _invoice_controls(
     swapped = currency_code(entry.get("currency")) not in (None, row["currency"])
     listed = Decimal(0) if swapped else money(entry.get("total"))
     whole = None if subtotal is None else subtotal + tax + tax2 - credit
-    day = row["issued_on"] or landing.started_at.astimezone(source.zone).date()
-    pairs = {
+    return {
         "invoice_lines": (of_lines, subtotal),
         "invoice_tax": (tax + tax2 if (tax + tax2) in expected else next(iter(expected)), tax + tax2),
         "invoice_total": (whole, total),
         "invoice_list": (total, listed),
     }
+
+
+def _invoice_controls(
+    source: Source, row: dict[str, Any], figures: dict[str, Pair], landing: Landing
+) -> list[dict[str, Any]]:
+    """The controls of one invoice; what there are no figures for is unavailable."""
+    day = row["issued_on"] or landing.started_at.astimezone(source.zone).date()
     read_at, subject, currency = landing.started_at, row["invoice_id"], row["currency"]
     return [
-        control_total(source, INVOICES, day, ACCOUNT, name, ours, theirs, read_at, subject, currency)
-        for name, (ours, theirs) in pairs.items()
+        control_total(
+            source, INVOICES, day, ACCOUNT, name, *figures.get(name, (None, None)), read_at, subject, currency
+        )
+        for name in OF_AN_INVOICE
     ]
 
 

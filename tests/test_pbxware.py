@@ -706,6 +706,11 @@ def test_a_day_that_still_does_not_add_up_is_a_variance(tmp_path: Path) -> None:
     )
 
 
+def test_a_sum_may_be_larger_than_any_amount(tmp_path: Path) -> None:
+    source, _ = loaded(FakePbx([row(number=n, rating_cost="999999999999.999999") for n in range(3)]), tmp_path)
+    assert checks(source)["billamount"] == ("unavailable", Decimal("2999999999999.999997"), None)  # theirs is no amount
+
+
 def checks(source: Source, of: str = "billamount") -> dict[str, tuple[str, Decimal, Decimal | None]]:
     """The control totals whose names begin like this: status, our figure, theirs."""
     found = [control for control in rows_of(source, "audit.control_total") if control["check_name"].startswith(of)]

@@ -44,6 +44,7 @@ class Account:
     def __init__(self) -> None:
         self.listed: dict[str, dict[str, Any]] = {}
         self.details: dict[str, dict[str, Any]] = {}
+        self.lost: dict[str, Any] = {}
         self.services: Any = []
         self.balance: Any = None
         self.balance_fields: dict[str, Any] = {}
@@ -76,6 +77,8 @@ class Account:
     def answer(self, path: str, query: dict[str, str]) -> Any:
         name, _, number = path.partition("/")
         if name == "invoice" and number:
+            if number in self.lost:
+                return self.lost[number]
             found = self.details.get(number)
             return {"invoice": found} if found else {"error": ["invoicenotfound"]}
         if name == "invoice":
@@ -590,6 +593,37 @@ def test_an_invoice_that_is_gone_is_restated_with_its_lines(tmp_path: Path) -> N
         ("vanished", "1", Decimal("-12.1"))
     ]
     assert {subject for _, subject in controls(from_, "invoice_lines")} == {"2"}
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_invoice_that_is_not_to_be_found_keeps_back_no_other(tmp_path: Path, status: int) -> None:
+    account = Account()
+    account.invoice(1)
+    account.invoice(2, total="12.10")
+    detail = account.details.pop("2")
+    account.lost = {"2": Status(status)}
+    outcome = account.outcome(tmp_path)
+    assert not outcome.failures
+    assert "1 listed invoices are not to be found: their lines and taxes are not known" in outcome.warnings
+    from_ = account.source(tmp_path)
+    found = by_id(from_)
+    assert (found["1"]["subtotal"], found["2"]["subtotal"]) == (Decimal(10), None)
+    assert (found["2"]["total"], found["2"]["counts_as_expense"]) == (Decimal("12.10"), True)
+    assert {row["invoice_id"] for row in rows(from_, "invoice_line")} == {"1"}
+    for check in time4vps.OF_AN_INVOICE:
+        said = {subject: status for (_, subject), (_, _, status) in controls(from_, check).items()}
+        assert said == {"1": "matched", "2": "unavailable"}, check
+    # It is asked for again until it is there; and gone once more, it stays as it stood.
+    account.asked()
+    account.lost.clear()
+    account.details["2"] = detail
+    assert by_id(account.load(tmp_path))["2"]["subtotal"] == Decimal(10)
+    assert account.asked() == ["2"]
+    account.listed["2"]["number"] = "2026/09/2000"
+    account.lost = {"2": Status(status)}
+    stood = by_id(account.load(tmp_path))["2"]
+    assert (stood["subtotal"], stood["number"]) == (Decimal(10), "2026/09/2000")
+    assert len(rows(account.source(tmp_path), "invoice_line")) == 2
 
 
 def test_core_is_the_same_again_from_raw_alone(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MONEY = "DECIMAL(18,6)"
+TOTAL = "DECIMAL(38,6)"  # a sum of whatever a vendor may have said
 INSTANT = "TIMESTAMPTZ"
 VENDORS = ("pbxware", "sipcentric", "tim4biz", "time4vps")
 USAGE_KINDS = ("call", "sms", "bundle")  # charged as they are used; the other kinds stand on an invoice
@@ -923,9 +924,9 @@ CONTROL_TOTAL = Table(
             "VARCHAR",
             "What exactly: an invoice, a bundle, a list, a stretch of days (first..last); else empty",
         ),
-        _c("ours", MONEY, "Our figure"),
-        _c("theirs", MONEY, "The vendor's figure; NULL when unavailable"),
-        _c("difference", MONEY, "ours − theirs"),
+        _c("ours", TOTAL, "Our figure"),
+        _c("theirs", TOTAL, "The vendor's figure; NULL when unavailable"),
+        _c("difference", TOTAL, "ours − theirs"),
         _c("currency", "VARCHAR", "ISO 4217 code of the figures; NULL where they are numbers, seconds or minutes"),
         _c("status", "VARCHAR", "matched, variance or unavailable"),
         _c("stream", "VARCHAR", "Stream of the lake it belongs to"),

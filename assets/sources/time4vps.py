@@ -6,9 +6,11 @@ invoices need their details again (``assets.time4vps`` decides), what a status m
 
 from typing import Any
 
-from assets.sources.client import Answer, Client, Forbidden, Refused, offered
+from assets.sources.client import Answer, Client, Forbidden, HttpStatusError, Refused, offered
 from assets.sources.page import Page
 from tollbook_errors import AuthError, ContractError
+
+NOT_FOUND = "invoice_not_found"
 
 _LISTS = ("invoices", "services")
 _NOT_ALLOWED = ("denied", "permission", "privilege", "notallowed", "not allowed")  # about a thing, not about who asks
@@ -49,10 +51,15 @@ class Time4VPS:
         return page
 
     def invoice(self, invoice_id: str) -> Page:
-        """One invoice with its lines."""
+        """One invoice with its lines; of one that is listed but not to be found a page of NOT_FOUND, without rows."""
         if not (invoice_id.isascii() and invoice_id.isalnum() and len(invoice_id) <= 40):
             raise self._contract("invoice/@id", "an invoice id is not a plain number")
-        page = self._page(f"invoice/{invoice_id}", "invoice", {"id": invoice_id})
+        try:
+            page = self._page(f"invoice/{invoice_id}", "invoice", {"id": invoice_id})
+        except HttpStatusError as error:
+            if error.status not in (404, 410):
+                raise
+            return Page(NOT_FOUND, None, {"id": invoice_id}, "{}", self.client.now(), 0, {})
         detail = page.data.get("invoice")
         if not isinstance(detail, dict) or entries(detail.get("items")) is None:
             raise self._contract("invoice/@id", "the answer has no invoice with items")
