@@ -42,6 +42,9 @@ import pyarrow.parquet as pq
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.schema import Table, table
 
+# Arrow's own allocator keeps what it once had: after a large day 100 MiB that DuckDB could take.
+pa.set_memory_pool(pa.system_memory_pool())
+
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 ALL = "all"
