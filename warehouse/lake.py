@@ -63,6 +63,7 @@ RAW_SCHEMA = pa.schema(
 ROW_GROUP = 32_768
 # Columns of which nearly every row has its own value: a dictionary would hold them all.
 _ALL_DIFFERENT = frozenset({"cdr_id", "sms_id", "native_id", "linked_id", "started_at", "sent_at", "raw_row"})
+_WRITTEN_AT_ONCE = 1024 * 1024  # bytes of Parquet; at most so many are held back
 _BATCH_BYTES = 2 * 1024 * 1024  # of answers in a row group, which is what is in memory when they are written and typed
 TYPED_BYTES = 2 * _BATCH_BYTES  # of answers that are typed at once: asking takes 30 ms, however few they are
 _THIS_PROCESS = uuid4().hex  # a number of a process comes again
@@ -719,7 +720,7 @@ class RawWriter:
         self.generation = _generation(self.started_at, names[-1] if names else "")
         _sweep(folder, "")
         self._aside = folder / f".{self.generation}.{os.getpid()}.tmp"
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: _AsideParquet | None = None
         self._watchers: list[Watcher] = []
         self.restart()
 
@@ -855,11 +856,10 @@ class RawWriter:
     def _flush(self, *, last: bool = False) -> None:
         with storage(self._aside):
             if self._writer is None:
-                os.close(_open_aside(self._aside))
-                self._writer = pq.ParquetWriter(self._aside, RAW_SCHEMA, compression="zstd", use_dictionary=False)
+                self._writer = _AsideParquet(self._aside, RAW_SCHEMA, dictionaries=False)
             if self._batch:
                 answers = pa.Table.from_pylist(self._batch, schema=RAW_SCHEMA)
-                self._writer.write_table(answers)
+                self._writer.write(answers)
                 self._batch, self._batch_bytes = [], 0
                 for watcher in self._watchers:
                     watcher.add(answers)
@@ -889,12 +889,11 @@ def _rewrite(old: Path, new: Path, change: Callable[[str], str]) -> tuple[int, s
             return 0, "", 0
         aside = new.with_name(f".{new.name}.{os.getpid()}.tmp")
         try:
-            os.close(_open_aside(aside))
-            with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd", use_dictionary=False) as writer:
+            with closing(_AsideParquet(aside, file.schema_arrow, dictionaries=False)) as writer:
                 for n in groups:
                     rows = file.read_row_group(n)
                     column = rows.schema.get_field_index("body")
-                    writer.write_table(rows.set_column(column, rows.field(column), pa.array(bodies[n], pa.string())))
+                    writer.write(rows.set_column(column, rows.field(column), pa.array(bodies[n], pa.string())))
                     for kind, account, body in zip(
                         rows["kind"].to_pylist(), rows["account_id"].to_pylist(), bodies[n], strict=True
                     ):
@@ -905,6 +904,28 @@ def _rewrite(old: Path, new: Path, change: Callable[[str], str]) -> tuple[int, s
             with suppress(FileNotFoundError):
                 aside.unlink()
     return changed, _content(sums), size
+
+
+class _AsideParquet:
+    """A Parquet file written aside; in large pieces, since Parquet itself writes every page of a column apart.
+
+    ``dictionaries``: the columns that have them.
+    """
+
+    def __init__(self, aside: Path, schema: pa.Schema, *, dictionaries: Sequence[str] | bool) -> None:
+        os.close(_open_aside(aside))
+        self._sink = pa.output_stream(str(aside), buffer_size=_WRITTEN_AT_ONCE)
+        self._parquet = pq.ParquetWriter(self._sink, schema, compression="zstd", use_dictionary=dictionaries)
+
+    def write(self, rows: pa.Table) -> None:
+        """Add a row group."""
+        self._parquet.write_table(rows)
+
+    def close(self) -> None:
+        try:
+            self._parquet.close()
+        finally:
+            self._sink.close()
 
 
 class CoreWriter:
@@ -919,9 +940,8 @@ class CoreWriter:
         self.rows = 0
         self._waiting: list[pa.RecordBatch] = []
         self._held = 0
-        os.close(_open_aside(aside))
         names = [name for name in self._schema.names if name not in _ALL_DIFFERENT]
-        self._file = pq.ParquetWriter(aside, self._schema, compression="zstd", use_dictionary=names)
+        self._file = _AsideParquet(aside, self._schema, dictionaries=names)
 
     def write(self, rows: pa.Table | pa.RecordBatch) -> None:
         check_shape(self._table, rows.schema)
@@ -941,7 +961,7 @@ class CoreWriter:
         return self.rows
 
     def _write(self, group: pa.Table) -> None:
-        self._file.write_table(group.combine_chunks(), row_group_size=ROW_GROUP)
+        self._file.write(group.combine_chunks())
         self._held -= group.num_rows
         self.rows += group.num_rows
 
