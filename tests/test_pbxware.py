@@ -726,6 +726,8 @@ def test_the_pbxs_own_direction_proves_ours(tmp_path: Path) -> None:
         "billamount_incoming": "matched",
         "billamount_outgoing": "matched",
     }
+    money = {row["check_name"]: row["currency"] for row in rows_of(source, "audit.control_total")}
+    assert money == dict.fromkeys(checks(source), "EUR") | {"rows_by_status": None}
 
 
 def test_a_direction_that_the_pbx_sees_otherwise_is_a_variance(tmp_path: Path) -> None:
@@ -741,9 +743,6 @@ def test_a_direction_that_the_pbx_sees_otherwise_is_a_variance(tmp_path: Path) -
 def test_a_pbx_that_does_not_heed_the_type_proves_nothing_by_it(tmp_path: Path) -> None:
     source, _ = loaded(FakePbx([row(number=1)], billamount="0.1"), tmp_path)
     assert [status for status, _, _ in checks(source).values()] == ["matched", "unavailable", "unavailable"]
-
-
-# --- the directory ---------------------------------------------------------------------------------------------------
 
 
 # --- the PBX's own count, by status ----------------------------------------------------------------------------------

@@ -120,6 +120,16 @@ def test_slices_tile_the_window_and_hold_every_record_once(
     assert repeated.requests == vendor.requests
 
 
+def test_the_next_slice_is_asked_for_before_the_last_is_handed_over() -> None:
+    """What is done with a reading takes time, in which the vendor need not be idle."""
+    vendor = Density(office_day(5_000))
+    client: Any = FakeClient(lambda asked: {})
+    window = Slice(0, DAY_SECONDS)
+    readings = read_slices(vendor.fetch, vendor.fetch_paged, window, client, capacity=vendor.capacity)
+    ahead = [vendor.requests[-1] != reading.slice for reading in readings]
+    assert ahead == [True] * (len(ahead) - 1) + [False]
+
+
 @pytest.mark.parametrize("in_flight", [1, 4])
 @pytest.mark.parametrize("sort", [True, False])
 @pytest.mark.parametrize(
