@@ -71,9 +71,12 @@ Step = bytes | Callable[[socket.socket], None]
 
 
 class Server:
-    """Answers the n-th request with the n-th step, and all later ones with the last."""
+    """Answers the n-th request with the n-th step, and all later ones with the last.
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    One that is not ``threaded`` attends to a connection until that is closed, and to no other meanwhile.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None, *, threaded: bool = True) -> None:
         self.steps: list[Step] = []
         self.seen: list[Seen] = []
         self.connections = 0
@@ -93,6 +96,9 @@ class Server:
                         return
 
         class Listener(socketserver.ThreadingTCPServer):
+            process_request = (
+                socketserver.ThreadingTCPServer.process_request if threaded else socketserver.TCPServer.process_request
+            )
             daemon_threads = True
             block_on_close = False
             request_queue_size = 64
@@ -718,6 +724,21 @@ def test_map_keeps_the_order_and_the_number_in_flight() -> None:
     assert list(mine.map(work, iter(range(50)))) == [item * item for item in range(50)]
     assert 1 < most <= 4
     assert list(mine.map(work, [])) == []
+
+
+def test_a_server_that_attends_to_one_connection_only_is_asked_one_by_one() -> None:
+    """Connections kept open starve those that wait, so after the first that was not answered in time there is one."""
+    server = Server(threaded=False)
+    server.steps = [OK]
+    mine = client(server, timeout_seconds=0.5, sleep=lambda seconds: None)
+    try:
+        answers = list(mine.map(lambda _: ask(mine), range(40)))
+    finally:
+        mine.close()
+        server.close()
+    assert len(answers) == 40
+    assert 1 <= mine.retries <= 6
+    assert server.connections <= 6
 
 
 def test_the_client_bounds_requests_in_flight_whoever_asks(server: Server) -> None:

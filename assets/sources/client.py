@@ -159,7 +159,8 @@ class Client:
     ``timeout_seconds`` bounds each wait for the server; ``deadline_seconds`` bounds a request with its retries, but not
     the time it stands in our own queue or waits for the vendor's limit. Of the latter, ``max_wait_seconds`` bounds one
     wait that the vendor asks for and ``quota_seconds`` all of one request's waits. ``max_in_flight`` requests are on
-    their way at once. ``posts_forms`` is for vendors that may be asked by GET or by POST: the latter is wanted.
+    their way at once; once the server has left one unanswered, one. ``posts_forms`` is for vendors that may be asked by
+    GET or by POST: the latter is wanted.
     ``usual_path`` is where the vendor's interface usually is: tried where ``base_url`` has no path and nothing is found
     there. ``http://`` is for loopback hosts unless ``allow_http``; certificates are always verified, against
     ``ca_bundle`` or the well-known authorities.
@@ -215,6 +216,7 @@ class Client:
         self._thrown_back = spellings(telling)
         self._parsing = threading.Lock()
         self._slots = threading.BoundedSemaphore(max_in_flight)
+        self._surplus: int | None = None  # slots to be given up as they come free; None: all are in use
         self._lock = threading.Lock()
         self._stops = threading.local()
         self._closed_until = 0.0  # by the monotonic clock: the vendor said to wait
@@ -523,8 +525,27 @@ class Client:
             self._check_stopped()
         try:
             yield
+        except Trouble as trouble:
+            if trouble.unanswered:
+                self._go_one_by_one()
+            raise
         finally:
-            self._slots.release()
+            with self._lock:
+                if self._surplus:
+                    self._surplus -= 1
+                else:
+                    self._slots.release()
+
+    def _go_one_by_one(self) -> None:
+        """Give up all slots but one, and the kept connections: a server may attend to one until that is closed."""
+        with self._lock:
+            if self._surplus is not None:
+                return
+            self._wire.close()
+            free = sum(self._slots.acquire(blocking=False) for _ in range(self.max_in_flight - 1))
+            self._surplus = self.max_in_flight - 1 - free
+        if self.max_in_flight > 1:
+            _log.warning("%s: a request was not answered in time; from now on they go one by one", self.connection)
 
     def _pause(self, seconds: float) -> None:
         """Sleep in steps, so that a pool that ends need not wait an hour for its threads."""

@@ -40,12 +40,14 @@ class Trouble(Exception):
     """An exchange failed in a way that another try can mend. Its text is fit for people and holds nothing private.
 
     ``garbled``: the answer arrived but is damaged, which too many tries in a row show to be its nature.
-    ``not_before``: seconds that the server asked to be left alone.
+    ``unanswered``: nothing came within the time for one wait. ``not_before``: seconds that the server asked to be left
+    alone.
     """
 
-    def __init__(self, what: str, *, garbled: bool = False, not_before: float = 0.0) -> None:
+    def __init__(self, what: str, *, garbled: bool = False, unanswered: bool = False, not_before: float = 0.0) -> None:
         super().__init__(what)
         self.garbled = garbled
+        self.unanswered = unanswered
         self.not_before = not_before
 
 
@@ -71,7 +73,11 @@ class Wire:
         self._max_body_bytes = max_body_bytes
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the kept connections; those in use when they are done."""
+        pools = self._adapter.poolmanager.pools
+        # To clear the manager alone leaves connections open for as long as somebody uses their pool.
+        for pool in [pools[key] for key in pools.keys()]:  # noqa: SIM118 (they cannot be gone through)
+            pool.close()
         self._adapter.close()
 
     def exchange(
@@ -294,7 +300,7 @@ def _failure(error: BaseException, where: Mapping[str, str]) -> Exception:
     if found(ConnectionRefusedError):
         return Trouble("the server refused the connection")
     if found(requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
-        return Trouble("the server did not answer in time")
+        return Trouble("the server did not answer in time", unanswered=True)
     if found(http.client.IncompleteRead, urllib3.exceptions.IncompleteRead):
         return Trouble("the answer was cut short")
     return Trouble("the connection broke")
