@@ -120,6 +120,17 @@ def test_slices_tile_the_window_and_hold_every_record_once(
     assert repeated.requests == vendor.requests
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_day_without_records_says_nothing_of_the_next(again: bool) -> None:
+    """One request tells that there are few or none."""
+    window = Slice(0, DAY_SECONDS)
+    quiet = earlier_of(Density([]).read(window), again=again)
+    for times in ([], [9 * HOUR], office_day(50)):
+        vendor = Density(times)
+        vendor.read(window, 4, quiet)
+        assert len(vendor.requests) == 1
+
+
 def test_the_next_slice_is_asked_for_before_the_last_is_handed_over() -> None:
     """What is done with a reading takes time, in which the vendor need not be idle."""
     vendor = Density(office_day(5_000))

@@ -40,7 +40,8 @@ from warehouse.update import (
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that has to be able to open the public file
 PUBLIC_MODE = 0o640
-LITTLE_MEMORY, MUCH_MEMORY = 144 * 10**6, 2 * 10**9  # bytes, for DuckDB
+LITTLE_MEMORY, MUCH_MEMORY = 144 * 10**6, 12 * 10**8  # bytes, for DuckDB
+MUCH_DATA = 256 * 10**6  # bytes, beyond which each may take one more
 
 
 class Database:
@@ -360,12 +361,12 @@ def _remove(path: Path) -> None:
 def _memory(path: Path, files: Iterable[Path]) -> str:
     """How much DuckDB may take for the database ``path`` and the files that come into it.
 
-    What does not fit is spilled, but not all can be: the more rows one transaction writes, the more it keeps. A night
-    above a long history may take much, and takes little.
+    What does not fit is spilled, but not all can be: the more rows one transaction writes, the more it keeps, and marts
+    of years need more than that. A night above a long history may take much, and takes little.
     """
     with storage(path):
         size = sum(place.stat().st_size for place in (path, *files) if place.exists())
-    return f"{min(LITTLE_MEMORY + size // 4, MUCH_MEMORY)}B"
+    return f"{min(LITTLE_MEMORY + size // 4 + max(0, size - MUCH_DATA), MUCH_MEMORY)}B"
 
 
 def _identity(path: Path, revision: str) -> str:

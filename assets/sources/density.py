@@ -297,7 +297,8 @@ class _Shape:
 
     def __init__(self, window: "Slice", found: Sequence["Found"]) -> None:
         if found:
-            flat = FLAT * sum(part.rows for part in found) / window.seconds or 1.0  # records a second
+            # Records a second; of a day without any as if it had had one.
+            flat = (FLAT * sum(part.rows for part in found) or 1.0) / window.seconds
             seconds = [window.start, *(part.slice.end for part in found)]
             self._known = [_Clock(seconds, (part.rows + flat * part.slice.seconds for part in found))]
         else:
