@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -138,6 +138,10 @@ class Stream:
     ``normalise`` finds the rows that stood before as ``standing_<table>`` in its connection. ``controls`` are the
     control totals it makes: check name -> what is compared. ``begin``, where there is one, starts the same typing on a
     landing that is still being made, given its ``file``, ``depends_on``, day, and a folder for files.
+
+    ``by_account``: the kind of its answers that hold the records of one account each. An account that a landing has no
+    such answer of was not asked about, or refused: what is known of it stays. ``nameless``: the account of records
+    whose answers name none, which are all records there are.
     """
 
     name: str
@@ -145,6 +149,8 @@ class Stream:
     normalise: Normalise
     controls: Mapping[str, str] = field(default_factory=dict)
     begin: Begin | None = None
+    by_account: str = ""
+    nameless: str = ""
 
 
 @dataclass(frozen=True)
@@ -373,6 +379,7 @@ def _folded(
         }
         normalised = typing.finish(landing) if typing else stream.normalise(con, landing, day)
         restatements = [stood[RESTATEMENT]]
+        stays = None if standing is None else _staying(source, con, stream, landing, stood)
         for table_ in stream.tables:
             before = None if standing is None else stood[table_]
             fresh = normalised.tables[table_]
@@ -382,13 +389,35 @@ def _folded(
                     continue
                 con.read_parquet(str(fresh.path)).create_view(f"fresh_{table_.name}")
                 fresh = f"fresh_{table_.name}"
+            if stays is not None:
+                con.execute(
+                    f"CREATE TEMP VIEW all_{table_.name} AS FROM {fresh} UNION ALL BY NAME"
+                    f" FROM {stood[table_]} SEMI JOIN staying USING (account_id)"
+                )
+                fresh = f"all_{table_.name}"
             rows[table_], restated = fold(con, table_, before, fresh, reading)
             restatements += [restated] if restated else []
-        rows[CONTROL_TOTAL] = _controls(stream, con.table(stood[CONTROL_TOTAL]), normalised.controls)
+        rows[CONTROL_TOTAL] = _controls(stream, con.table(stood[CONTROL_TOTAL]), normalised.controls, stays or ())
+        if stays:
+            normalised.warnings.append(f"{len(stays)} accounts are no longer given: what was known of them stays")
         rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
         every = " UNION ALL ".join(f"FROM {name}" for name in restatements)
         rows[RESTATEMENT] = read_rows(con, RESTATEMENT, f"FROM ({every}) ORDER BY restated_at, record_id, kind")
         yield rows, normalised
+
+
+def _staying(
+    source: Source, con: duckdb.DuckDBPyConnection, stream: Stream, landing: Landing, stood: Mapping[Table, str]
+) -> tuple[str, ...] | None:
+    """The accounts that have rows and that the landing says nothing of, also as ``staying``; None where none can be."""
+    read = {account for account, _, _ in source.lake.asked(landing, stream.by_account)} if stream.by_account else {None}
+    if None in read:  # records of the one account there is
+        return None
+    (table_,) = stream.tables
+    known = {account for (account,) in con.execute(f"SELECT DISTINCT account_id FROM {stood[table_]}").fetchall()}
+    gone = tuple(sorted(known - read - {stream.nameless}))
+    con.register("staying", pa.table({"account_id": pa.array(gone, pa.string())}))
+    return gone
 
 
 def _standing(con: duckdb.DuckDBPyConnection, table_: Table, file: Path | None) -> str:
@@ -408,10 +437,15 @@ def _set_aside(rows: dict[Table, Rows], folder: Path) -> dict[str, Path]:
     return {table_.full_name: path for table_, path in files.items() if write_parquet(table_, rows[table_], path)}
 
 
-def _controls(stream: Stream, standing: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]]) -> pa.Table:
-    """The control totals of the newest reading; one that says what it said before keeps when it was first read."""
+def _controls(
+    stream: Stream, standing: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]], stays: Collection[str]
+) -> pa.Table:
+    """The control totals of the newest reading; one that says what it said before keeps when it was first read.
+
+    Those of accounts whose records stay do so as well.
+    """
     known = {tuple(row[key] for key in CONTROL_TOTAL.key): row for row in standing.to_arrow_table().to_pylist()}
-    kept = []
+    kept = [row for row in known.values() if row["account_id"] in stays]
     for row in fresh:
         before = known.get(tuple(row[key] for key in CONTROL_TOTAL.key))
         if before is not None and all(before[name] == row[name] for name in ("ours", "theirs", "currency", "status")):

@@ -68,8 +68,19 @@ READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before
 def fetch_lists(source: Source) -> Fetch:
     """Every list of the PBX."""
 
-    def pages(writer: RawWriter) -> Iterable[Page]:
-        return PBXware(source.client(), source.tenants).lists()
+    def pages(writer: RawWriter) -> Iterator[Page]:
+        earlier = source.lake.last_landing(source.name, LISTS, None, None)
+        had_tenants = earlier is not None and _tenant_list(source, earlier)
+        for number, page in enumerate(PBXware(source.client(), source.tenants).lists()):
+            # The first is of tenants; without any, each of their calls would be read again as one of the PBX itself.
+            if number == 0 and had_tenants and not page.data:
+                raise ContractError(
+                    "tenant.list is empty, and named tenants before",
+                    connection=source.name,
+                    endpoint="tenant.list",
+                    hint="if the PBX really has none any more, give the connection a new name",
+                )
+            yield page
 
     return pages
 
@@ -1063,6 +1074,8 @@ def cdr_stream(source: Source) -> Stream:
         lambda con, landing, day: normalise_cdrs(source, con, landing, day),
         CONTROLS,
         partial(CdrTyping, source),
+        by_account="cdr.download",
+        nameless=SINGLE,
     )
 
 

@@ -164,8 +164,9 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
         con.register(f"fresh_{table_.name}", pa.Table.from_pylist(entries, schema=table_.arrow()))
     con.execute(
         "CREATE TEMP TABLE all_bundles AS FROM fresh_bundle UNION ALL BY NAME SELECT * FROM standing_bundle old"
-        " ANTI JOIN fresh_bundle USING (account_id, bundle_id, valid_from) WHERE old.valid_to < $read_at",
-        {"read_at": landing.started_at},
+        " ANTI JOIN fresh_bundle USING (account_id, bundle_id, valid_from)"
+        " WHERE old.valid_to < $read_at OR NOT list_contains($given, old.account_id)",
+        {"read_at": landing.started_at, "given": [account for account, kind in answered if kind == "callbundles"]},
     )
     names: dict[Table, str | Written] = {table_: f"fresh_{table_.name}" for table_ in rows}
     names[BUNDLE] = "all_bundles"
@@ -749,6 +750,7 @@ def calls_stream(source: Source) -> Stream:
         lambda con, landing, day: normalise_calls(source, con, landing, day),
         CALL_CONTROLS,
         partial(CallTyping, source),
+        by_account="calls",
     )
 
 
@@ -759,6 +761,7 @@ def messages_stream(source: Source) -> Stream:
         (SMS,),
         lambda con, landing, day: normalise_messages(source, con, landing, day),
         MESSAGE_CONTROLS,
+        by_account="sms",
     )
 
 

@@ -1,6 +1,7 @@
 """PBXware: what is asked, what its answers mean, and what is done with those it should not give."""
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,9 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_pbx import DAY, HEADER, LISTS, NOON, START, FakeClient, FakePbx, load_day, load_lists, row, rows_of, source_of
+from fake_pbx import (
+    DAY,
+    HEADER,
+    LISTS,
+    NOON,
+    START,
+    TENANTS,
+    FakeClient,
+    FakePbx,
+    load_day,
+    load_lists,
+    row,
+    rows_of,
+    source_of,
+)
 
-from assets.loading import Outcome, Source
+from assets import pbxware
+from assets.loading import Outcome, Source, refine
 from assets.sources.pbxware import PBXware
 from tollbook_errors import AuthError, ContractError
 
@@ -438,6 +454,44 @@ def test_one_id_on_two_servers_and_two_connections_is_distinct(tmp_path: Path) -
     assert len(set(ids.values())) == 4
     alone, _ = loaded(pbx, tmp_path / "alone", tenants=("7",))
     assert [r["cdr_id"] for r in rows_of(alone)] == [ids["hq", "7"]], "an id does not depend on the other server"
+
+
+def test_what_a_tenant_had_stays_when_the_list_no_longer_names_it(tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=1)])
+    pbx.lists = pbx.lists | {
+        "tenant.list": {key: TENANTS[kept] for key, kept in {"1": "1", "2": "2", "7": "2"}.items()}
+    }
+    source, _ = loaded(pbx, tmp_path)
+    before = rows_of(source)
+    del pbx.lists["tenant.list"]["7"]
+    pbx.rows = [row(number=1, rating_cost="0.30000")]
+    assert not load_lists(source).failures
+    outcome = load_day(source)
+    assert outcome.failures == []
+    assert "1 accounts are no longer given: what was known of them stays" in outcome.warnings
+    cost = {found["account_id"]: found["cost"] for found in rows_of(source)}
+    assert cost == {"2": Decimal("0.3"), "7": Decimal("0.1")}
+    assert [found for found in rows_of(source) if found["account_id"] == "7"] == [
+        found for found in before if found["account_id"] == "7"
+    ]
+    assert {control["account_id"] for control in rows_of(source, "audit.control_total")} == {"2", "7"}
+    assert [found["account_id"] for found in rows_of(source, "audit.restatement")] == ["2"]
+    stood = rows_of(source)
+    shutil.rmtree(tmp_path / "core")
+    shutil.rmtree(tmp_path / "state" / "core")
+    refine(source, pbxware.lists_stream(source), None)
+    refine(source, pbxware.cdr_stream(source), DAY)
+    assert rows_of(source) == stood, "the same from raw alone"
+
+
+@pytest.mark.parametrize("said", [[], {}, {"error": "Unknown method."}])
+def test_a_pbx_does_not_lose_all_its_tenants_at_once(tmp_path: Path, said: Any) -> None:
+    """Else each call would be read a second time, as one of the PBX itself."""
+    pbx = FakePbx([row(number=1)])
+    source, _ = loaded(pbx, tmp_path)
+    pbx.lists = pbx.lists | {"tenant.list": said}
+    (failure,) = load_lists(source).failures
+    assert "named tenants before" in str(failure)
 
 
 def test_the_order_of_answers_does_not_matter(tmp_path: Path) -> None:

@@ -362,6 +362,30 @@ def test_customers_are_paged_and_may_have_nothing(tmp_path: Path) -> None:
     assert statuses(from_)["total_items"] == {"matched"}
 
 
+def test_what_a_customer_had_stays_when_the_list_no_longer_names_it(tmp_path: Path) -> None:
+    running = sample("sipcentric_callbundles")["items"][0] | {"validTo": "2099-01-01T00:00:00Z"}
+    account = Account([call(START)], sms=[message(START)], callbundles=[running])
+    account.load_calls(tmp_path)
+    from_ = account.load_messages(tmp_path)
+    before = [rows(from_, table) for table in ("cdr", "sms", "bundle")]
+    assert [len(kept) for kept in before] == [1, 1, 1]
+    account.customers = [{"uri": f"{URI}/26", "company": "Other co"}]
+    plain = account.answer
+    account.stand_in.answering = lambda path, query: (
+        plain(path, query)
+        if path == "customers"
+        else Status(404)
+        if path.endswith("stats")
+        else account.credit
+        if path.endswith("creditstatus")
+        else page([], query)
+    )
+    account.load_calls(tmp_path)
+    from_ = account.load_messages(tmp_path)
+    assert [rows(from_, table) for table in ("cdr", "sms", "bundle")] == before
+    assert rows(from_, "restatement") == []
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
