@@ -460,14 +460,17 @@ _COLUMNS = {
     "from": "from_text",
     "to": "to_text",
     "date/time": "started",
+    "start date": "started",
     "total duration": "duration",
     "duration": "duration",
     "rating duration": "rated",
     "billing duration": "rated",
     "rating cost": "cost",
     "billing cost": "cost",
+    "cost of the call": "cost",
     "status": "status",
     "unique id": "unique_id",
+    "uniqueid": "unique_id",
     "id": "unique_id",
     "recording path": "recording_path",
     "recording available": "recording",
@@ -476,6 +479,7 @@ _COLUMNS = {
     "tenant": "tenant",
 }
 _REQUIRED = ("from_text", "to_text", "started", "duration", "status", "unique_id")
+_NAME_OF = {column: name.title() for name, column in reversed(_COLUMNS.items())}  # as the vendor usually says it
 _CELLS = tuple(dict.fromkeys(_COLUMNS.values()))
 _COLUMN_MAP = "MAP " + str(_COLUMNS)
 
@@ -819,7 +823,7 @@ def _check_headers(source: Source, con: duckdb.DuckDBPyConnection, day: date, di
     extra: set[str] = set()
     for (header,) in headers:
         names = [_column(name or "") for name in header]
-        missing = [name for name in _REQUIRED if name not in names]
+        missing = [_NAME_OF[name] for name in _REQUIRED if name not in names]
         if missing or len({name for name in names if name}) < len([name for name in names if name]):
             raise ContractError(
                 f"the header lacks or repeats columns ({', '.join(missing) or 'a repeated one'})",

@@ -345,7 +345,7 @@ WITH call AS (
 ), placed AS (
     SELECT c.*, f.name AS from_name, f.number AS from_number, f.e164 AS from_e164,
         t.name AS to_name, t.number AS to_number, t.e164 AS to_e164,
-        CASE WHEN scope_word = 'LOCAL' OR (f.own AND t.own) THEN 'internal'
+        CASE WHEN scope_word = 'LOCAL' OR (f.own AND t.own AND scope_word <> 'DOMAIN') THEN 'internal'
             WHEN direction_word IN ('IN', 'INBOUND') THEN 'inbound'
             WHEN direction_word IN ('OUT', 'OUTBOUND') THEN 'outbound' ELSE 'unknown' END AS direction_found,
         coalesce(src.extension, CASE WHEN f.own THEN f.number END) AS from_extension,

@@ -39,6 +39,7 @@ ACCOUNT = "client"  # the one account of a connection
 SETTLED = frozenset({"paid", "cancelled", "refunded", "credited", "creditnote", "receiptpaid", "chargeback"})
 OPEN = frozenset({"unpaid", "collections", "receiptunpaid"})
 NOT_AN_EXPENSE = frozenset({"cancelled", "draft", "recurring", "refunded", "creditnotedraft", "chargeback"})
+VOID = frozenset({"cancelled", "draft", "recurring", "creditnotedraft"})  # a merged one of these carries no original
 CREDIT_NOTES = frozenset({"creditnote", "creditnotedraft"})
 KNOWN = SETTLED | OPEN | NOT_AN_EXPENSE | CREDIT_NOTES
 CENT = Decimal("0.01")
@@ -114,7 +115,6 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     stood = {row["invoice_id"]: row for row in con.table("standing_invoice").to_arrow_table().to_pylist()}
     stood_lines = con.table("standing_invoice_line").to_arrow_table().to_pylist()
     stood_controls = con.table("standing_control_total").to_arrow_table().to_pylist()
-    ids = {str(entry["id"]) for entry in listed}
     invoices, lines, controls = [], [], []
     for entry in listed:
         invoice_id = str(entry["id"])
@@ -130,7 +130,10 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
             if earlier is None and invoice_id in not_found:
                 # What the list says of it: no line of it costs anything, until the vendor gives its details.
                 _, place = answers["invoices"][0]
-                invoices.append(place | row | {"counts_as_expense": _is_expense(row, ids)})
+                total = row["total"]
+                if row["status"] in CREDIT_NOTES and total is not None:
+                    total = -abs(total)
+                invoices.append(place | row | {"total": total})
                 controls += _invoice_controls(source, row, {}, landing)
                 continue
             if earlier is None:
@@ -147,7 +150,10 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
                 for control in stood_controls
                 if control["subject"] == invoice_id and control["check_name"] != "merged_originals"
             ]
-        invoices.append(row | {"counts_as_expense": _is_expense(row, ids)})
+        invoices.append(row)
+    by_id = {invoice["invoice_id"]: invoice for invoice in invoices}
+    for invoice in invoices:
+        invoice["counts_as_expense"] = _is_expense(invoice, by_id)
     unknown = sum(invoice["status"] not in KNOWN for invoice in invoices)
     warnings = [f"{unknown} invoices have a status that is not known"] if unknown else []
     undated = sum(invoice["counts_as_expense"] and invoice["issued_on"] is None for invoice in invoices)
@@ -196,8 +202,18 @@ def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_expense(row: dict[str, Any], listed: set[str]) -> bool:
-    return row["status"] not in NOT_AN_EXPENSE and row["merged_into"] not in listed
+def _is_expense(invoice: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> bool:
+    """Of an invoice and those that it was merged into, one after the other, the last that is not void counts."""
+    if invoice["status"] in NOT_AN_EXPENSE:
+        return False
+    chain, merged = [invoice["invoice_id"]], invoice["merged_into"]
+    while merged in by_id and merged not in chain:
+        chain.append(merged)
+        merged = by_id[merged]["merged_into"]
+    own, *later = chain
+    if merged == own:  # they contradict each other, and the newest is believed
+        later = [other for other in later if (len(other), other) > (len(own), own)]
+    return all(by_id[other]["status"] in VOID for other in later)
 
 
 def _merged_into(entry: dict[str, Any]) -> str | None:

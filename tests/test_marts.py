@@ -310,6 +310,7 @@ def test_invoices_by_kind_of_charge_always_add_up_to_subtotal_and_tax(tmp_path: 
                         invoice("3", day, "-5.00", "-1.05"),  # a credit note
                         invoice("4", day, "99.00", "9.00", counts_as_expense=False),
                         invoice("5", day, "6.00", currency="USD"),  # no lines at all
+                        invoice("6", day, "0", currency="USD") | {"subtotal": None},  # no details at all
                     ],
                     "core.invoice_line": [
                         line("1", "1", "12.00", quantity=Decimal(3)),
@@ -336,6 +337,8 @@ def test_invoices_by_kind_of_charge_always_add_up_to_subtotal_and_tax(tmp_path: 
         ("EUR", "tax", None, 3, Decimal("3.78"), None, "unassigned"),
         ("USD", "hosting", None, 0, Decimal("6"), None, "unassigned"),
     ]
+    unrated = "SELECT currency, sum(unrated) FROM mart.cost_daily GROUP BY ALL ORDER BY ALL"
+    assert query(database, unrated) == [("EUR", 0), ("USD", 1)]
     assert query(database, "SELECT DISTINCT difference FROM audit.tie_out") == [(0,)]
 
 

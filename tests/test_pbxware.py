@@ -28,7 +28,7 @@ from fake_pbx import (
 from assets import pbxware
 from assets.loading import Outcome, Source, refine
 from assets.sources.pbxware import PBXware
-from tollbook_errors import AuthError, ContractError
+from tollbook_errors import AuthError, ContractError, TransientError
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -147,9 +147,19 @@ def test_the_header_without_rating(tmp_path: Path) -> None:
     assert (found["cost"], found["rated_seconds"], found["duration_seconds"]) == (None, None, 60)
 
 
-def test_the_header_of_older_releases(tmp_path: Path) -> None:
-    older = {"Total Duration": "Duration", "Rating Duration": "Billing Duration", "Rating Cost": "Billing Cost"}
-    found = only(FakePbx([row()], [older.get(name, name) for name in HEADER]), tmp_path)
+OLDER = {"Total Duration": "Duration", "Rating Duration": "Billing Duration", "Rating Cost": "Billing Cost"}
+AS_DOCUMENTED = {
+    "Date/Time": "Start Date",
+    "Total Duration": "Duration",
+    "Rating Duration": "Billing duration",
+    "Rating Cost": "Cost of the call",
+    "Unique ID": "UniqueID",
+}
+
+
+@pytest.mark.parametrize("names", [OLDER, AS_DOCUMENTED])
+def test_the_header_of_older_releases_and_of_the_document(tmp_path: Path, names: dict[str, str]) -> None:
+    found = only(FakePbx([row()], [names.get(name, name) for name in HEADER]), tmp_path)
     assert (found["duration_seconds"], found["rated_seconds"], found["cost"]) == (60, 60, Decimal("0.1"))
 
 
@@ -177,7 +187,9 @@ def test_a_required_column_that_is_missing_is_refused(name: str, tmp_path: Path)
     """S03."""
     at = HEADER.index(name)
     pbx = rearranged(FakePbx([row()]), HEADER[:at] + HEADER[at + 1 :], lambda r: r[:at] + r[at + 1 :])
-    assert isinstance(failure_of(pbx, tmp_path), ContractError)
+    failure = failure_of(pbx, tmp_path)
+    assert isinstance(failure, ContractError)
+    assert name.title() in str(failure)
 
 
 def test_a_column_that_comes_twice_is_refused(tmp_path: Path) -> None:
@@ -655,6 +667,14 @@ def test_errors_in_a_200_are_errors_after_one_request(said: Any, kind: type[Exce
     assert not said or str(said) not in str(caught.value)
 
 
+@pytest.mark.parametrize("success", [False, "false", 0])
+def test_an_answer_that_says_it_did_not_succeed_is_not_an_empty_day(tmp_path: Path, success: Any) -> None:
+    pbx = FakePbx([row()])
+    empty = {"success": success, "next_page": False, "limit": 1000, "records": 0, "header": None, "csv": []}
+    pbx.change = lambda asked, data: empty if asked["action"].endswith("download") else data
+    assert isinstance(failure_of(pbx, tmp_path), ContractError)
+
+
 @pytest.mark.parametrize("answer", [{"error": "Unknown method."}, {"error": "Key: not allowed."}, "Notice: x"])
 @pytest.mark.parametrize("action", ["tenant.configuration", "department.list", "did.list", "trunk.list", "splan.list"])
 def test_a_list_that_the_pbx_does_not_give_is_a_warning(action: str, answer: Any, tmp_path: Path) -> None:
@@ -673,6 +693,20 @@ def test_extensions_there_must_be(tmp_path: Path) -> None:
     pbx.lists["ext.list"] = {"error": "Unknown method."}
     (failure,) = load_lists(source_of(pbx, tmp_path)).failures
     assert isinstance(failure, ContractError)
+
+
+def test_trouble_with_the_sum_of_cost_is_no_reason_to_load_nothing(tmp_path: Path) -> None:
+    pbx = FakePbx([row()])
+    plain = pbx.answer
+
+    def answer(asked: dict[str, str]) -> Any:
+        if asked["action"].endswith("billamount"):
+            raise TransientError("the server answered with status 500; tried 10 times")
+        return plain(asked)
+
+    source, _ = loaded(pbx, tmp_path, client=lambda: FakeClient(answer))
+    assert len(rows_of(source)) == 1
+    assert checks(source)["billamount"][0] == "unavailable"
 
 
 def test_a_pbx_that_lists_no_tenants_is_not_in_tenant_mode(tmp_path: Path) -> None:

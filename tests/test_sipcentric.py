@@ -396,6 +396,14 @@ def test_what_a_customer_had_stays_when_the_list_no_longer_names_it(tmp_path: Pa
         ({"outcome": "NO ANSWER", "direction": "Outbound"}, {"outcome": "no_answer", "direction": "outbound"}),
         ({"scope": "Local"}, {"direction": "internal", "remote_e164": None, "extension": "103"}),
         ({"scope": "DOMAIN", "direction": "in"}, {"direction": "inbound"}),
+        (
+            {"scope": "DOMAIN", "direction": "in", "from": "Ann <102>", "to": "Bob <201>"},
+            {"direction": "inbound", "extension": "201"},
+        ),
+        (
+            {"scope": "DOMAIN", "direction": "out", "from": "Ann <102>", "to": "Bob <201>"},
+            {"direction": "outbound", "extension": "102"},
+        ),
         ({"from": None}, {"from_text": None, "from_number": None, "extension": None}),
         (
             {"from": "anonymous", "direction": "IN"},
@@ -659,7 +667,7 @@ def test_a_count_that_differs_from_the_rows_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        *(Status(code) for code in (400, 403, 404, 405, 410)),
+        *(Status(code) for code in (400, 403, 404, 405, 410, 500)),
         Status(404, Literal("<html>Not here</html>")),
         Literal("<html>Not here</html>"),
         {},

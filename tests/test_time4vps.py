@@ -398,6 +398,34 @@ def test_of_a_merged_invoice_and_its_originals_one_side_counts(tmp_path: Path, t
 
 
 @pytest.mark.parametrize(
+    ("merges", "statuses_", "counting"),
+    [
+        ({1: 3, 2: 3}, {}, {"3"}),
+        ({1: 3, 2: 3}, {3: "Cancelled"}, {"1", "2"}),
+        ({1: 3, 2: 3}, {3: "Draft", 1: "Cancelled"}, {"2"}),
+        ({1: 3}, {3: "Refunded"}, {"2"}),  # what was paid for it came back
+        ({1: 2, 2: 3}, {}, {"3"}),
+        ({1: 2, 2: 3}, {3: "Cancelled"}, {"2"}),
+        ({1: 3, 2: 3, 3: 1}, {}, {"3"}),
+    ],
+)
+def test_each_expense_counts_once_however_they_were_merged(
+    tmp_path: Path, merges: dict[int, int], statuses_: dict[int, str], counting: set[str]
+) -> None:
+    account = Account()
+    for number in (1, 2, 3):
+        account.invoice(number, status=statuses_.get(number, "Paid"), merge_id=merges.get(number))
+    assert {key for key, row in by_id(account.load(tmp_path)).items() if row["counts_as_expense"]} == counting
+
+
+def test_a_credit_note_that_is_not_to_be_found_is_negative(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1, status="Creditnote", total="12.10")
+    account.lost = {"1": Status(404)}
+    assert by_id(account.load(tmp_path))["1"]["total"] == Decimal("-12.10")
+
+
+@pytest.mark.parametrize(
     ("status", "counts"),
     [
         ("Paid", True),
@@ -595,13 +623,13 @@ def test_an_invoice_that_is_gone_is_restated_with_its_lines(tmp_path: Path) -> N
     assert {subject for _, subject in controls(from_, "invoice_lines")} == {"2"}
 
 
-@pytest.mark.parametrize("status", [404, 410])
-def test_an_invoice_that_is_not_to_be_found_keeps_back_no_other(tmp_path: Path, status: int) -> None:
+@pytest.mark.parametrize("said", [Status(404), Status(410), {"error": ["invoice_not_found"]}])
+def test_an_invoice_that_is_not_to_be_found_keeps_back_no_other(tmp_path: Path, said: Any) -> None:
     account = Account()
     account.invoice(1)
     account.invoice(2, total="12.10")
     detail = account.details.pop("2")
-    account.lost = {"2": Status(status)}
+    account.lost = {"2": said}
     outcome = account.outcome(tmp_path)
     assert not outcome.failures
     assert "1 listed invoices are not to be found: their lines and taxes are not known" in outcome.warnings
@@ -611,8 +639,8 @@ def test_an_invoice_that_is_not_to_be_found_keeps_back_no_other(tmp_path: Path, 
     assert (found["2"]["total"], found["2"]["counts_as_expense"]) == (Decimal("12.10"), True)
     assert {row["invoice_id"] for row in rows(from_, "invoice_line")} == {"1"}
     for check in time4vps.OF_AN_INVOICE:
-        said = {subject: status for (_, subject), (_, _, status) in controls(from_, check).items()}
-        assert said == {"1": "matched", "2": "unavailable"}, check
+        proof = {subject: status for (_, subject), (_, _, status) in controls(from_, check).items()}
+        assert proof == {"1": "matched", "2": "unavailable"}, check
     # It is asked for again until it is there; and gone once more, it stays as it stood.
     account.asked()
     account.lost.clear()
@@ -620,7 +648,7 @@ def test_an_invoice_that_is_not_to_be_found_keeps_back_no_other(tmp_path: Path, 
     assert by_id(account.load(tmp_path))["2"]["subtotal"] == Decimal(10)
     assert account.asked() == ["2"]
     account.listed["2"]["number"] = "2026/09/2000"
-    account.lost = {"2": Status(status)}
+    account.lost = {"2": said}
     stood = by_id(account.load(tmp_path))["2"]
     assert (stood["subtotal"], stood["number"]) == (Decimal(10), "2026/09/2000")
     assert len(rows(account.source(tmp_path), "invoice_line")) == 2

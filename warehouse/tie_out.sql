@@ -138,6 +138,13 @@ fact AS (
         JOIN core.invoice_line AS line ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
         WHERE invoice.counts_as_expense AND in_cost_scope(invoice.issued_on) AND line.line_total IS NULL
         GROUP BY invoice.issued_on
+        UNION ALL
+        SELECT issued_on, count(*)
+        FROM core.invoice AS invoice
+        ANTI JOIN core.invoice_line AS line
+            ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
+        WHERE counts_as_expense AND in_cost_scope(issued_on) AND subtotal IS NULL
+        GROUP BY issued_on
     )
     GROUP BY cost_date
     UNION ALL

@@ -17,7 +17,7 @@ from typing import Any
 from assets.sources.client import Answer, Client, Refused
 from assets.sources.page import Page
 from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
-from tollbook_errors import AuthError, ContractError, IntegrityError
+from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError, TransientError
 
 LIMIT = 1000  # the documented maximum of ``limit``
 MASTER = "1"  # the master tenant: holds no calls in tenant mode
@@ -118,7 +118,7 @@ class PBXware:
             arguments["cdrtype"] = cdrtype
         try:
             page = self._page("cdr.billamount", server, arguments, window=window)
-        except ContractError as error:
+        except (ContractError, TransientError) as error:
             return self._refused("cdr.billamount", server, arguments, error)
         if not isinstance(page.data, dict) or "billamount" not in page.data:
             raise self._contract("cdr.billamount", window, "the answer has no billamount")
@@ -258,7 +258,7 @@ class PBXware:
             raise self._contract(page.kind, "", "the answer is not a keyed list")
         return page
 
-    def _refused(self, action: str, server: str | None, arguments: Mapping[str, str], error: ContractError) -> Page:
+    def _refused(self, action: str, server: str | None, arguments: Mapping[str, str], error: TollbookError) -> Page:
         request = {"action": action, **arguments, "because": error.what}
         return Page(REFUSED, server, request, "{}", self.client.now(), 0, {})
 
@@ -275,8 +275,10 @@ class PBXware:
             asked["server"] = server
         form = self.client.posts_forms
         answer = self.client.request("POST" if form else "GET", "", asked, form=form, endpoint=action, window=window)
-        if isinstance(answer.data, dict) and "error" in answer.data:
-            said = str(answer.data["error"]).lower()
+        if isinstance(answer.data, dict) and (
+            "error" in answer.data or _flag(answer.data.get("success", True)) is False
+        ):
+            said = str(answer.data.get("error", "")).lower()
             if ("key" in said or "auth" in said) and not any(word in said for word in _OF_PERMISSION):
                 raise self.client.refuse(
                     AuthError(

@@ -18,7 +18,7 @@ from assets.sources import strict_json
 from assets.sources.client import Answer, Client, Wait, link_query, offered
 from assets.sources.page import Page
 from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
-from tollbook_errors import ContractError, IntegrityError
+from tollbook_errors import ContractError, IntegrityError, TransientError
 
 PAGE_SIZE = 200  # the documented maximum
 READINGS = 4  # how often a list that changes while it is read is read before it is refused
@@ -116,7 +116,7 @@ class Sipcentric:
         }
         try:
             answer = self._ask(f"customers/{customer}/calls/stats", "calls/stats", arguments, window, _NOT_OFFERED)
-        except ContractError:
+        except (ContractError, TransientError):
             return None
         if answer.status != 200:
             return None

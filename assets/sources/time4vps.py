@@ -4,6 +4,7 @@ Source: Time4VPS API (HostBill's user API). What lives here: what is asked. What
 invoices need their details again (``assets.time4vps`` decides), what a status means (there as well).
 """
 
+import re
 from typing import Any
 
 from assets.sources.client import Answer, Client, Forbidden, HttpStatusError, Refused, offered
@@ -15,6 +16,10 @@ NOT_FOUND = "invoice_not_found"
 _LISTS = ("invoices", "services")
 _NOT_ALLOWED = ("denied", "permission", "privilege", "notallowed", "not allowed")  # about a thing, not about who asks
 _REFUSED = ("wronglogin", "login", "unauthorized", "auth")
+
+
+class NotFound(Refused):
+    """There is no such thing: said with HTTP 200."""
 
 
 class Time4VPS:
@@ -56,8 +61,8 @@ class Time4VPS:
             raise self._contract("invoice/@id", "an invoice id is not a plain number")
         try:
             page = self._page(f"invoice/{invoice_id}", "invoice", {"id": invoice_id})
-        except HttpStatusError as error:
-            if error.status not in (404, 410):
+        except (HttpStatusError, NotFound) as error:
+            if isinstance(error, HttpStatusError) and error.status not in (404, 410):
                 raise
             return Page(NOT_FOUND, None, {"id": invoice_id}, "{}", self.client.now(), 0, {})
         detail = page.data.get("invoice")
@@ -103,7 +108,7 @@ class Time4VPS:
                         hint="check username and password of the connection",
                     )
                 )
-            raise Refused(
+            raise (NotFound if re.search("not[ _]?found", said) else Refused)(
                 "Time4VPS answered with an error (its text is not shown)",
                 connection=self.client.connection,
                 endpoint=kind,

@@ -110,7 +110,7 @@ WITH charge AS (
 
     UNION ALL
     -- The expense is the subtotal. What its lines do not explain must not vanish, and is no further item: quantity 0.
-    -- That they do not add up is reported as a variance of the invoice's control total.
+    -- That they do not add up is reported as a variance of the invoice's control total. One without details is unrated.
     SELECT
         invoice.issued_on,
         invoice.vendor,
@@ -124,7 +124,7 @@ WITH charge AS (
         invoice.currency,
         0,
         invoice.subtotal - coalesce(sum(line.line_total), 0),
-        0,
+        CASE WHEN invoice.subtotal IS NULL THEN 1 ELSE 0 END,
         1
     FROM core.invoice AS invoice
     LEFT JOIN core.invoice_line AS line
@@ -133,6 +133,7 @@ WITH charge AS (
     GROUP BY
         invoice.issued_on, invoice.vendor, invoice.connection, invoice.invoice_id, invoice.currency, invoice.subtotal
     HAVING invoice.subtotal <> coalesce(sum(line.line_total), 0)
+        OR (invoice.subtotal IS NULL AND count(line.line_id) = 0)
 
     UNION ALL
     -- The quantity of tax is the number of invoices that charge some.
