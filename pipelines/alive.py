@@ -15,10 +15,19 @@ from dagster import DagsterInstance
 
 from warehouse.lake import FILE_MODE, make_folder, storage
 
+_ours: set[str] = set()  # the runs that this process says are alive
+
 
 @contextmanager
 def alive(instance: DagsterInstance, run_id: str) -> Iterator[None]:
-    """The run counts as alive for the time of the block, in which it claims its slots. StorageError for the disk."""
+    """The run counts as alive for the time of the block, in which it claims its slots. StorageError for the disk.
+
+    Blocks of one process may lie within each other: who starts a run says so from before it is there until it has
+    ended, and each run says so itself.
+    """
+    if run_id in _ours:
+        yield
+        return
     path = _folder(instance) / run_id
     with storage(path):
         make_folder(path.parent)
@@ -26,8 +35,10 @@ def alive(instance: DagsterInstance, run_id: str) -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
+        _ours.add(run_id)
         yield
     finally:
+        _ours.discard(run_id)
         path.unlink(missing_ok=True)
         os.close(handle)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from assets.loading import Progress
 from pipelines.settings import Settings, configured_home
@@ -21,6 +22,8 @@ from warehouse.lake import Lake, make_folder, storage
 from warehouse.reading import control_counts, costs, open_public, public_file
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
+
     from warehouse.reports import ReportSettings
     from warehouse.reports.focus import Focus
 
@@ -91,14 +94,12 @@ def run_load(
     from pipelines.jobs import LOAD, PUBLISH
     from pipelines.resources import House, load_name
     from pipelines.schedules import range_tags
-    from pipelines.sensors import BY_COMMAND_LINE
 
     house = House(settings, watch)
     house.lake.hold_to(settings.timezone)
     house.lake.refuse_dropped(first)
     definitions = build(settings, house)
     failures: list[str] = []
-    quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
     with _instance(settings, DagsterInstance) as instance:
         bury_the_dead(instance)
         if others := at_work(instance):
@@ -106,22 +107,11 @@ def run_load(
         job = definitions.resolve_job_def(LOAD)
         chosen = _keys(settings, names)
         keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in chosen]
-        ran = job.execute_in_process(
-            run_config=quiet,
-            instance=instance,
-            asset_selection=keys,
-            tags={**range_tags(first, last), BY_COMMAND_LINE: "true"},
-            raise_on_error=False,
-        )
+        ran = _execute(job, instance, asset_selection=keys, tags=range_tags(first, last))
         load_id = load_name(instance, ran.run_id)
         loads = house.lake.loads_of(load_id)
         failures += _failures(ran, loads)
-        published = definitions.resolve_job_def(PUBLISH).execute_in_process(
-            run_config=quiet,
-            instance=instance,
-            tags={BY_COMMAND_LINE: "true"},
-            raise_on_error=False,
-        )
+        published = _execute(definitions.resolve_job_def(PUBLISH), instance)
         failures += _failures(published, [])
     if not published.success:
         return Ran(load_id, loads, [], [], failures, None)
@@ -131,6 +121,20 @@ def run_load(
     with open_public(public) as con:
         spent, checks = costs(con, (first, last)), control_counts(con, (first, last))
     return Ran(load_id, loads, spent, checks, failures, public, dropped)
+
+
+def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any) -> "ExecuteInProcessResult":
+    """Run a job in this process; wherever that is killed, the next one knows that the run is dead."""
+    from pipelines.alive import alive
+    from pipelines.sensors import BY_COMMAND_LINE
+
+    run_id = str(uuid4())
+    tags = {**selection.pop("tags", {}), BY_COMMAND_LINE: "true"}
+    quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
+    with alive(instance, run_id):
+        return job.execute_in_process(
+            run_config=quiet, instance=instance, run_id=run_id, tags=tags, raise_on_error=False, **selection
+        )
 
 
 def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:

@@ -33,6 +33,7 @@ from dagster import (
     build_schedule_context,
     build_sensor_context,
 )
+from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from loading import LONDON, World, days, forms_of_people, forms_of_secrets, traces, unwatched, world
 
 from assets import materialize, pbxware, sipcentric, tim4biz, time4vps
@@ -266,6 +267,31 @@ def test_what_a_killed_run_held_is_freed_and_the_run_has_failed(place: World, tm
         assert bury_the_dead(instance) == []
         assert list((tmp_path / "alive").iterdir()) == []
         assert at_work(instance) == []
+
+
+def test_a_load_counts_as_alive_from_before_it_is_recorded_until_it_is_recorded_as_ended(
+    place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """O01: a kill between two of Dagster's own steps leaves no run that nobody knows to be dead."""
+    place.vendors.write_config(tmp_path / "tollbook.toml")
+    mine = World(place.vendors, tmp_path)
+    known: dict[str, list[bool]] = {"add_run": [], "handle_run_event": []}
+
+    def spied(name: str) -> Any:
+        really = getattr(SqlRunStorage, name)
+
+        def spy(self: Any, first: Any, *rest: Any) -> Any:
+            run_id = first if isinstance(first, str) else first.run_id
+            known[name].append((tmp_path / "data" / "dagster" / "alive" / run_id).exists())
+            return really(self, first, *rest)
+
+        return spy
+
+    for name in known:
+        monkeypatch.setattr(SqlRunStorage, name, spied(name))
+    told = mine.command("load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM)
+    assert told.exit_code == 0, told.output
+    assert all(len(found) >= 2 and all(found) for found in known.values()), known
 
 
 def test_a_load_says_whom_it_waits_for(place: World, tmp_path: Path) -> None:

@@ -179,6 +179,8 @@ def check_real_kills(bench: Bench, state: str, places: Sequence[int]) -> None:
         bench.put_back(state)
         ended = bench.load(Cut(at, keep=bench.place.folder / "states"))
         what = (state, at, ended.calls[-1:])
+        if ended.code == 0 and len(ended.calls) <= at:
+            continue  # DuckDB wrote in fewer pieces this time, and there was no such call
         assert ended.cut, what
         assert ended.code == -9, what
         assert [bench.states.keep(bench.place.data_dir)] == ended.states, what

@@ -647,8 +647,10 @@ def test_what_a_killed_process_left_is_cleared_by_the_next_writer(tmp_path: Path
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     load_id = source.load_id
-    left = [tmp_path / "state" / "loads" / load_id / ".x.json.999999999.tmp", lake.spill / "duckdb_temp_storage-0.tmp"]
-    left.append(tmp_path / "state" / "pending" / ".load@gone.999999999.tmp")
+    left = [lake.spill / "duckdb_temp_storage-0.tmp"]
+    for pid in (999999999, 1):  # one that lives: its number was given to another process
+        left.append(tmp_path / "state" / "loads" / load_id / f".x.json.{pid}.tmp")
+        left.append(tmp_path / "state" / "pending" / f".load@gone.{pid}.tmp")
     left += [tmp_path / "state" / "ahead" / f"{pid}-dead-1" / "core.cdr.parquet" for pid in (999999999, os.getpid())]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -627,14 +627,14 @@ class Lake:
         return [name[1] for name in names if len(name) == 2]
 
     def clear_pending_loads(self, loads: Iterable[str]) -> None:
-        """The database has taken these in."""
+        """The database has taken these in. The caller holds ``writing``."""
         pending = self.data_dir / "state" / "pending"
         for load in loads:
             # No later load writes there again and would do it.
-            _sweep(self.data_dir / "state" / "loads" / _safe(load), "")
+            _sweep(self.data_dir / "state" / "loads" / _safe(load), "", locked=True)
             with suppress(FileNotFoundError):
                 (pending / f"load@{_safe(load)}").unlink()
-        _sweep(pending, "")
+        _sweep(pending, "", locked=True)
 
     def loads_of(self, load_id: str) -> list[dict[str, Any]]:
         """The rows of ``audit.load`` of one load, by connection, stream and window."""
@@ -1049,11 +1049,14 @@ def _open_aside(aside: Path) -> int:
     return handle
 
 
-def _sweep(folder: Path, name: str) -> None:
-    """Remove what a process that is gone left aside in ``folder`` when it wrote ``name`` (empty: anything)."""
+def _sweep(folder: Path, name: str, *, locked: bool = False) -> None:
+    """Remove what a process that is gone left aside in ``folder`` when it wrote ``name`` (empty: anything).
+
+    Its number may be another process's by now. Where all write under the lock that is held here, none needs asking.
+    """
     for entry in folder.glob(f".{name}*.tmp"):
         pid = entry.name.split(".")[-2]
-        if not (pid.isdigit() and int(pid) != os.getpid() and _lives(int(pid))):
+        if locked or not (pid.isdigit() and int(pid) != os.getpid() and _lives(int(pid))):
             with suppress(FileNotFoundError):
                 entry.unlink()
 
