@@ -648,6 +648,24 @@ def test_a_limit_of_zero_is_a_matter_of_configuration(server: Server, clock: Clo
     assert len(server.seen) == 1
 
 
+def test_a_limit_of_zero_leaves_nothing_to_wait_for(server: Server, clock: Clock, tmp_path: Path) -> None:
+    """T06: also the next of our requests is sent at once, and told the same."""
+    server.steps = [reply(b"", 429, X_Limit="0", X_Remaining="0")]
+    budget = Budget(tmp_path, "sip", requests_per_hour=1200, now=lambda: clock.now().timestamp(), sleep=clock.sleep)
+    for _ in range(2):
+        refused(ConfigError, client(server, clock, budget=budget), rate_headers=rate_headers)
+    assert clock.time == 0
+
+
+def test_a_long_wait_is_told_once(server: Server, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    server.steps = [reply(X_Limit="10", X_Remaining="0", X_Reset="600"), OK]
+    mine = client(server, clock)
+    for _ in range(3):
+        ask(mine, rate_headers=rate_headers)
+    told = [record.getMessage() for record in caplog.records if "waiting until" in record.getMessage()]
+    assert told == ["sip: waiting until 2026-10-05 02:10:00 UTC for the vendor's request limit"]
+
+
 def test_a_spent_limit_is_not_run_into(server: Server, clock: Clock) -> None:
     server.steps = [reply(X_Limit="10", X_Remaining="0", X_Reset="600"), OK]
     mine = client(server, clock)

@@ -220,6 +220,7 @@ class Client:
         self._lock = threading.Lock()
         self._stops = threading.local()
         self._closed_until = 0.0  # by the monotonic clock: the vendor said to wait
+        self._told_until = 0.0  # the same: of waits until then people were told
         self._refusal: AuthError | None = None
         self.requests_made = 0
         self.retries = 0
@@ -432,7 +433,7 @@ class Client:
 
     def _heed(self, told: Wait | None, number: int | None) -> None:
         """Keep to what the vendor's headers say remains."""
-        if told is None or told.remaining is None:
+        if told is None or told.remaining is None or told.limit == 0:  # no wait gives more of nothing
             return
         if self._budget is not None and number is not None:
             self._budget.learn(number, told.remaining, told.seconds)
@@ -491,8 +492,12 @@ class Client:
         return number
 
     def _wait_for_quota(self, seconds: float, effort: "_Effort") -> None:
-        if seconds > 60:
-            _log.info("%s: waiting %d s for the request limit", self.connection, seconds)
+        until = self._monotonic() + seconds
+        with self._lock:
+            news, self._told_until = until > self._told_until + 5, max(until, self._told_until)
+        if seconds > 10 and news:
+            resume_at = f"{resume_time(self.now().timestamp(), seconds):%Y-%m-%d %H:%M:%S} UTC"
+            _log.warning("%s: waiting until %s for the vendor's request limit", self.connection, resume_at)
         self._pause(seconds)
         effort.waited += seconds
         with self._lock:
