@@ -65,16 +65,13 @@ def read_number(text: str, region: str) -> Number:
         return UNREADABLE
     if digits < _SHORTEST:
         return _short(text, region)
-    international = "+" + text[2:] if text.startswith("00") else text
-    try:
-        number = phonenumbers.parse(international, region)
-    except phonenumbers.NumberParseException:
+    number = (
+        (text.startswith("00") and _dialled_abroad(text, region))
+        or _possible("+" + text[2:] if text.startswith("00") else text, region)
+        or _without_plus(text)
+    )
+    if not number:
         return UNREADABLE
-    if phonenumbers.is_possible_number_with_reason(number) not in (_WRITTEN_OUT if international[0] == "+" else _USUAL):
-        abroad = _without_plus(text)
-        if abroad is None:
-            return UNREADABLE
-        number = abroad
     country = phonenumbers.region_code_for_number(number)
     if country is None:
         country = phonenumbers.region_code_for_country_code(number.country_code or 0)
@@ -83,6 +80,27 @@ def read_number(text: str, region: str) -> Number:
         country if country and country.isalpha() and country != "ZZ" else None,
         _type(number),
     )
+
+
+def _dialled_abroad(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+    """A number after the region's own prefix for calls abroad, which can be longer than 00 (0011 in Australia)."""
+    try:
+        number = phonenumbers.parse(text, region, keep_raw_input=True)
+    except phonenumbers.NumberParseException:
+        return None
+    dialled = number.country_code_source == phonenumbers.CountryCodeSource.FROM_NUMBER_WITH_IDD
+    if not dialled or phonenumbers.is_possible_number_with_reason(number) not in _WRITTEN_OUT:
+        return None
+    return number
+
+
+def _possible(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    usual = _WRITTEN_OUT if text[0] == "+" else _USUAL
+    return number if phonenumbers.is_possible_number_with_reason(number) in usual else None
 
 
 def _without_plus(text: str) -> phonenumbers.PhoneNumber | None:

@@ -120,10 +120,16 @@ def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: La
     assert day is not None
     answers = source.lake.answers(landing)
     of_stretch = [answer for answer in answers if answer["kind"] in (STRETCH, REFUSED)]
-    rows, quarantine = _totals(source, landing, [a for a in answers if a not in of_stretch], day)
+    of_day = [answer for answer in answers if answer not in of_stretch]
+    rows, quarantine = _totals(source, landing, of_day, day)
     controls = _stretch_controls(source, landing, of_stretch[0], rows, day) if of_stretch else []
     con.register("fresh_total", pa.Table.from_pylist(rows, schema=EXTENSION_TOTAL.arrow()))
     warnings = [] if source.currency else ["no currency is known; set currency for this connection"]
+    if absent := [field for field in (*_COUNTS, "cost") if rows and all(row[field] is None for row in rows)]:
+        others = ", ".join(_others(source, of_day, day)) or "none"
+        warnings.append(
+            f"no extension has {', '.join(absent)}; fields that were not read: {others} (name them in fields)"
+        )
     return Normalised({EXTENSION_TOTAL: "fresh_total"}, controls, quarantine, warnings=warnings)
 
 
@@ -223,6 +229,17 @@ def _columns(source: Source, entries: list[dict[str, Any]], day: date) -> dict[s
             hint='name the fields in tollbook.toml: fields = { extension = "…", calls = "…" }',
         )
     return found
+
+
+def _others(source: Source, answers: Rows, day: date) -> list[str]:
+    """The names of the fields that stand for none of ours; what is not a name but may be a number is left out."""
+    found: set[str] = set()
+    for answer in answers:
+        entries = listed(strict_json.loads(answer["body"])) or []
+        found |= {name for entry in entries for name in entry} - set(_columns(source, entries, day).values())
+    return sorted(
+        name for name in found if re.fullmatch(r"[\w .()%£$€/-]{1,40}", name) and not re.search(r"\d{3}", name)
+    )
 
 
 def _row(entry: dict[str, Any], columns: dict[str, str | None]) -> tuple[dict[str, Any], str | None]:

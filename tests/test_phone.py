@@ -15,6 +15,8 @@ from assets.phone import UNREADABLE, is_emergency, is_withheld, read_number, reg
         ("020 7946 0123", "GB", "+442079460123", "GB", "fixed"),
         ("+44 (0)20 7946 0123", "GB", "+442079460123", "GB", "fixed"),
         ("00442079460123", "US", "+442079460123", "GB", "fixed"),
+        ("0011442079460123", "AU", "+442079460123", "GB", "fixed"),
+        ("001442079460123", "HK", "+442079460123", "GB", "fixed"),  # 001 and not 00, which would make it American
         ("+442079460123", "US", "+442079460123", "GB", "fixed"),
         ("07700900123", "GB", "+447700900123", "GB", "mobile"),
         ("08081570123", "GB", "+448081570123", "GB", "toll_free"),

@@ -186,6 +186,17 @@ def test_a_missing_currency_is_a_warning(tmp_path: Path) -> None:
     assert rows(from_, "extension_total")[0]["currency"] == "XXX"
 
 
+def test_figures_that_no_field_is_read_as_are_said_with_the_fields_there_are(tmp_path: Path) -> None:
+    reply = [{"Extension": "201", "Calls": 3, "In": 1, "Out": 2, "Cost (GBP)": "1.25", "07700900123": 4}]
+    from_ = source(StandIn(lambda path, query: reply), tmp_path, "tim4biz", currency="GBP")
+    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    assert outcome.warnings == [
+        "no extension has incoming, outgoing, duration_seconds, cost; fields that were not read: Cost (GBP), In, Out "
+        "(name them in fields)"
+    ]
+    assert rows(from_, "extension_total")[0]["cost"] is None
+
+
 # --- periods ---
 
 
