@@ -76,8 +76,9 @@ def show_load(ran: "Ran") -> None:
     """The closing table: what each connection gave, what it cost, and whether it was proven."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     console.print(load_table(ran))
-    for warning in sorted({line for row in ran.loads for line in (row["warnings"] or "").splitlines()}):
-        console.print(f"note: {warning}", markup=False, soft_wrap=True)
+    notes = {(row["connection"], line) for row in ran.loads for line in (row["warnings"] or "").splitlines()}
+    for connection, line in sorted(notes):
+        console.print(f"note: {connection}: {line}", markup=False, soft_wrap=True)
     for failure in ran.failures:
         console.print(f"FAILED {failure}", markup=False, style="red", soft_wrap=True)
     if ran.dropped:

@@ -110,7 +110,7 @@ def run_load(
         ran = _execute(job, instance, asset_selection=keys, tags=range_tags(first, last))
         load_id = load_name(instance, ran.run_id)
         loads = house.lake.loads_of(load_id)
-        failures += _failures(ran, loads)
+        failures += [*_failures(ran, loads), *_not_understood(loads)]
         published = _execute(definitions.resolve_job_def(PUBLISH), instance)
         failures += _failures(published, [])
     if not published.success:
@@ -281,6 +281,19 @@ def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
         errors = [getattr(event.event_specific_data, "error", None) for event in ran.all_events if event.is_failure]
         found.append(f"{ran.job_def.name}: {_words(next(filter(None, errors), None))}")
     return list(dict.fromkeys(found))
+
+
+def _not_understood(loads: list[dict[str, Any]]) -> list[str]:
+    """Of what was read and not one record was understood: the loading went well, and what was loaded is incomplete."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in loads:
+        if row["quarantined"] and row["quarantined"] >= row["rows"]:
+            found.setdefault((row["connection"], row["stream"]), []).append(row["quarantined"])
+    return [
+        f"{connection} {stream}: none of {sum(records)} records of {len(records)} windows could be understood; "
+        "audit.quarantine says why"
+        for (connection, stream), records in found.items()
+    ]
 
 
 def _words(error: Any) -> str:

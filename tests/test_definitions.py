@@ -304,6 +304,14 @@ def test_a_load_says_whom_it_waits_for(place: World, tmp_path: Path) -> None:
     assert f"process {os.getpid()} is loading" in told.stderr
 
 
+def test_a_load_of_which_nothing_was_understood_is_incomplete(place: World, tmp_path: Path) -> None:
+    """Each record was set aside, so the load went well; who waits for the figures must not take them for zero."""
+    place.vendors.write_config(tmp_path / "tollbook.toml", connections={TIM: {"fields": {"calls": "name"}}})
+    told = World(place.vendors, tmp_path).command("load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM)
+    assert told.exit_code == 1, told.output
+    assert f"FAILED {TIM} extension_total: none of " in told.output
+
+
 def test_a_run_that_fails_before_its_first_step_is_told(place: World, tmp_path: Path) -> None:
     """Dagster's home cannot be written: no step could say so."""
     place.vendors.write_config(tmp_path / "tollbook.toml")
