@@ -472,8 +472,10 @@ def test_a_missing_day_is_incomplete(tmp_path: Path) -> None:
         load(HQ, "cdr", "2026-10-12", "2026-11-01"),
         load(SIP, "cdr", "2026-10-01", "2026-11-01"),
     ]
+    rows["audit.load"] += [load | {"stream": "sms"} for load in rows["audit.load"] if load["connection"] == "hq"]
     files = report(tmp_path, rows)
     assert files.flags()[0] == "INCOMPLETE"
+    assert "2 days missing (hq)" in files.page.text, "a day that lacks two streams is one day"
     gap = next(row for row in files.csv("proof_complete") if row["connection"] == "hq")
     assert (gap["days_due"], gap["days_loaded"], gap["days_missing"]) == ("31", "29", "2")
     assert (gap["first_gap"], gap["last_gap"], gap["state"]) == ("2026-10-10", "2026-10-11", "INCOMPLETE")

@@ -179,9 +179,12 @@ def _completeness_flags(reader: Reader, completeness: Section, as_of: date | Non
     if not gaps:
         until = f" up to {show_date(as_of)}" if as_of and as_of < reader.next - timedelta(days=1) else ""
         return [Flag(Level.OK, "COMPLETE", f"Every day of every connection is loaded{until}.")]
-    names = ", ".join(sorted({str(row[0]) for row in gaps}))
+    connections = sorted({str(row[0]) for row in gaps})
+    names = ", ".join(connections)
+    # A day that lacks several streams of a connection is one day.
     counts = {
-        state: sum(int(str(row[n] or 0)) for row in gaps) for n, state in ((5, "partial"), (6, "stale"), (7, "missing"))
+        state: sum(max(int(str(row[n] or 0)) for row in gaps if row[0] == name) for name in connections)
+        for n, state in ((5, "partial"), (6, "stale"), (7, "missing"))
     }
     said = [f"{days} day{'s' if days != 1 else ''} {state}" for state, days in counts.items() if days]
     what = ", ".join(said) or "lists not read since the month ended"
