@@ -379,7 +379,7 @@ def _folded(
         }
         normalised = typing.finish(landing) if typing else stream.normalise(con, landing, day)
         restatements = [stood[RESTATEMENT]]
-        stays = None if standing is None else _staying(source, con, stream, landing, stood)
+        stays = _staying(source, con, stream, landing, stood) if standing is not None else ()
         for table_ in stream.tables:
             before = None if standing is None else stood[table_]
             fresh = normalised.tables[table_]
@@ -389,7 +389,7 @@ def _folded(
                     continue
                 con.read_parquet(str(fresh.path)).create_view(f"fresh_{table_.name}")
                 fresh = f"fresh_{table_.name}"
-            if stays is not None:
+            if stays:
                 con.execute(
                     f"CREATE TEMP VIEW all_{table_.name} AS FROM {fresh} UNION ALL BY NAME"
                     f" FROM {stood[table_]} SEMI JOIN staying USING (account_id)"
@@ -397,7 +397,7 @@ def _folded(
                 fresh = f"all_{table_.name}"
             rows[table_], restated = fold(con, table_, before, fresh, reading)
             restatements += [restated] if restated else []
-        rows[CONTROL_TOTAL] = _controls(stream, con.table(stood[CONTROL_TOTAL]), normalised.controls, stays or ())
+        rows[CONTROL_TOTAL] = _controls(stream, con.table(stood[CONTROL_TOTAL]), normalised.controls, stays)
         if stays:
             normalised.warnings.append(f"{len(stays)} accounts are no longer given: what was known of them stays")
         rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
@@ -408,11 +408,11 @@ def _folded(
 
 def _staying(
     source: Source, con: duckdb.DuckDBPyConnection, stream: Stream, landing: Landing, stood: Mapping[Table, str]
-) -> tuple[str, ...] | None:
-    """The accounts that have rows and that the landing says nothing of, also as ``staying``; None where none can be."""
+) -> tuple[str, ...]:
+    """The accounts that have rows and that the landing says nothing of; also a relation ``staying``."""
     read = {account for account, _, _ in source.lake.asked(landing, stream.by_account)} if stream.by_account else {None}
     if None in read:  # records of the one account there is
-        return None
+        return ()
     (table_,) = stream.tables
     known = {account for (account,) in con.execute(f"SELECT DISTINCT account_id FROM {stood[table_]}").fetchall()}
     gone = tuple(sorted(known - read - {stream.nameless}))
