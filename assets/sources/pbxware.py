@@ -354,7 +354,7 @@ def _records(page: Page) -> list[str]:
 
 
 def _flag(value: Any) -> bool | None:
-    """``next_page`` in any of its spellings; None where it says nothing."""
+    """``next_page`` or ``success`` in any of its spellings; None where it says nothing."""
     text = str(value).strip().lower()
     if text in {"true", "1", "yes"}:
         return True
