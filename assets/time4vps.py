@@ -5,7 +5,6 @@ vendor's own sums as control totals. What does not: what is asked (``sources.tim
 (``loading``). Dates of payment are naive, in the account's zone.
 """
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -39,7 +38,7 @@ ACCOUNT = "client"  # the one account of a connection
 SETTLED = frozenset({"paid", "cancelled", "refunded", "credited", "creditnote", "receiptpaid", "chargeback"})
 OPEN = frozenset({"unpaid", "collections", "receiptunpaid"})
 NOT_AN_EXPENSE = frozenset({"cancelled", "draft", "recurring", "refunded", "creditnotedraft", "chargeback"})
-VOID = frozenset({"cancelled", "draft", "recurring", "creditnotedraft"})  # a merged one of these carries no original
+VOID = NOT_AN_EXPENSE - {"refunded", "chargeback"}  # nobody ever paid it: a merged one of these carries no original
 CREDIT_NOTES = frozenset({"creditnote", "creditnotedraft"})
 KNOWN = SETTLED | OPEN | NOT_AN_EXPENSE | CREDIT_NOTES
 CENT = Decimal("0.01")
@@ -101,7 +100,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     not_found: set[str] = set()
     for answer in source.lake.answers(landing):
         if answer["kind"] == NOT_FOUND:
-            not_found.add(json.loads(answer["request"])["id"])
+            not_found.add(strict_json.loads(answer["request"])["id"])
         place = {
             "vendor": source.vendor,
             "connection": source.name,
