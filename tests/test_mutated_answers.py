@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import requests
@@ -285,12 +286,14 @@ def bench(made: World, vendor: str) -> Iterator[Bench]:
     """One connection of the bundled vendors, loaded once and recorded; in memory where the machine has room for it.
 
     All tries share one DuckDB, which takes longer to open than an answer to type; each has its own temporary tables.
+    One thread does it all: there is too little of anything to share, and the sharing takes a tenth of the time.
     """
     with (
         tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
         house = House(replace(made.settings, data_dir=Path(folder, "data")))
+        patch.setattr("assets.loading.MAX_THREADS", 1)
         duck = session(house.lake)
         patch.setattr("assets.loading.session", lambda lake: duck.cursor())
         name = next(connection.name for connection in made.settings.connections if connection.vendor == vendor)
@@ -305,7 +308,12 @@ def bench(made: World, vendor: str) -> Iterator[Bench]:
             step.requests = list(wire.asked)
             if step is STEPS[vendor][0]:
                 shutil.copytree(source.lake.data_dir, stood)
-        yield Bench(source, wire, STEPS[vendor], stood)
+        threads = pa.cpu_count()
+        pa.set_cpu_count(1)
+        try:
+            yield Bench(source, wire, STEPS[vendor], stood)
+        finally:
+            pa.set_cpu_count(threads)
 
 
 def _tries(how_many: str) -> Any:
