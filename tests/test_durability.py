@@ -268,17 +268,19 @@ def troubles(wanted: Undisturbed) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "call", "folder"), [(FULL, "write", "core/"), (BROKEN, "fdatasync", "private/")], ids=["full", "broken"]
+    ("state", "trouble", "call", "folder"),
+    [(NIGHT, FULL, "write", "core/"), (NIGHT, BROKEN, "fdatasync", "private/"), (FIRST, FULL, "pwrite64", "private/")],
+    ids=["full", "broken", "full from the first"],
 )
 def test_a_disk_that_fails_somewhere_is_said_and_made_good(
-    bench: Bench, trouble: dict[str, int], call: str, folder: str
+    bench: Bench, state: str, trouble: dict[str, int], call: str, folder: str
 ) -> None:
-    """D03: while core is written, and while DuckDB commits."""
-    calls = bench.wanted(NIGHT).calls
+    """D03: while core is written, while DuckDB commits, and while it begins a database."""
+    calls = bench.wanted(state).calls
     at = next(at for at, (name, path) in enumerate(calls) if name == call and folder in path)
-    bench.put_back(NIGHT)
-    check_failed(bench, NIGHT, at, bench.command(Cut(at, **trouble)))
-    check_disk(bench, NIGHT, trouble, spread(calls, 2, 17))
+    bench.put_back(state)
+    check_failed(bench, state, at, bench.command(Cut(at, **trouble)))
+    check_disk(bench, state, trouble, spread(calls, 2, 17))
 
 
 @pytest.mark.soak

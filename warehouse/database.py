@@ -289,9 +289,13 @@ class Database:
         def opened() -> duckdb.DuckDBPyConnection:
             return connect(path, reads=reads, memory_limit=memory, spill=swap, storage_version=STORAGE_VERSION)
 
+        new = not path.exists()
         try:
             return opened()
         except duckdb.Error as error:
+            if new:  # what is there of it is no database, and nobody's
+                _remove(path)
+                raise
             if holder := re.search(r"lock.*\(PID (\d+)\)", str(error), re.DOTALL | re.IGNORECASE):
                 raise StorageError(
                     f"process {holder[1]} has {path} open", hint="close it; analysts read tollbook.duckdb"
