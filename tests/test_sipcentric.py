@@ -773,7 +773,7 @@ def test_a_message_keeps_every_digit_when_its_text_is_taken_out(amount: Decimal)
 
 # --- messages ---
 
-SECRETS = ("Marzipan", "кулич", "Zwetschge")
+SECRETS = ("Marzipan", "кулич", "Zwetschge", "8305517")
 TEXTS = [
     'Marzipan "quoted" \\ and \\"body\\": \\"more Marzipan\\"',
     "Zwetschge\n\t\u2028{}[],:",
@@ -792,14 +792,15 @@ def test_the_text_of_a_message_is_never_written(tmp_path: Path) -> None:
     account.lists["sms"].append(
         message(START, Text="Marzipan", meta={"preview": "Marzipan"}, parts=["Zwetschge"], size=3)
     )
-    bodies = json.dumps(page(account.lists["sms"], {}))
+    account.lists["sms"].append(message(START, body=8305517))
+    bodies = json.dumps(page(account.lists["sms"], {}) | {"latest": {"body": "Zwetschge"}})
     styles = [bodies, bodies.replace('"body"', r'"\u0062ody"'), bodies.replace('"body": ', '"body"\n\t:  ')]
     styles += [json.dumps(page(account.lists["sms"], {}), ensure_ascii=False), bodies.replace('"body"', '"Body"')]
     for number, style in enumerate(styles):
         account.change = as_written(style)
         folder = tmp_path / str(number)
         from_ = account.load_messages(folder)
-        assert len(rows(from_, "sms")) == len(TEXTS) + 1
+        assert len(rows(from_, "sms")) == len(TEXTS) + 2
         assert {row["cost"] for row in rows(from_, "sms")} == {Decimal("0.1")}
         written = everything_written(folder)
         assert b"07700900200" in written  # the search can find

@@ -26,10 +26,12 @@ LISTS = ("endpoints", "phonenumbers", "callbundles")
 CREDIT_STATUS = "creditstatus"
 REPEATS = "the same page comes again and again"
 CHANGES = "the list changed every time it was read"
-# What of a message may be kept: everything documented but its text. Of other fields only what cannot hold a text.
+# What of a message may be kept: everything documented but its text, which some software writes as a number where it
+# is one (a code to log in with). Of other fields only what cannot hold a text.
 _MESSAGE_FIELDS = frozenset(
     {"type", "uri", "id", "created", "direction", "from", "to", "sendStatus", "deliveryStatus", "cost"}
 )
+_TEXT_FIELDS = frozenset({"body", "text", "message", "content"})
 # What a release answers that has no ``calls/stats``, or takes "stats" for the id of a call, or keeps it from this user.
 _NOT_OFFERED = frozenset({400, 403, 404, 405, 406, 410})
 
@@ -322,11 +324,12 @@ def _without_text(page: Page) -> Page:
         {
             name: value
             for name, value in item.items()
-            if name in _MESSAGE_FIELDS or not isinstance(value, (str, list, dict))
+            if name in _MESSAGE_FIELDS
+            or (name.lower() not in _TEXT_FIELDS and not isinstance(value, (str, list, dict)))
         }
         for item in page.data["items"]
     ]
-    data = {**page.data, "items": items}
+    data = {name: value for name, value in page.data.items() if not isinstance(value, (list, dict))} | {"items": items}
     return Page(page.kind, page.account_id, page.request, strict_json.dumps(data), page.fetched_at, page.rows, data)
 
 

@@ -66,7 +66,6 @@ def loads(text: str, **where: str) -> Any:
 
     Raises ContractError, and CutShort (a ContractError) where the text ends in the middle.
     """
-    text = text.removeprefix("\ufeff")
     value, problem = None, _bound_problem(text)
     cut = False
     if problem is None:
