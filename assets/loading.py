@@ -58,7 +58,7 @@ from warehouse.restate import Reading, fold, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
 
 # Of typing a day, beyond which it spills to the disk. Each thread needs some 50 MB of it.
-MEMORY = "192MB"
+MEMORY = "144MB"
 MAX_THREADS = 2
 
 # After one of these the rest of the days would fail the same way, or make it worse.

@@ -40,7 +40,7 @@ from warehouse.update import (
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that has to be able to open the public file
 PUBLIC_MODE = 0o640
-LITTLE_MEMORY, MUCH_MEMORY = 192 * 10**6, 12 * 10**8  # bytes, for DuckDB
+LITTLE_MEMORY, MUCH_MEMORY = 144 * 10**6, 12 * 10**8  # bytes, for DuckDB
 MUCH_DATA = 256 * 10**6  # bytes, beyond which each may take one more
 
 
