@@ -13,11 +13,12 @@ import pytest
 from loading import HASTY_CLIENT, Expected, Row, Stage, World, days, hashes, query, stage, untouched_truth, world
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
-from assets.marts import update_and_publish
+from assets.marts import rebuild_database, update_and_publish
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.resources import House
 from pipelines.running import run_rebuild
+from warehouse.database import LITTLE_MEMORY
 
 # A month with the clock going back, and some days with it going forward. The day after the vendors' last one is loaded
 # too: calls that began before midnight have legs on it.
@@ -150,6 +151,18 @@ def test_the_pbx_and_tim4biz_agree_on_every_extension(loaded: tuple[World, Expec
     classes = Counter(row[0] for row in place.query("SELECT class FROM mart.extension_reconciliation"))
     assert set(classes) == {"exact"}
     assert classes["exact"] >= len(expected.totals()) > 0
+
+
+def test_many_small_days_need_less_memory_than_there_is(
+    loaded: tuple[World, Expected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once, as a first load of two months is, with three quarters of what DuckDB has for it."""
+    place, _ = loaded
+    before = place.digests()
+    monkeypatch.setattr("warehouse.database.LITTLE_MEMORY", LITTLE_MEMORY * 3 // 4)
+    house = House(place.settings)
+    rebuild_database(house.lake, house.database)
+    assert place.digests() == before
 
 
 # --- again, changed, rebuilt -----------------------------------------------------------------------------------------
