@@ -21,6 +21,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -359,16 +360,18 @@ def _listen() -> None:
 
 @contextmanager
 def _only_here(made: Bench) -> Iterator[list[str]]:
-    """What is written outside the data directory or asked of the network meanwhile."""
+    """What is written outside the data directory or asked of any host but the vendor's meanwhile."""
     strays: list[str] = []
     folder = str(made.source.lake.data_dir.parent)
+    base = urlsplit(made.steps[0].requests[0][0])
+    vendor = base.hostname, base.port
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(arguments[0], str) and isinstance(arguments[1], str):
             path, mode = arguments[0], arguments[1]
             if any(sign in mode for sign in "wax+") and not path.startswith(folder):
                 strays.append(path)
-        elif event in ("socket.connect", "subprocess.Popen", "os.system"):
+        elif event in ("subprocess.Popen", "os.system") or (event == "socket.connect" and arguments[1] != vendor):
             strays.append(event)
 
     _WATCHING.append(watch)
