@@ -610,6 +610,7 @@ NO_ANSWERS = [
     "0",
 ]
 NO_ANSWERS += ['{"csv": [["a"]], "header": "From"}', '{"csv": [["a"]], "header": [null]}', "Notice: Undefined index"]
+NO_ANSWERS += ['{"csv": [], "header": 7}', '{"csv": [], "header": [null]}']
 
 
 @pytest.mark.parametrize("body", NO_ANSWERS)

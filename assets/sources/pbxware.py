@@ -230,8 +230,8 @@ class PBXware:
         if not isinstance(data, dict) or not isinstance(data.get("csv"), list):
             raise self._contract("cdr.download", window, "the answer has no csv list")
         header = data.get("header")
-        if data["csv"] and not (isinstance(header, list) and all(isinstance(name, str) for name in header)):
-            raise self._contract("cdr.download", window, "the answer has rows but no header")
+        if (data["csv"] or header) and not (isinstance(header, list) and all(isinstance(name, str) for name in header)):
+            raise self._contract("cdr.download", window, "the header is no list of names")
         if (_number(data.get("records")) or 0) > len(data["csv"]):
             raise self._contract("cdr.download", window, "the answer holds fewer records than it says")
         return _page("cdr.download", server, arguments, answer, len(data["csv"]))
