@@ -1,7 +1,7 @@
 -- One row per UTC hour, account and direction in which a call started or was talked on.
 --
 -- A call is up in [start, start + talk_seconds), to the whole second. The peak is a running sum, within the hour, of the
--- calls carried into it, the starts and the ends, those of one second at once, so that a call which ends as another
+-- calls carried into it, the starts and the ends, in every second the ends first, so that a call which ends as another
 -- starts is not up with it; nothing is joined by overlap.
 WITH near_call AS (
     SELECT vendor, connection, account_id, direction, started_at, outcome, talk_seconds
@@ -70,7 +70,7 @@ level AS (
         line,
         hour_number,
         sum(step) OVER (
-            PARTITION BY line, hour_number ORDER BY at_second RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            PARTITION BY line, hour_number ORDER BY at_second, step ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS calls_up
     FROM event
 ),
