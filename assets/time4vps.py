@@ -8,7 +8,7 @@ vendor's own sums as control totals. What does not: what is asked (``sources.tim
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -31,7 +31,7 @@ from assets.sources.time4vps import NOT_FOUND, Time4VPS, balance_details, entrie
 from tollbook_errors import IntegrityError
 from warehouse.lake import Landing, RawWriter, read_core
 from warehouse.money import currency_code, money
-from warehouse.schema import ACCOUNT_TABLE, BALANCE, INVOICE, INVOICE_LINE, SERVICE
+from warehouse.schema import ACCOUNT_TABLE, BALANCE, CONTROL_TOTAL, INVOICE, INVOICE_LINE, SERVICE
 
 INVOICES = "invoices"
 ACCOUNT = "client"  # the one account of a connection
@@ -111,45 +111,33 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         answers.setdefault(answer["kind"], []).append((strict_json.loads(answer["body"]), place))
     listed = entries(answers["invoices"][0][0]["invoices"]) or []
     details = {str(data["invoice"]["id"]): (data["invoice"], place) for data, place in answers.get("invoice", [])}
-    stood = {row["invoice_id"]: row for row in con.table("standing_invoice").to_arrow_table().to_pylist()}
-    stood_lines = con.table("standing_invoice_line").to_arrow_table().to_pylist()
-    stood_controls = con.table("standing_control_total").to_arrow_table().to_pylist()
-    invoices, lines, controls = [], [], []
+    standing = [
+        con.table(f"standing_{table_.name}").to_arrow_table().to_pylist()
+        for table_ in (INVOICE, INVOICE_LINE, CONTROL_TOTAL)
+    ]
+    stood = {row["invoice_id"]: row for row in standing[0]}
+    invoices: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    controls: list[dict[str, Any]] = []
     for entry in listed:
-        invoice_id = str(entry["id"])
         row = _listed(source, entry)
+        invoice_id = row["invoice_id"]
         if invoice_id in details:
-            detail, place = details[invoice_id]
-            sign = _sign(detail, row["status"])
-            row |= place | _detail(detail, row, sign)
-            lines += _lines(detail, row, place, sign)
-            controls += _invoice_controls(source, row, _figures(entry, detail, row), landing)
+            made = _detailed(source, entry, row, *details[invoice_id], landing)
+        elif invoice_id in stood:
+            made = _as_it_stood(row, stood[invoice_id], *standing[1:])
+        elif invoice_id in not_found:
+            made = _listed_only(source, row, answers["invoices"][0][1], landing)
         else:
-            earlier = stood.get(invoice_id)
-            if earlier is None and invoice_id in not_found:
-                # What the list says of it: no line of it costs anything, until the vendor gives its details.
-                _, place = answers["invoices"][0]
-                total = row["total"]
-                if row["status"] in CREDIT_NOTES and total is not None:
-                    total = -abs(total)
-                invoices.append(place | row | {"total": total})
-                controls += _invoice_controls(source, row, {}, landing)
-                continue
-            if earlier is None:
-                raise IntegrityError(
-                    "an invoice's details are neither in this landing nor in an earlier one",
-                    connection=source.name,
-                    endpoint=INVOICES,
-                    hint="restore the landings before it from a backup",
-                )
-            row = {**earlier, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}}
-            lines += [line for line in stood_lines if line["invoice_id"] == invoice_id]
-            controls += [
-                control
-                for control in stood_controls
-                if control["subject"] == invoice_id and control["check_name"] != "merged_originals"
-            ]
-        invoices.append(row)
+            raise IntegrityError(
+                "an invoice's details are neither in this landing nor in an earlier one",
+                connection=source.name,
+                endpoint=INVOICES,
+                hint="restore the landings before it from a backup",
+            )
+        invoices.append(made.row)
+        lines += made.lines
+        controls += made.controls
     by_id = {invoice["invoice_id"]: invoice for invoice in invoices}
     for invoice in invoices:
         invoice["counts_as_expense"] = _is_expense(invoice, by_id)
@@ -178,9 +166,56 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         BALANCE: balances,
         ACCOUNT_TABLE: [{**account, **place, "currency": currency}],
     }
-    for table_, made in rows.items():
-        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(made, schema=table_.arrow()))
+    for table_, held in rows.items():
+        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(held, schema=table_.arrow()))
     return Normalised({table_: f"fresh_{table_.name}" for table_ in rows}, controls, warnings=warnings)
+
+
+class _Made(NamedTuple):
+    """One invoice: its row, its lines and its control totals."""
+
+    row: dict[str, Any]
+    lines: list[dict[str, Any]]
+    controls: list[dict[str, Any]]
+
+
+def _detailed(
+    source: Source,
+    entry: dict[str, Any],
+    row: dict[str, Any],
+    detail: dict[str, Any],
+    place: dict[str, Any],
+    landing: Landing,
+) -> _Made:
+    """As list and details say."""
+    sign = _sign(detail, row["status"])
+    row = row | place | _detail(detail, row, sign)
+    controls = _invoice_controls(source, row, _figures(entry, detail, row), landing)
+    return _Made(row, _lines(detail, row, place, sign), controls)
+
+
+def _as_it_stood(
+    row: dict[str, Any], stood: dict[str, Any], lines: list[dict[str, Any]], controls: list[dict[str, Any]]
+) -> _Made:
+    """As its details were; of what the list says, what changes without them. Its originals are looked at anew."""
+    invoice_id = row["invoice_id"]
+    return _Made(
+        {**stood, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}},
+        [line for line in lines if line["invoice_id"] == invoice_id],
+        [
+            control
+            for control in controls
+            if control["subject"] == invoice_id and control["check_name"] != "merged_originals"
+        ],
+    )
+
+
+def _listed_only(source: Source, row: dict[str, Any], place: dict[str, Any], landing: Landing) -> _Made:
+    """What the list says of it: no line of it costs anything, until the vendor gives its details."""
+    total = row["total"]
+    if row["status"] in CREDIT_NOTES and total is not None:
+        total = -abs(total)
+    return _Made(place | row | {"total": total}, [], _invoice_controls(source, row, {}, landing))
 
 
 def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
