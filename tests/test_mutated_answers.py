@@ -186,12 +186,15 @@ def _check_items(source: Source, outcome: Outcome, table: str, figures: dict[str
 
 
 def check_tim4biz(source: Source, outcome: Outcome) -> None:
+    set_aside = {row["raw_row"] for row in core(source, outcome, "audit.quarantine")}
     by_extension: dict[str, list[Any]] = {}
-    for _, data in landed(source, outcome):
+    for answer, data in landed(source, outcome):
         entries = (
             data if isinstance(data, list) else next((each for each in data.values() if isinstance(each, list)), [])
         )
-        for entry in entries:
+        for number, entry in enumerate(entries, answer["first_row"]):
+            if number in set_aside:
+                continue
             plain = {re.sub("[^a-z0-9]", "", str(name).lower()): value for name, value in entry.items()}
             by_extension.setdefault(str(plain.get("extension")).strip(), []).append(plain.get("cost"))
     for row in core(source, outcome, "core.extension_total"):
