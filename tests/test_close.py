@@ -465,8 +465,8 @@ def test_a_mart_of_closed_figures_that_lost_a_row_is_refused(
     select = module.sql_of
 
     def short(wanted: str) -> str:
-        kept = "ORDER BY ALL OFFSET 1" if wanted == f"marts/{name}" else ""
-        return f"SELECT * FROM ({select(wanted)}) {kept}"
+        whole = select(wanted)
+        return f"SELECT * FROM ({whole}) ORDER BY ALL OFFSET 1" if wanted == f"marts/{name}" else whole
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "sql_of", short)
