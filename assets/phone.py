@@ -11,6 +11,9 @@ from typing import NamedTuple
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType, shortnumberinfo
 
+# Numbers of a hundred countries have more patterns than Python keeps compiled by itself.
+phonenumbers.enable_pattern_cache()
+
 _TYPES = {
     PhoneNumberType.FIXED_LINE: "fixed",
     PhoneNumberType.MOBILE: "mobile",
@@ -65,12 +68,15 @@ def read_number(text: str, region: str) -> Number:
         return UNREADABLE
     if digits < _SHORTEST:
         return _short(text, region)
-    number = (
-        (text.startswith("00") and _dialled_abroad(text, region))
-        or _possible("+" + text[2:] if text.startswith("00") else text, region)
-        or _without_plus(text)
+    number = (text.startswith("00") and _dialled_abroad(text, region)) or _possible(
+        "+" + text[2:] if text.startswith("00") else text, region
     )
+    bare = None if number else _without_plus(text)
+    number = number or bare
     if not number:
+        return UNREADABLE
+    kind = phonenumbers.number_type(number)
+    if bare and kind == PhoneNumberType.UNKNOWN:  # it is not valid
         return UNREADABLE
     country = phonenumbers.region_code_for_number(number)
     if country is None:
@@ -78,7 +84,7 @@ def read_number(text: str, region: str) -> Number:
     return Number(
         phonenumbers.format_number(number, PhoneNumberFormat.E164),
         country if country and country.isalpha() and country != "ZZ" else None,
-        _type(number),
+        _TYPES.get(kind) or _nearest_type(number),
     )
 
 
@@ -104,14 +110,13 @@ def _possible(text: str, region: str) -> phonenumbers.PhoneNumber | None:
 
 
 def _without_plus(text: str) -> phonenumbers.PhoneNumber | None:
-    """A number with its country code and no plus, as carriers hand over (33142685300); None where it is not valid."""
+    """A number with its country code and no plus, as carriers hand over (33142685300); believed only if it is valid."""
     if not (text.isascii() and text.isdigit()) or text[0] == "0":
         return None
     try:
-        number = phonenumbers.parse(f"+{text}")
+        return phonenumbers.parse(f"+{text}")
     except phonenumbers.NumberParseException:
         return None
-    return number if phonenumbers.is_valid_number(number) else None
 
 
 class Digits(NamedTuple):
@@ -154,11 +159,10 @@ def region_of_calling_code(code: str | int | None) -> str | None:
     return region if region.isalpha() and region != "ZZ" else None
 
 
-def _type(number: phonenumbers.PhoneNumber) -> str:
-    """The kind of a number; one in a block that is not assigned has the kind of the nearest block that is."""
-    known = _TYPES.get(phonenumbers.number_type(number))
+def _nearest_type(number: phonenumbers.PhoneNumber) -> str:
+    """The kind of a number in a block that is not assigned: that of the nearest block that is."""
     digits = phonenumbers.national_significant_number(number)
-    return known or _type_of_block(number.country_code or 0, digits[:-2], len(digits))
+    return _type_of_block(number.country_code or 0, digits[:-2], len(digits))
 
 
 @lru_cache(maxsize=20_000)

@@ -1,5 +1,8 @@
 """Numbers and parties: who stands in a From or a To."""
 
+from typing import Any
+
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +36,21 @@ from assets.phone import UNREADABLE, is_emergency, is_withheld, read_number, reg
 )
 def test_numbers(text: str, region: str, e164: str | None, country: str | None, kind: str) -> None:
     assert read_number(text, region) == (e164, country, kind)
+
+
+def test_the_patterns_of_all_countries_stay_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python itself keeps 512; beyond a hundred countries each number took ten times as long."""
+    numbers = [
+        phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+        if (number := phonenumbers.example_number(region))
+    ]
+    found = [read_number.__wrapped__(number, "GB") for number in numbers]
+    compiled: list[Any] = []
+    monkeypatch.setattr(phonenumbers.re_util.re, "compile", compiled.append)
+    assert [read_number.__wrapped__(number, "GB") for number in numbers] == found
+    assert len(numbers) > 200
+    assert compiled == []
 
 
 @pytest.mark.parametrize(
