@@ -22,7 +22,16 @@ from fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, sou
 from assets import pbxware
 from assets.loading import Source, refine
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
-from warehouse.lake import Lake, Landing, read_core, read_json, write_bytes, write_json, write_parquet
+from warehouse.lake import (
+    Lake,
+    Landing,
+    _AsideParquet,
+    read_core,
+    read_json,
+    write_bytes,
+    write_json,
+    write_parquet,
+)
 from warehouse.schema import CDR, Column, Table
 
 NUMBERS = Table("core", "numbers", "One number a row", (Column("n", "BIGINT", "A number"),), key=("n",))
@@ -406,6 +415,28 @@ def test_the_write_gate_gives_the_same_bytes_however_rows_are_batched(tmp_path: 
     assert write_parquet(NUMBERS, pa.RecordBatchReader.from_batches(schema, numbers.to_batches(777)), two) == 300_000
     assert one.read_bytes() == two.read_bytes()
     assert read_core(NUMBERS, one).equals(numbers)
+
+
+@pytest.mark.parametrize("at", [1, 2, 9])
+def test_a_disk_that_fails_while_more_rows_are_made_leaves_nothing(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full row group is written by another thread; the last of ten by the one that closes the file."""
+    numbers = pa.table({"n": pa.array(range(300_000), pa.int64())})
+    write, written = _AsideParquet.write, 0
+
+    def fails(self: _AsideParquet, rows: pa.Table) -> None:
+        nonlocal written
+        written += 1
+        if written > at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, rows)
+
+    monkeypatch.setattr(_AsideParquet, "write", fails)
+    with pytest.raises(OSError, match="No space left"):
+        write_parquet(NUMBERS, numbers, tmp_path / "numbers.parquet")
+    assert tree(tmp_path) == {}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("parquet")]
 
 
 def test_no_rows_are_no_file_and_the_old_one_goes(tmp_path: Path) -> None:
