@@ -8,10 +8,11 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import duckdb
@@ -24,6 +25,7 @@ from bench.figures import Figure, interleave, ratio, show
 from bench.vendor import DAY, serving
 from pipelines.resources import House
 from pipelines.settings import load_settings
+from warehouse.lake import settle
 from warehouse.update import Update
 
 MARTS_READ = (
@@ -51,24 +53,29 @@ def build(folder: str, rows: int, rows_a_day: int) -> dict[str, float]:
 
 
 def night(folder: str, turn: int) -> dict[str, float]:
-    """The vendors' day, anew each time: extract, update, publish; the copy that publishing makes is told apart."""
+    """The vendors' day, anew each time: extract, update, publish.
+
+    The copy that publishing makes is told apart, with the time until the disk has it.
+    """
     house = _house(folder)
     source = house.source("hq", load_id=f"bench-{turn}")
     _forget_day(house)
     copying = 0.0
-    copyfile = shutil.copyfile
 
-    def timed(source: Path, target: Path) -> Path:
-        nonlocal copying
-        began = time.perf_counter()
-        copied: Path = copyfile(source, target)
-        copying += time.perf_counter() - began
-        return copied
+    def timed(copy: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            nonlocal copying
+            began = time.perf_counter()
+            done = copy(*arguments)
+            copying += time.perf_counter() - began
+            return done
+
+        return call
 
     started = time.perf_counter()
     load_day(source)
     loaded = time.perf_counter()
-    with patch("shutil.copyfile", timed):
+    with patch("shutil.copyfile", timed(shutil.copyfile)), patch("warehouse.database.settle", timed(settle)):
         published = update_and_publish(house.lake, house.database)
     ended = time.perf_counter()
     if not published.result.changed:
