@@ -38,6 +38,7 @@ from assets.materialize import (
 from assets.phone import UNREADABLE, is_withheld, read_number
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
+from assets.sources.client import Forbidden
 from assets.sources.page import Page
 from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant, slice_asked
 from assets.sources.sipcentric import LISTS as CUSTOMER_LISTS
@@ -89,7 +90,10 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
             found = earlier.get(customer, NOTHING)
             yield from sip.calls(customer, start, end, window=str(day), earlier=found)
             for metric in METRICS if offered else ():
-                stats = sip.call_stats(customer, start, end, metric, window=str(day))
+                try:
+                    stats = sip.call_stats(customer, start, end, metric, window=str(day))
+                except Forbidden:  # another customer's may be allowed
+                    break
                 if stats is None:
                     offered = False
                     break

@@ -702,6 +702,25 @@ def test_refused_credentials_are_not_taken_for_missing_statistics(tmp_path: Path
         account.load_calls(tmp_path)
 
 
+def test_statistics_that_are_kept_from_one_customer_are_asked_of_the_next(tmp_path: Path) -> None:
+    account = Account([call(START)])
+    account.customers.append({"type": "customer", "uri": f"{URI}/26", "company": "Quill and Sons"})
+
+    def change(answer: Any, kind: str) -> Any:
+        if kind.startswith("26/"):
+            others = {"26/calls/stats": {"totals": 0}, "26/creditstatus": account.credit}
+            return others.get(kind, page([], {}))
+        return Status(403) if kind == "calls/stats" else answer
+
+    account.change = change
+    found = {
+        (row["account_id"], row["status"])
+        for row in rows(account.load_calls(tmp_path), "control_total")
+        if row["check_name"].startswith("calls_stats")
+    }
+    assert found == {("25", "unavailable"), ("26", "matched")}
+
+
 def test_statistics_are_no_records(tmp_path: Path) -> None:
     from_ = Account([call(START)]).load_calls(tmp_path)
     assert from_.lake.landings("site", "cdr", DAY)[0].rows == 1

@@ -32,8 +32,8 @@ _MESSAGE_FIELDS = frozenset(
     {"type", "uri", "id", "created", "direction", "from", "to", "sendStatus", "deliveryStatus", "cost"}
 )
 _TEXT_FIELDS = frozenset({"body", "text", "message", "content"})
-# What a release answers that has no ``calls/stats``, or takes "stats" for the id of a call, or keeps it from this user.
-_NOT_OFFERED = frozenset({400, 403, 404, 405, 406, 410})
+# What a release answers that has no ``calls/stats``, or takes "stats" for the id of a call.
+_NOT_OFFERED = frozenset({400, 404, 405, 406, 410})
 
 
 class Sipcentric:
@@ -107,7 +107,8 @@ class Sipcentric:
     def call_stats(self, customer: str, start: datetime, end: datetime, metric: str, *, window: str) -> Page | None:
         """The vendor's own total of ``metric`` (cost, count, duration) by day, over the same bounds as the calls.
 
-        None where the release has no stats, or none that can be read: a proof that is not offered is no failure.
+        None where the release has no stats, or none that can be read: a proof that is not offered is no failure. Raises
+        Forbidden where it keeps those of this customer from the user.
         """
         arguments = {
             "dimension": "day",
