@@ -1020,6 +1020,38 @@ def check_message_drift(size: int, cap: int, steps: list[str], seed: int) -> Non
         assert stayed <= set(found)
 
 
+def test_messages_that_come_in_all_the_time_keep_no_day_from_being_read(tmp_path: Path) -> None:
+    account = Account(sms=[message(END - timedelta(minutes=n), n + 1) for n in range(700)])
+    numbers = count(1)
+
+    def busy(answer: Any, kind: str) -> Any:
+        if kind == "sms":
+            number = next(numbers)
+            account.lists["sms"].insert(0, message(END + timedelta(seconds=number), 1000 + number))
+        return answer
+
+    account.change = busy
+    from_ = account.load_messages(tmp_path)
+    read = sorted(int(row["native_id"].rpartition("/")[2]) for row in rows(from_, "sms"))
+    assert read == list(range(2, 701))
+    landed = from_.lake.answers(from_.lake.landings(from_.name, "sms", DAY)[0])
+    found = [item["uri"] for answer in landed for item in json.loads(answer["body"])["items"]]
+    assert len(found) == len(set(found)) == sum(answer["rows"] for answer in landed)
+
+
+def test_messages_that_go_all_the_time_are_refused(tmp_path: Path) -> None:
+    account = Account(sms=[message(END - timedelta(minutes=n), n + 1) for n in range(700)])
+
+    def change(answer: Any, kind: str) -> Any:
+        if kind == "sms":
+            account.lists["sms"].pop(3)
+        return answer
+
+    account.change = change
+    with pytest.raises(IntegrityError):
+        account.load_messages(tmp_path)
+
+
 MESSAGE_STEPS = st.lists(st.sampled_from(["", "", "", "i", "d", "id", "do"]), max_size=30)
 
 

@@ -129,11 +129,12 @@ class Sipcentric:
         """Messages of a customer, at least back to ``since``; their texts are taken out here.
 
         The resource has no documented filter or order: where it is seen to be newest first it is paged until everything
-        is older, else to its end. No pages where messages are not offered.
+        is older, else to its end. Each message stands on one page only. No pages where messages are not offered.
         """
         path = f"customers/{customer}/sms"
         pages = offered(lambda: self._all(path, "sms", customer, {}, window, since=since))
-        return [_without_text(page) for page in pages or ()]
+        seen: set[str] = set()
+        return [_without_text(page, seen) for page in pages or ()]
 
     def _calls_page(self, customer: str, part: Slice, extra: Mapping[str, str], window: str) -> Page:
         arguments = {**_calls_filters(part), "pageSize": str(PAGE_SIZE), **extra}
@@ -149,12 +150,19 @@ class Sipcentric:
         window: str,
         since: datetime | None = None,
     ) -> list[Page]:
-        """Every page of a list. One page is a state of one moment; several are read until two readings agree."""
+        """Every page of a list. One page is a state of one moment; several are read until two readings agree.
+
+        Of what goes back to ``since``, they need not agree about what came in after the first of them began.
+        """
         before: set[str] | None = None
+        newest: datetime | None = None
         trouble = CHANGES
         for _ in range(READINGS):
             pages, trouble = self._reading(path, kind, customer, filters, window, since)
-            found = {key for page in pages for key in _keys(page)} if not trouble else None
+            if since is not None and newest is None:
+                times = [instant(item.get("created")) for item in pages[0].data["items"]]
+                newest = max((time for time in times if time is not None), default=None)
+            found = {key for page in pages for key in _keys(page, newest)} if not trouble else None
             if found is not None and (len(pages) == 1 or found == before):
                 return pages
             before = found
@@ -179,27 +187,34 @@ class Sipcentric:
     ) -> tuple[list[Page], str]:
         """One reading of a list, and what shows that it changed meanwhile; "" where it has all that the vendor counts.
 
-        Every page but the last brings something new, or the reading ends: there are no more requests than items.
+        Every page but the last brings something new, or the reading ends: there are no more requests than items. What
+        goes back to ``since`` may grow in front meanwhile, which only brings items again: as long as there never are
+        fewer, none has moved over to a page that was read.
         """
         pages: list[Page] = []
         seen: set[str] = set()
+        totals: list[int] = []
         frozen: dict[str, str] = {}
         order = _Order()
         while True:
             arguments = {**filters, **frozen, "pageSize": str(PAGE_SIZE), "page": str(len(pages) + 1)}
             page = self._listed(kind, customer, arguments, self._ask(path, kind, arguments, window), window)
             total, found, link = _count(page.data["totalItems"]), _keys(page), page.data.get("nextPage")
-            if pages and total != _count(pages[0].data["totalItems"]):
+            grows = since is not None and len(set(found)) == len(found)
+            if totals and (total < totals[-1] or (total > totals[-1] and not grows)):
                 return pages, CHANGES
-            if len(seen.union(found)) < len(seen) + len(found):
-                return pages, REPEATS if seen.issuperset(found) else CHANGES
+            totals.append(total)
+            grown = total > totals[0]
+            if len(seen.union(found)) < len(seen) + len(found) and (seen.issuperset(found) or not (grows and grown)):
+                return pages, REPEATS if seen.issuperset(found) and not grown else CHANGES
             seen.update(found)
             if page.rows or not pages:
                 pages.append(page)
             if since is not None and order.reaches(page, since):
                 return pages, ""
-            if len(seen) > total or not page.rows or (len(seen) == total and not link):
-                return pages, "" if len(seen) == total else CHANGES
+            enough = totals[0] <= len(seen) <= total
+            if len(seen) > total or not page.rows or (enough and (grown or not link)):
+                return pages, "" if enough else CHANGES
             query = link_query(link)
             frozen |= {name: query[name] for name in ("createdBefore",) if name in query and name not in filters}
 
@@ -308,9 +323,17 @@ def _stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _keys(page: Page) -> list[str]:
-    """What tells the items of a page apart: the uri, or where there is none all that the item says."""
-    return [str(item.get("uri") or item) for item in page.data["items"]]
+def _keys(page: Page, newest: datetime | None = None) -> list[str]:
+    """What tells the items of a page apart: the uri, or where there is none all that the item says.
+
+    Without those that were made after ``newest``.
+    """
+    times = (instant(item.get("created")) if newest else None for item in page.data["items"])
+    return [
+        str(item.get("uri") or item)
+        for item, time in zip(page.data["items"], times, strict=True)
+        if newest is None or time is None or time <= newest
+    ]
 
 
 def _times(page: Page) -> list[int]:
@@ -319,8 +342,13 @@ def _times(page: Page) -> list[int]:
     return [int(time.timestamp()) for time in times if time is not None]
 
 
-def _without_text(page: Page) -> Page:
-    """A page of messages with only what may be kept of them, every number as the vendor wrote it."""
+def _without_text(page: Page, seen: set[str]) -> Page:
+    """A page of messages with only what may be kept of them, every number as the vendor wrote it.
+
+    Without those that were ``seen`` on a page before; it is told of the others.
+    """
+    fresh = [(key, item) for key, item in zip(_keys(page), page.data["items"], strict=True) if key not in seen]
+    seen.update(key for key, _ in fresh)
     items = [
         {
             name: value
@@ -328,10 +356,10 @@ def _without_text(page: Page) -> Page:
             if name in _MESSAGE_FIELDS
             or (name.lower() not in _TEXT_FIELDS and not isinstance(value, (str, list, dict)))
         }
-        for item in page.data["items"]
+        for _, item in fresh
     ]
     data = {name: value for name, value in page.data.items() if not isinstance(value, (list, dict))} | {"items": items}
-    return Page(page.kind, page.account_id, page.request, strict_json.dumps(data), page.fetched_at, page.rows, data)
+    return Page(page.kind, page.account_id, page.request, strict_json.dumps(data), page.fetched_at, len(items), data)
 
 
 def _count(value: Any) -> int:
