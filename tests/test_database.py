@@ -37,10 +37,10 @@ from core_rows import (
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse import update as updating
-from warehouse.database import STORAGE_VERSION, Database
+from warehouse.database import STORAGE_VERSION, Database, _compact, _row_groups
 from warehouse.fraud import FraudRules
 from warehouse.schema import TABLES, table
-from warehouse.update import Partition, in_days
+from warehouse.update import Partition, in_days, set_state
 
 D1, D2, D3 = date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)
 
@@ -320,6 +320,42 @@ def test_the_night_reads_its_own_days_only(tmp_path: Path) -> None:
         plan = db.execute("EXPLAIN ANALYZE SELECT sum(i) FROM fact WHERE in_scope(day)").fetchall()[0][1]
     scanned = next(text for text in plan.splitlines() if "Row Groups Scanned" in text)
     assert int(scanned.split(":")[1].split("/")[0]) <= 3
+
+
+def test_row_groups_that_were_left_part_full_are_joined_once(tmp_path: Path) -> None:
+    """Else each of the next checkpoints joins some, also in the copies that are published."""
+    with duckdb.connect(tmp_path / "any.duckdb", config={"preserve_insertion_order": False, "threads": 2}) as db:
+        db.execute("CREATE SCHEMA core; CREATE SCHEMA meta; CREATE TABLE meta.state (name VARCHAR, value VARCHAR)")
+        for name in ("call", "call_leg", "cdr"):
+            db.execute(f"CREATE TABLE core.{name} (number BIGINT)")
+        parts = [f"part_{number}" for number in range(8)]
+        for part in parts:
+            db.execute(f"CREATE TEMP TABLE {part} AS FROM range(125_000)")
+        db.execute("BEGIN")
+        for _ in range(2):
+            db.execute("INSERT INTO core.call_leg " + " UNION ALL ".join(f"FROM {part}" for part in parts))
+        db.execute("COMMIT")
+        db.execute("CHECKPOINT")
+        before = _row_groups(db)
+        _compact(db)
+        after = _row_groups(db)
+        set_state(db, "another", "value")
+        db.execute("CHECKPOINT")
+        assert _row_groups(db) == after < before
+        assert db.execute("SELECT count(*), sum(number) FROM core.call_leg").fetchall() == [
+            (2_000_000, 16 * sum(range(125_000)))
+        ]
+
+
+def test_only_what_was_made_whole_is_compacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compacted: list[None] = []
+    monkeypatch.setattr("warehouse.database._compact", lambda db: compacted.append(None))
+    database = warehouse(tmp_path / "data")
+    one, other = two_days(tmp_path)
+    assert database.update([one]).everything
+    assert len(compacted) == 1
+    assert not database.update([one, other]).everything
+    assert len(compacted) == 1
 
 
 # --- twice is once ----------------------------------------------------------------------------------------------------

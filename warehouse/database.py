@@ -24,7 +24,7 @@ from warehouse.fraud import FraudRules
 from warehouse.lake import FILE_MODE, make_folder, settle, storage
 from warehouse.pseudonyms import copy_pseudonymised
 from warehouse.reference import Reference, read_reference
-from warehouse.schema import COVERAGE, LOAD, TABLES, Table
+from warehouse.schema import CALL, CALL_LEG, CDR, COVERAGE, LOAD, TABLES, Table
 from warehouse.update import (
     REBUILD,
     Partition,
@@ -141,6 +141,8 @@ class Database:
         db.execute("COMMIT")
         # Empties the log, so that one found later is of an update that never returned and will be asked for again.
         db.execute("CHECKPOINT")
+        if result.everything:
+            _compact(db)
         return result
 
     def _make_tables(self, db: duckdb.DuckDBPyConnection) -> None:
@@ -317,6 +319,28 @@ def _comments() -> Iterator[str]:
         yield f"COMMENT ON TABLE {table_.full_name} IS {quoted(table_.grain)};"
         for column in table_.columns:
             yield f'COMMENT ON COLUMN {table_.full_name}."{column.name}" IS {quoted(column.comment)};'
+
+
+def _compact(db: duckdb.DuckDBPyConnection) -> None:
+    """Join the row groups that many inserts left part full, as far as DuckDB joins them.
+
+    Each checkpoint joins some of those that there are, in whatever database it finds them: the next nights would, and
+    each copy that is published once more, for tens of seconds each above 50 million legs.
+    """
+    groups, before = _row_groups(db), -1
+    while groups != before:
+        set_state(db, "row_groups", str(groups))  # where nothing has changed there is no checkpoint
+        db.execute("CHECKPOINT")
+        groups, before = _row_groups(db), groups
+
+
+def _row_groups(db: duckdb.DuckDBPyConnection) -> int:
+    """How many row groups the tables of legs and calls have."""
+    counts = (
+        f"SELECT count(DISTINCT row_group_id) AS groups FROM pragma_storage_info('{table_.full_name}')"
+        for table_ in (CALL, CALL_LEG, CDR)
+    )
+    return int(db.execute(f"SELECT sum(groups) FROM ({' UNION ALL '.join(counts)})").fetchall()[0][0])
 
 
 def _digest(db: duckdb.DuckDBPyConnection, table_: Table) -> str:
