@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds, earlier_readings
+from assets.loading import Fetch, KeptBack, Normalised, Source, Stream, Window, bounds, earlier_readings
 from assets.materialize import (
     RESOURCE,
     Connection,
@@ -38,11 +38,12 @@ from assets.materialize import (
 from assets.phone import UNREADABLE, is_withheld, read_number
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
-from assets.sources.client import Forbidden
+from assets.sources.client import Forbidden, HttpStatusError
 from assets.sources.page import Page
 from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant, slice_asked
 from assets.sources.sipcentric import LISTS as CUSTOMER_LISTS
 from assets.sources.slices import NOTHING
+from tollbook_errors import TollbookError
 from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
 from warehouse.money import money
 from warehouse.restate import as_landed
@@ -77,7 +78,10 @@ def fetch_lists(source: Source) -> Fetch:
 
 
 def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
-    """A day's calls of every customer, each followed by the vendor's own totals where its release has them."""
+    """A day's calls of every customer, each followed by the vendor's own totals where its release has them.
+
+    A customer whose calls the vendor keeps back (403) or does not know (404) keeps back no other's. Raises KeptBack.
+    """
     day = window.first
     assert day is not None
     start, end = bounds(day, source.zone)
@@ -86,9 +90,20 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
         sip = Sipcentric(source.client())
         earlier = earlier_readings(source, CALLS, day, "calls", slice_asked)
         offered = True
-        for customer in _customers(source, lists):
+        kept_back: list[TollbookError] = []
+        customers = _customers(source, lists)
+        for customer in customers:
             found = earlier.get(customer, NOTHING)
-            yield from sip.calls(customer, start, end, window=str(day), earlier=found)
+            calls = sip.calls(customer, start, end, window=str(day), earlier=found)
+            try:
+                first = next(calls, None)
+            except (Forbidden, HttpStatusError) as error:
+                if isinstance(error, HttpStatusError) and error.status not in (404, 410):
+                    raise
+                kept_back.append(error)
+                continue
+            yield from (first,) if first is not None else ()
+            yield from calls
             for metric in METRICS if offered else ():
                 try:
                     stats = sip.call_stats(customer, start, end, metric, window=str(day))
@@ -98,6 +113,8 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
                     offered = False
                     break
                 yield stats
+        if kept_back:
+            raise kept_back[0] if len(kept_back) == len(customers) else KeptBack(kept_back[0], len(kept_back))
 
     return pages
 

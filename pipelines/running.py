@@ -5,7 +5,6 @@ in the same Dagster instance that ``tollbook dev`` shows. What does not: what is
 ``showing``).
 """
 
-import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,15 +131,10 @@ def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any
     run_id = str(uuid4())
     tags = {**selection.pop("tags", {}), BY_COMMAND_LINE: "true"}
     quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
-    # What is here by now stays to the end: looking through all of it for garbage took a twentieth of a large load.
-    gc.freeze()
-    try:
-        with alive(instance, run_id):
-            return job.execute_in_process(
-                run_config=quiet, instance=instance, run_id=run_id, tags=tags, raise_on_error=False, **selection
-            )
-    finally:
-        gc.unfreeze()
+    with alive(instance, run_id):
+        return job.execute_in_process(
+            run_config=quiet, instance=instance, run_id=run_id, tags=tags, raise_on_error=False, **selection
+        )
 
 
 def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:

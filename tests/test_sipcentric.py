@@ -31,12 +31,12 @@ from stand_in import (
 )
 
 from assets import sipcentric
-from assets.loading import Source, bounds, refine
+from assets.loading import Source, Window, bounds, load, refine
 from assets.sources.client import BasicAuth, Client
 from assets.sources.secret import Secret
 from assets.sources.sipcentric import PAGE_SIZE, READINGS, Sipcentric, identifier, instant
 from pipelines.demo import Fault, Vendors
-from tollbook_errors import AuthError, ContractError, IntegrityError
+from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError
 from warehouse import lake as lake_module
 from warehouse.money import money
 
@@ -700,6 +700,56 @@ def test_refused_credentials_are_not_taken_for_missing_statistics(tmp_path: Path
     account.change = lambda answer, kind: Status(401) if kind == "calls/stats" else answer
     with pytest.raises(AuthError):
         account.load_calls(tmp_path)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, "AuthError"), (404, "ContractError")])
+def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Path, status: int, kind: str) -> None:
+    account = Account([call(START)])
+    account.customers += [{"type": "customer", "uri": f"{URI}/{n}", "company": "Quill and Sons"} for n in ("24", "26")]
+    kept_back = {"24/calls", "26/calls"}
+
+    def change(answer: Any, asked: str) -> Any:
+        customer, _, what = asked.partition("/")
+        if customer not in ("24", "26"):
+            return answer
+        if asked in kept_back:
+            return Status(status)
+        others = {"creditstatus": account.credit, "calls": page([call(START, customer=customer)], {})}
+        return others.get(what, Status(404) if what == "calls/stats" else page([], {}))
+
+    account.change = change
+    from_ = account.load_lists(tmp_path)
+    lists = from_.lake.newest_list(from_.name, "lists")
+
+    def loaded() -> tuple[list[TollbookError], list[str]]:
+        outcome = load(
+            from_,
+            sipcentric.calls_stream(from_),
+            [Window(DAY, DAY)],
+            lambda window: sipcentric.fetch_calls(from_, lists, window),
+            depends_on={"lists": lists.content_generation},
+        )
+        return outcome.failures, sorted(row["account_id"] for row in rows(from_, "cdr"))
+
+    (failure,), accounts = loaded()
+    assert accounts == ["25"]
+    assert (failure.kind, failure.window) == (kind, str(DAY))
+    assert failure.what.endswith("2 accounts were not loaded, the others were")
+    (said,) = [row for row in from_.lake.loads() if row["stream"] == "cdr"]
+    assert (said["status"], said["rows"], said["error"]) == ("failed", 1, str(failure))
+    kept_back.remove("24/calls")
+    (failure,), accounts = loaded()
+    assert accounts == ["24", "25"]
+    kept_back.clear()
+    assert loaded() == ([], ["24", "25", "26"])
+    kept_back.add("26/calls")  # what is known of it stays
+    assert len(loaded()[0]) == 1
+    assert loaded()[1] == ["24", "25", "26"]
+    kept_back |= {"24/calls", "calls"}
+    account.change = lambda answer, asked: Status(status) if asked.endswith("calls") else change(answer, asked)
+    (failure,), accounts = loaded()
+    assert "the others" not in failure.what
+    assert accounts == ["24", "25", "26"]
 
 
 def test_statistics_that_are_kept_from_one_customer_are_asked_of_the_next(tmp_path: Path) -> None:
