@@ -956,9 +956,10 @@ class CoreWriter:
         self._waiting += rows.to_batches() if isinstance(rows, pa.Table) else [rows]
         self._held += rows.num_rows
         while self._held >= ROW_GROUP:
-            chunk = pa.Table.from_batches(self._waiting, schema=self._schema)
             self._settled()
-            self._writing = self._thread.submit(self._write, chunk.slice(0, ROW_GROUP))
+            chunk = pa.Table.from_batches(self._waiting, schema=self._schema)
+            # Made one piece here, so that the thread does not hold those that it is made of.
+            self._writing = self._thread.submit(self._file.write, chunk.slice(0, ROW_GROUP).combine_chunks())
             self._waiting = chunk.slice(ROW_GROUP).to_batches()
             self._held -= ROW_GROUP
             self.rows += ROW_GROUP
@@ -968,7 +969,7 @@ class CoreWriter:
         try:
             self._settled()
             if self._held:
-                self._write(pa.Table.from_batches(self._waiting, schema=self._schema))
+                self._file.write(pa.Table.from_batches(self._waiting, schema=self._schema).combine_chunks())
                 self.rows += self._held
         finally:
             self._thread.shutdown()
@@ -979,9 +980,6 @@ class CoreWriter:
         """Wait for the row group before."""
         if self._writing is not None:
             self._writing.result()
-
-    def _write(self, group: pa.Table) -> None:
-        self._file.write(group.combine_chunks())
 
 
 def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader | Written, path: Path) -> int:
