@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -342,20 +342,40 @@ FROM split
 _LETTERS = "regexp_replace(upper(coalesce({text}, '')), '[^A-Z]', '', 'g')"
 
 # What was read, in little: what tells which of the answers with the same call is the last, and what is counted.
+# ``said`` is all that an answer says of a call, by its hash.
 _READ = """
 CREATE TEMP TABLE read (
     account_id VARCHAR, uri UHUGEINT, page INTEGER, raw_row BIGINT, fetched_at TIMESTAMPTZ, started TIMESTAMPTZ,
-    amount DECIMAL(18, 6), seconds BIGINT, good BOOLEAN, outside BOOLEAN, local BOOLEAN
+    amount DECIMAL(18, 6), seconds BIGINT, good BOOLEAN, outside BOOLEAN, local BOOLEAN, said UBIGINT
 )
 """
 _HAVE_READ = f"""
 INSERT INTO read SELECT account_id, md5_number(uri) AS uri, page, raw_row, fetched_at, started, amount, seconds,
-    problem IS NULL AS good, outside, {_LETTERS.format(text="scope")} = 'LOCAL' AS local
+    problem IS NULL AS good, outside, {_LETTERS.format(text="scope")} = 'LOCAL' AS local,
+    hash({", ".join(f'"{name}"' for name in _FIELDS)}) AS said
 FROM typed
 """
+# Neighbouring slices overlap by a second, so some calls stand in two answers. The last one counts, and of those that
+# say the same the first: the others need not be written. These are they, as far as they come soon after it, from the
+# row $first on.
+_AGAIN = """
+SELECT raw_row FROM read SEMI JOIN (
+    SELECT account_id, uri, said, min(raw_row) AS told FROM read
+    WHERE good AND NOT outside AND raw_row >= $first - 50000 GROUP BY ALL HAVING count(*) > 1
+) AS again ON again.account_id = read.account_id AND again.uri = read.uri AND again.said = read.said AND told < raw_row
+WHERE good AND NOT outside AND raw_row >= $first
+"""
+_REPEATED = """
+CREATE TEMP TABLE repeated AS SELECT account_id, uri FROM read WHERE good GROUP BY ALL HAVING count(*) > 1
+"""
 _EARLIER = """
-SELECT raw_row FROM read WHERE good AND NOT outside
-QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) > 1
+WITH version AS (
+    SELECT account_id, uri, raw_row, said,
+        first_value(said) OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) AS last_said
+    FROM read SEMI JOIN repeated USING (account_id, uri) WHERE good AND NOT outside
+)
+SELECT raw_row FROM version
+QUALIFY raw_row <> min(raw_row) FILTER (said = last_said) OVER (PARTITION BY account_id, uri)
 """
 
 _CDRS = f"""
@@ -402,6 +422,9 @@ FROM placed
 """
 
 
+_Calls = TypeVar("_Calls", pa.Table, pa.RecordBatch)
+
+
 class CallTyping:
     """The calls of one landing, typed batch by batch; what of them can only be told in the end, then.
 
@@ -420,6 +443,7 @@ class CallTyping:
         self._source, self._con, self._file, self._day = source, con, file, day
         self._bounds = dict(zip(("start", "end"), bounds(day, source.zone), strict=True))
         self._quarantine: list[dict[str, Any]] = []
+        self._again: set[int] = set()  # rows that say what one before them said
         self._path = folder / f"{CDR.full_name}.parquet"
         self._calls = CoreWriter(CDR, self._path)
         _register_endpoints(source, con, source.lake.landing_at(source.name, LISTS, depends_on[LISTS]))
@@ -438,14 +462,18 @@ class CallTyping:
         con.execute("INSERT INTO party FROM somebody")
         con.execute(_HAVE_READ)
         self._quarantine += quarantined(source, CALLS, con, self._file, self._day)
+        again = [row for (row,) in con.execute(_AGAIN, {"first": answers["first_row"][0].as_py()}).fetchall()]
+        self._again.update(again)
         known = {"connection": source.name, "day": self._day, "file": self._file}
-        self._calls.write(as_landed(con.sql(_CDRS, params=known).to_arrow_table()).cast(CDR.arrow()))
+        calls = as_landed(con.sql(_CDRS, params=known).to_arrow_table()).cast(CDR.arrow())
+        self._calls.write(_without(calls, again))
 
     def finish(self, landing: Landing) -> Normalised:
         """The calls of the whole landing, what could not be understood, and the vendor's own counts beside ours."""
         con = self._con
         self._calls.close()
-        written = self._without([row for (row,) in con.execute(_EARLIER).fetchall()])
+        con.execute(_REPEATED)
+        written = self._once([row for (row,) in con.execute(_EARLIER).fetchall() if row not in self._again])
         warnings = []
         columns = ("outcome", "direction")
         counts = ", ".join(f"count(*) FILTER ({column} = 'unknown')" for column in columns)
@@ -458,17 +486,21 @@ class CallTyping:
         controls = _call_controls(self._source, con, raw, self._day, **self._bounds)
         return Normalised({CDR: written}, controls, self._quarantine, outside, warnings)
 
-    def _without(self, earlier: list[int]) -> Written:
-        """The file of calls; another one where some stand in two answers, of which the last one counts."""
+    def _once(self, earlier: list[int]) -> Written:
+        """The file of calls; another one where some were changed between two answers, of which the last one counts."""
         if not earlier:
             return Written(self._path, self._calls.rows)
         path = self._path.with_suffix(".once.parquet")
         with closing(CoreWriter(CDR, path)) as once, pq.ParquetFile(self._path) as file:
-            gone = pa.array(earlier, pa.int64())
             for batch in file.iter_batches():
-                once.write(batch.filter(pc.invert(pc.is_in(batch["raw_row"], gone))))
+                once.write(_without(batch, earlier))
         self._path.unlink()
         return Written(path, once.rows)
+
+
+def _without(calls: _Calls, gone: list[int]) -> _Calls:
+    """These calls without the rows ``gone``, by ``raw_row``."""
+    return calls.filter(pc.invert(pc.is_in(calls["raw_row"], pa.array(gone, pa.int64())))) if gone else calls
 
 
 def normalise_calls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
@@ -529,11 +561,13 @@ def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local:
 
     Without ``local`` only those that are not within the account.
     """
+    asked = "WHERE good AND ($local OR NOT local) AND started >= $start AND started < $end"
     found = con.execute(
-        "SELECT account_id, count(*), sum(amount), sum(seconds) FROM (SELECT * FROM read"
-        " WHERE good AND ($local OR NOT local) AND started >= $start AND started < $end"
-        " QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1)"
-        " GROUP BY account_id",
+        "SELECT account_id, count(*), sum(amount), sum(seconds) FROM ("
+        f"SELECT account_id, amount, seconds FROM read ANTI JOIN repeated USING (account_id, uri) {asked} UNION ALL"
+        f" SELECT account_id, amount, seconds FROM read SEMI JOIN repeated USING (account_id, uri) {asked}"
+        " QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1"
+        ") GROUP BY account_id",
         {"start": start, "end": end, "local": local},
     ).fetchall()
     return {
