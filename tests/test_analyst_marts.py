@@ -6,12 +6,13 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from core_rows import Row, cdr_days, leg, partition, query, row, warehouse
 from fraud_year import Measured, Year
 
 from warehouse.database import Database
 from warehouse.fraud import FraudRules
-from warehouse.update import Partition
+from warehouse.update import Days, Partition, Update
 
 ROOT = Path(__file__).parent.parent
 MONDAY = "2026-03-02"
@@ -228,6 +229,25 @@ def test_each_rule_counts_what_it_is_about_from_its_limit_on(tmp_path: Path) -> 
         ("2026-03-02", "101", "out_of_hours", None, "medium", 6),
         expected[2],
     ]
+
+
+def test_the_country_of_an_account_reaches_the_days_on_which_it_has_calls_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    legs = [leg("a", f"{MONDAY} 12:00:00", 60), leg("b", "2026-03-04 12:00:00", 60, account_id="7")]
+    database = built(tmp_path, legs, home(tmp_path, "2"))
+    scopes: list[Days] = []
+    set_scope = Update._set_fraud_scope
+
+    def told(update: Update, days: Days) -> None:
+        scopes.append(days)
+        set_scope(update, days)
+
+    monkeypatch.setattr(Update, "_set_fraud_scope", told)
+    database.update([home(tmp_path, "2", "9")])  # has no calls
+    database.update([home(tmp_path, "2", "9", "7")])
+    database.update([home(tmp_path, "9", "7")])
+    assert scopes == [set(), {date(2026, 3, 4)}, {date(2026, 3, 2)}]
 
 
 def test_a_country_is_new_once_and_not_while_habits_are_learned(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ its history is; in a rebuild they say ``true``.
     near_call_months         instants of those months and of a day around them, in any zone
     in_return_scope          those of in_scope, and the day before each, whose callers may have been called back
     near_return              those, and the day after each
-    in_fraud_scope           business days whose calls or charges changed, whose same weekday did in the eight weeks
-                             before, or on which the first call to a country now is or was
+    in_fraud_scope           business days whose calls, charges or accounts' country changed, whose same weekday did in
+                             the eight weeks before, or on which the first call to a country now is or was
     near_fraud               those, and the same weekday of the eight weeks before
 
 None of in_scope, in_cost_scope, in_months and in_reconciliation_scope says true of a day before ``kept_from()``: of
@@ -207,7 +207,9 @@ class Update:
         for mart in MARTS:
             if mart is FRAUD_SIGNAL:
                 self._find_first_calls("first_call")
-                self._set_fraud_scope(_EVERYTHING if "fraud" in stale else _union(call_days, cost_days))
+                moved = self._days_of_moved(get_state(db, "homes"), settings["homes"])
+                days = _union(_union(call_days, cost_days), moved)
+                self._set_fraud_scope(_EVERYTHING if "fraud" in stale else days)
             self._derive(mart)
         self._tie_out()
         for table_ in (COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE, ERASURE):
@@ -641,6 +643,19 @@ class Update:
             "FROM mart.destination_monthly GROUP BY connection, account_id, destination_country"
         )
 
+    def _days_of_moved(self, before: str | None, now: str) -> set[date]:
+        """The days with calls of accounts whose country is another one than it was, or known now."""
+        known, homes = ({tuple(home) for home in json.loads(text or "[]")} for text in (before, now))
+        moved = [[connection, account] for connection, account, _ in known ^ homes]
+        if not moved:
+            return set()
+        self.db.execute("CREATE TEMP TABLE moved (connection VARCHAR, account_id VARCHAR)")
+        self.db.executemany("INSERT INTO moved VALUES (?, ?)", moved)
+        return self._days(
+            "SELECT DISTINCT call_date FROM mart.usage_daily AS u SEMI JOIN moved AS m "
+            "ON m.connection = u.connection AND m.account_id IS NOT DISTINCT FROM u.account_id"
+        )
+
     def _set_fraud_scope(self, days: Days) -> None:
         if days is not None:
             days = (_spread(days, *range(0, 7 * SAME_WEEKDAYS + 1, 7)) or set()) | self._days(
@@ -746,13 +761,15 @@ class Update:
             "reconciliation": sha(json.dumps([pairs, str(tolerance)])),
             "closes": sha(repr(self.closes)),
             "erasures": erased,
-            "fraud": sha(repr((terms.fraud, FOREIGN_NANP, self._homes()))),
+            "fraud": sha(repr((terms.fraud, FOREIGN_NANP))),
+            "homes": self._homes(),
             "kept_from": self.kept_from.isoformat(),
         }
 
-    def _homes(self) -> list[tuple[Any, ...]]:
-        """The country of each account, against which a call is one abroad."""
-        return self.db.execute("SELECT connection, account_id, country FROM core.account ORDER BY ALL").fetchall()
+    def _homes(self) -> str:
+        """The country of each account, against which a call is one abroad, as JSON."""
+        homes = "SELECT DISTINCT connection, account_id, country FROM core.account ORDER BY ALL"
+        return json.dumps(self.db.execute(homes).fetchall())
 
     def _prepare_finance(self) -> None:
         """Make ``budget_line``, ``allocation_rule`` with ``allocation_share``, and ``account_rule`` of finance's files.
