@@ -702,6 +702,38 @@ def test_refused_credentials_are_not_taken_for_missing_statistics(tmp_path: Path
         account.load_calls(tmp_path)
 
 
+def test_of_a_call_in_two_answers_the_last_counts_and_of_those_that_say_the_same_the_first(tmp_path: Path) -> None:
+    """Slices overlap by a second. Some calls are rated between two answers."""
+    account = Account([call(START + timedelta(seconds=100 * n), n + 1, cost=0) for n in range(860)])
+    account.inclusive = True
+    asked = count(1)
+
+    def rated(answer: Any, kind: str) -> Any:
+        if kind != "calls":
+            return answer
+        cost = next(asked) // 2
+        return answer | {"items": [item | {"cost": cost} for item in answer["items"]]}
+
+    account.calls += [call(START + timedelta(seconds=100 * n + 99), n + 2000, cost=0) for n in range(800)]
+    account.change = rated
+    from_ = account.load_calls(tmp_path)
+    said: dict[str, list[tuple[datetime, int, str]]] = {}
+    for answer in from_.lake.answers(from_.lake.landings(from_.name, "cdr", DAY)[0]):
+        if answer["kind"] == "calls":
+            for number, item in enumerate(json.loads(answer["body"])["items"]):
+                version = (answer["fetched_at"], answer["first_row"] + number, str(item["cost"]))
+                said.setdefault(item["uri"], []).append(version)
+    expected = set()
+    for uri, versions in said.items():
+        *_, last = max(versions)
+        expected.add((uri, min(row for _, row, cost in versions if cost == last), Decimal(last)))
+    found = rows(from_, "cdr")
+    assert {(row["native_id"], row["raw_row"], row["cost"]) for row in found} == expected
+    assert len(found) == 1660
+    several = [{cost for *_, cost in versions} for versions in said.values() if len(versions) > 1]
+    assert {len(costs) for costs in several} == {1, 2}
+
+
 @pytest.mark.parametrize(("status", "kind"), [(403, "AuthError"), (404, "ContractError")])
 def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Path, status: int, kind: str) -> None:
     account = Account([call(START)])
