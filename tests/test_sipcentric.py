@@ -1122,6 +1122,12 @@ def test_messages_that_come_in_all_the_time_keep_no_day_from_being_read(tmp_path
     assert len(found) == len(set(found)) == sum(answer["rows"] for answer in landed)
 
 
+def test_messages_of_which_one_stands_twice_on_the_first_page_are_refused(tmp_path: Path) -> None:
+    account = Account(sms=[message(START, 1), message(START, 1)])
+    with pytest.raises(IntegrityError):
+        account.load_messages(tmp_path)
+
+
 def test_messages_that_go_all_the_time_are_refused(tmp_path: Path) -> None:
     account = Account(sms=[message(END - timedelta(minutes=n), n + 1) for n in range(700)])
 

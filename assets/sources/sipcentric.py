@@ -160,7 +160,7 @@ class Sipcentric:
         for _ in range(READINGS):
             pages, trouble = self._reading(path, kind, customer, filters, window, since)
             if since is not None and newest is None:
-                times = [instant(item.get("created")) for item in pages[0].data["items"]]
+                times = [instant(item.get("created")) for page in pages[:1] for item in page.data["items"]]
                 newest = max((time for time in times if time is not None), default=None)
             found = {key for page in pages for key in _keys(page, newest)} if not trouble else None
             if found is not None and (len(pages) == 1 or found == before):
