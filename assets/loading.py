@@ -238,19 +238,6 @@ def earlier_readings(
     return {}
 
 
-@contextmanager
-def _without_old_garbage() -> Iterator[None]:
-    """Look for garbage among new objects only: imports made hundreds of thousands that stay, and looking through them
-    again and again took a twentieth of a large load.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-@_without_old_garbage()
 def load(
     source: Source,
     stream: Stream,
@@ -264,6 +251,10 @@ def load(
     After a failure that the next window would only repeat, the rest are recorded as failed without asking. A window of
     which the vendor kept back an account is landed with the others, and recorded as failed.
     """
+    if not gc.get_freeze_count():
+        # Imports made hundreds of thousands of objects that stay. Looking through them for garbage, again and again,
+        # took a twentieth of a large load. Once only: what is garbage by then stays, too.
+        gc.freeze()
     outcome = Outcome([], [], [], [])
     stopped: TollbookError | None = None
     for number, window in enumerate(windows):

@@ -1,5 +1,6 @@
 """Typing a day while it is still being read: nothing of it can be told from typing it afterwards."""
 
+import gc
 import threading
 from datetime import datetime
 from decimal import Decimal
@@ -153,3 +154,13 @@ def test_a_day_that_was_read_before_is_not_typed_before_it_differs(
     assert len({found["raw_file"] for found in kept}) == 2
     assert sum((found["cost"] for found in kept), Decimal(0)) > 0
     assert made_again(source).sha256 == third.sha256
+
+
+def test_imports_are_left_out_of_the_search_for_garbage_once_and_all_for_good(tmp_path: Path) -> None:
+    """What became garbage in one load is not kept by the next."""
+    source = source_of(a_day(), tmp_path)
+    load_day(source)
+    frozen = gc.get_freeze_count()
+    assert frozen > 10_000
+    load_day(source)
+    assert gc.get_freeze_count() <= frozen
