@@ -8,6 +8,7 @@ Core is a function of the landings alone: each reading of a day is folded in onc
 this runs. A rebuild does the same from the first landing on.
 """
 
+import atexit
 import gc
 import os
 import time
@@ -253,8 +254,10 @@ def load(
     """
     if not gc.get_freeze_count():
         # Imports made hundreds of thousands of objects that stay. Looking through them for garbage, again and again,
-        # took a twentieth of a large load. Once only: what is garbage by then stays, too.
+        # took a twentieth of a large load. Once only: what is garbage by then stays, too. In the end all is let go, or
+        # DuckDB counts on the terminal what it thinks was leaked.
         gc.freeze()
+        atexit.register(gc.unfreeze)
     outcome = Outcome([], [], [], [])
     stopped: TollbookError | None = None
     for number, window in enumerate(windows):
