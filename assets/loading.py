@@ -252,12 +252,7 @@ def load(
     After a failure that the next window would only repeat, the rest are recorded as failed without asking. A window of
     which the vendor kept back an account is landed with the others, and recorded as failed.
     """
-    if not gc.get_freeze_count():
-        # Imports made hundreds of thousands of objects that stay. Looking through them for garbage, again and again,
-        # took a twentieth of a large load. Once only: what is garbage by then stays, too. In the end all is let go, or
-        # DuckDB counts on the terminal what it thinks was leaked.
-        gc.freeze()
-        atexit.register(gc.unfreeze)
+    _leave_imports_alone()
     outcome = Outcome([], [], [], [])
     stopped: TollbookError | None = None
     for number, window in enumerate(windows):
@@ -308,6 +303,17 @@ def load(
         source.lake.record_load(row)
         source.watch(Progress(source.name, stream.name, str(window), number + 1, len(windows), row["rows"] or 0))
     return outcome
+
+
+def _leave_imports_alone() -> None:
+    """Have no garbage looked for among the hundreds of thousands of objects that imports made: it took a twentieth of
+    a large load.
+
+    Once only: what is garbage by then stays, too. In the end all is let go, or DuckDB calls it leaked on the terminal.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
+        atexit.register(gc.unfreeze)
 
 
 def scrub(lake: Lake, regions: Mapping[str, str], watch: Callable[[Progress], None]) -> None:

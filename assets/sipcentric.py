@@ -102,7 +102,8 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
                     raise
                 kept_back.append(error)
                 continue
-            yield from (first,) if first is not None else ()
+            if first is not None:
+                yield first
             yield from calls
             for metric in METRICS if offered else ():
                 try:

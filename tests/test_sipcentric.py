@@ -1128,6 +1128,38 @@ def test_messages_of_which_one_stands_twice_on_the_first_page_are_refused(tmp_pa
         account.load_messages(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("sms", [(6, "abc"), (7, "cdy"), (6, "f")]),  # one went, and e with it to the page before
+        ("sms", [(4, "abc"), (4, "cd")]),  # one comes again, although none came in
+        ("endpoints", [(4, "abc"), (4, "cd")]),
+        ("endpoints", [(3, "ab"), (4, "c")]),
+    ],
+)
+def test_a_reading_whose_count_and_pages_do_not_agree_is_no_proof_however_often_it_comes(
+    kind: str, told: list[tuple[int, str]]
+) -> None:
+    """By number of the page: how many there are, and which it holds, newest first."""
+
+    def answer(path: str, query: dict[str, str]) -> Any:
+        number = int(query["page"])
+        total, letters = told[number - 1] if number <= len(told) else (told[-1][0], "")
+        items = [
+            {
+                "uri": f"{URI}/25/{kind}/{letter}",
+                "created": f"{END - timedelta(minutes=ord(letter)):%Y-%m-%dT%H:%M:%SZ}",
+            }
+            for letter in letters
+        ]
+        link = {"nextPage": f"{URI}/25/{kind}?page={number + 1}"} if number < len(told) else {}
+        return {"totalItems": total, "items": items, **link}
+
+    sip = Sipcentric(StandIn(answer).client)
+    with pytest.raises(IntegrityError):
+        sip.messages("25", START, window="") if kind == "sms" else sip._list_of("25", kind)
+
+
 def test_messages_that_go_all_the_time_are_refused(tmp_path: Path) -> None:
     account = Account(sms=[message(END - timedelta(minutes=n), n + 1) for n in range(700)])
 

@@ -4,8 +4,9 @@ Source: Sipcentric API v1. What lives here: what is asked, and when a reading is
 (``client``), the walk over a day (``slices``), what a field means (``assets.sipcentric``).
 
 The stop rules: a slice of calls is complete when the one answer holds ``totalItems`` different calls; a list, when its
-pages hold ``totalItems`` different items and a second reading has the same ones. The server's links are never followed:
-of ``nextPage`` only a ``createdBefore`` that freezes the result is taken.
+pages hold ``totalItems`` different items and a second reading has the same ones; messages may come in meanwhile, and
+those need not be the same. The server's links are never followed: of ``nextPage`` only a ``createdBefore`` that freezes
+the result is taken.
 """
 
 import re
@@ -200,13 +201,15 @@ class Sipcentric:
             arguments = {**filters, **frozen, "pageSize": str(PAGE_SIZE), "page": str(len(pages) + 1)}
             page = self._listed(kind, customer, arguments, self._ask(path, kind, arguments, window), window)
             total, found, link = _count(page.data["totalItems"]), _keys(page), page.data.get("nextPage")
-            grows = since is not None and len(set(found)) == len(found)
-            if totals and (total < totals[-1] or (total > totals[-1] and not grows)):
+            may_grow = since is not None and len(set(found)) == len(found)
+            if totals and (total < totals[-1] or (total > totals[-1] and not may_grow)):
                 return pages, CHANGES
             totals.append(total)
             grown = total > totals[0]
-            if len(seen.union(found)) < len(seen) + len(found) and (seen.issuperset(found) or not (grows and grown)):
-                return pages, REPEATS if seen.issuperset(found) and not grown else CHANGES
+            if len(seen.union(found)) < len(seen) + len(found):  # some stand on a page for the second time
+                nothing_new = seen.issuperset(found)
+                if nothing_new or not (grown and may_grow):
+                    return pages, REPEATS if nothing_new and not grown else CHANGES
             seen.update(found)
             if page.rows or not pages:
                 pages.append(page)
@@ -328,11 +331,10 @@ def _keys(page: Page, newest: datetime | None = None) -> list[str]:
 
     Without those that were made after ``newest``.
     """
-    times = (instant(item.get("created")) if newest else None for item in page.data["items"])
     return [
         str(item.get("uri") or item)
-        for item, time in zip(page.data["items"], times, strict=True)
-        if newest is None or time is None or time <= newest
+        for item in page.data["items"]
+        if newest is None or (instant(item.get("created")) or newest) <= newest
     ]
 
 
