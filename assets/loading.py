@@ -57,6 +57,7 @@ from warehouse.lake import (
     storage,
     write_parquet,
 )
+from warehouse.money import add_exact_amount
 from warehouse.restate import Reading, fold, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
 
@@ -498,12 +499,14 @@ def session(lake: Lake, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
 
     Without one it spills to the lake's own place, for whoever holds ``lake.writing``.
     """
-    return connect(
+    con = connect(
         reads=[lake.data_dir / name for name in ("raw", "core", "state/scratch", "state/ahead")],
         memory_limit=MEMORY,
         threads=min(MAX_THREADS, os.cpu_count() or 1),
         spill=spill or lake.spill,
     )
+    add_exact_amount(con)
+    return con
 
 
 def _land(

@@ -45,7 +45,7 @@ from assets.sources.sipcentric import LISTS as CUSTOMER_LISTS
 from assets.sources.slices import NOTHING
 from tollbook_errors import TollbookError
 from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
-from warehouse.money import money
+from warehouse.money import amount_sql, money
 from warehouse.restate import as_landed
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS, Table
 
@@ -305,10 +305,6 @@ _EXACT = """regexp_replace(body, '("cost"[ \\t\\r\\n]*:[ \\t\\r\\n]*)(-?[0-9][0-
 # Both timestamp styles say their offset; a time without one is UTC, as the session is.
 _INSTANT = "CASE WHEN {text} LIKE '____-__-__T%' THEN try_cast({text} AS TIMESTAMPTZ) END"
 
-# An amount as JSON or text has it, rounded to what money holds; NULL for what is no amount or too large for it.
-_AMOUNT = """CASE WHEN regexp_full_match(cost, '[-+]?[0-9]{1,18}([.][0-9]+)?([eE][-+]?[0-9]{1,2})?')
-    THEN try_cast(try_cast(cost AS DECIMAL(38, 20)) AS DECIMAL(18, 6)) END"""
-
 
 def _items(fields: tuple[str, ...]) -> str:
     """The form of an answer's items for ``from_json``: these fields, each as text."""
@@ -328,7 +324,7 @@ WITH entry AS (
     SELECT page, account_id, fetched_at, raw_row, {", ".join(f'item."{name}"' for name in _FIELDS)}
     FROM listed
 )
-SELECT *, {_INSTANT.format(text='"callStarted"')} AS started, {_AMOUNT} AS amount,
+SELECT *, {_INSTANT.format(text='"callStarted"')} AS started, {amount_sql("cost")} AS amount,
     CASE WHEN regexp_full_match(duration, '[0-9]{{1,8}}([.]0+)?') THEN duration::DECIMAL(18, 6)::BIGINT END AS seconds,
 CASE
     WHEN coalesce(uri, '') = '' THEN 'there is no uri'
@@ -687,7 +683,7 @@ WITH entry AS (
     SELECT page, account_id, fetched_at, raw_row, {", ".join(f'item."{name}"' for name in _SMS_FIELDS)}
     FROM listed
 )
-SELECT *, {_INSTANT.format(text="created")} AS sent, {_AMOUNT} AS amount, CASE
+SELECT *, {_INSTANT.format(text="created")} AS sent, {amount_sql("cost")} AS amount, CASE
     WHEN coalesce(uri, '') = '' THEN 'there is no uri'
     WHEN sent IS NULL THEN 'created is not a time'
     WHEN cost <> '' AND amount IS NULL THEN 'the cost is not an amount'

@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from warehouse.reports import ReportSettings, write_report
 
 DAY = date(2026, 3, 10)
 MIDNIGHT = int(datetime.combine(DAY, time(), UTC).timestamp())
+WIDE = Context(prec=60)
 # How a vendor may write an amount in JSON.
 WAYS: tuple[Callable[[Decimal], str], ...] = (
     str,
@@ -41,6 +42,9 @@ WAYS: tuple[Callable[[Decimal], str], ...] = (
     lambda amount: f'"{amount.normalize():f}"',
     lambda amount: f"{amount.scaleb(3):f}e-3",
     lambda amount: f'"{amount.scaleb(-2):f}E+2"',
+    lambda amount: f"{amount.scaleb(20, context=WIDE):f}e-20",
+    lambda amount: f'"{amount.scaleb(-20, context=WIDE):f}e20"',
+    lambda amount: f'"{amount:f}{"0" * 25}"',
 )
 URI = "https://pbx.sipcentric.com/api/v1/customers/25"
 

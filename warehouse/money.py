@@ -9,9 +9,11 @@ import re
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
+import duckdb
+
 PLACES = Decimal("0.000001")
-# The form of an amount, for Python and for DuckDB alike.
-AMOUNT = "[+-]?([0-9]{1,30}([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,2})?"
+_AMOUNT = re.compile("[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?")
+_LONGEST = 400  # characters
 # Macros for DuckDB. An amount is divided as a whole number of millionths: micros, and back; mean_of rounds once, half
 # up (away from zero). coin is a currency's smallest coin, by ISO 4217: a hundredth, but for those without one and those
 # of a thousandth.
@@ -54,12 +56,12 @@ def money(value: Any) -> Decimal | None:
     if value is None or isinstance(value, (bool, float)):
         return None
     text = str(value).strip()
-    if not re.fullmatch(AMOUNT, text):
+    if len(text) > _LONGEST or not _AMOUNT.fullmatch(text):
         return None
     amount = Decimal(text)
     if abs(amount) >= _LARGEST:
         return None
-    with localcontext(prec=200):
+    with localcontext(prec=30):
         rounded = amount.quantize(PLACES, rounding=ROUND_HALF_UP)
     return rounded if abs(rounded) < _LARGEST else None
 
@@ -70,3 +72,16 @@ def currency_code(value: Any) -> str | None:
     if re.fullmatch(r"[A-Za-z]{3}", text):
         return text.upper()
     return _SYMBOLS.get(text)
+
+
+def amount_sql(text: str) -> str:
+    """The SQL expression for what ``money`` reads of ``text``, an expression itself, where ``add_exact_amount`` was."""
+    # Nearly all are plain and of usual length, and are cast a hundred times faster than Python reads them.
+    plain = f"regexp_full_match({text}, '[+-]?[0-9]{{1,12}}([.][0-9]{{0,20}})?')"
+    cast = f"try_cast(CAST({text} AS DECIMAL(38, 20)) AS DECIMAL(18, 6))"
+    return f"CASE WHEN {plain} THEN {cast} WHEN {text} <> '' THEN exact_amount({text}) END"
+
+
+def add_exact_amount(con: duckdb.DuckDBPyConnection) -> None:
+    """Give a connection the function ``exact_amount``, which is ``money``."""
+    con.create_function("exact_amount", money, ["VARCHAR"], "DECIMAL(18, 6)", null_handling="special")
