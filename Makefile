@@ -71,8 +71,8 @@ format: install ## put the code into the format that lint expects
 bench: install ## measure against the goals
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: install ## the long fault tests: hours; TOLLBOOK_SOAK_PART=3/8 does a part
-	@TOLLBOOK_SOAK=1 $(BIN)/python -m pytest -m soak $(ARGS)
+soak: install ## the long fault tests, and properties searched at random: hours; TOLLBOOK_SOAK_PART=3/8 does a part
+	@TOLLBOOK_SOAK=1 $(BIN)/python -m pytest -m "soak or hypothesis" $(ARGS)
 
 lock: install focus-validator ## choose the versions again and write requirements.txt, -dev.txt and -focus.txt
 	@$(COMPILE_LOCK) --upgrade --output-file requirements.txt pyproject.toml

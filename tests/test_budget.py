@@ -255,7 +255,7 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: bytes) -> None:
         budget(tmp_path, clock).acquire(max_wait_seconds=1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 2000), min_size=1, max_size=60), st.integers(1, 7))
 def test_no_hour_ever_holds_more_than_the_limit(
     tmp_path_factory: pytest.TempPathFactory, pauses: list[float], limit: int

@@ -859,7 +859,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a certificate for 127.0.0.1 (``good``), one for another host (``other``), and their keys."""
     folder = tmp_path_factory.mktemp("tls")
     if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make certificates")
+        pytest.skip("no openssl: install it, as with `apt-get install openssl`")
     for name, host in (("good", "IP:127.0.0.1"), ("other", "DNS:pbx.example.com")):
         command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
         command += ["-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={host}"]

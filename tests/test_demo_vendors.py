@@ -558,7 +558,7 @@ def test_tim_agrees_with_the_pbx(vendors: Vendors) -> None:
         }
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(minutes=st.integers(1, 1439))
 def test_tim_totals_add_up(small: Vendors, minutes: int) -> None:
     start, end = datetime(2026, 10, 22), datetime(2026, 10, 23)
@@ -571,7 +571,7 @@ def test_tim_totals_add_up(small: Vendors, minutes: int) -> None:
     assert totals(start, middle) + totals(middle, end) == totals(start, end)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(cut=st.integers(1, 86_399))
 def test_pbx_windows_tile(small: Vendors, cut: int) -> None:
     begin, end = day_bounds(WEDNESDAY)

@@ -13,7 +13,7 @@ START = 1_700_000_000
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_guess_is_made_of_any_answers(seed: int) -> None:
     """Also of those that promise more than they hold, hold nothing, or are of times that were not asked for."""
     rng = random.Random(seed)

@@ -158,7 +158,7 @@ WEIGHTS = st.dictionaries(
 COINS = {"EUR": CENT, "JPY": Decimal(1), "KWD": Decimal("0.001")}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(pools=POOLS, weights=WEIGHTS, chance=st.randoms(use_true_random=False))
 def test_the_largest_remainder_is_exact_near_the_ideal_and_whatever_the_order(
     books: Books, pools: list[tuple[str, str, Decimal]], weights: dict[str, Decimal], chance: random.Random
@@ -245,7 +245,7 @@ def test_the_most_specific_rule_of_the_month_divides_and_the_rest_is_direct(book
 # --- the journal ------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     charges=st.lists(
         st.tuples(

@@ -399,7 +399,10 @@ CRITERIA = (
 )
 
 
-@pytest.mark.skipif(not (VALIDATOR / ".made-from").exists(), reason="no .focus-validator: see `make focus-validator`")
+@pytest.mark.skipif(
+    not (VALIDATOR / ".made-from").exists(),
+    reason="no .focus-validator: it needs a Python 3.12, see Makefile",
+)
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_the_official_validator_finds_nothing(golden: tuple[Focus, list[Row]], tmp_path: Path, form: str) -> None:
     (packages,) = VALIDATOR.glob("lib/python3*/site-packages")

@@ -1,6 +1,6 @@
 """The report's page in a real browser: it renders, it prints, it fetches nothing and says nothing on the console.
 
-Skipped where no Chromium is installed. The screenshots are kept in the test run's temporary folder.
+The screenshots are kept in the test run's temporary folder.
 """
 
 import http.server
@@ -19,7 +19,7 @@ from warehouse.reports import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install it, as with `apt-get install chromium`")
 
 
 class Served:

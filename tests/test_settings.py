@@ -575,7 +575,7 @@ def toml(value: object) -> str:
     return str(value)
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     vendor=st.sampled_from(sorted(VENDORS)),
     connection=st.dictionaries(

@@ -826,7 +826,7 @@ def amounts(most: int, size: int) -> st.SearchStrategy[list[tuple[int, bool, str
     return st.lists(st.tuples(st.integers(0, most), st.booleans(), ways), max_size=size)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(amounts(10**18 - 1, 1) | amounts(10**16, 40))  # so that their sum fits as well
 @example([(123456789012345678, False, "plain"), (1, False, "up"), (0, True, "E+"), (90_000, False, "text")])
 @example([(999_999_999_999_999_999, True, "e")])
@@ -853,7 +853,7 @@ def test_every_amount_that_fits_arrives_digit_for_digit(written_as: list[tuple[i
     assert found == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.from_regex(r"[-+]?[0-9]{1,12}(\.[0-9]{1,12})?([eE][-+]?[0-9]{1,2})?", fullmatch=True)
     | st.sampled_from(["", " ", "1.", ".5", "1,5", "nan", "1e", "--1", "0x1", "1_0", "1e999"])
@@ -863,7 +863,7 @@ def test_an_amount_is_read_by_the_database_as_by_python(text: str) -> None:
     assert found[0] == (money(text) if text not in ("1.", ".5") else None)  # neither of these is JSON
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=9, min_value=-(10**11), max_value=10**11))
 def test_a_message_keeps_every_digit_when_its_text_is_taken_out(amount: Decimal) -> None:
     text = str(amount)
@@ -1051,7 +1051,7 @@ DRIFT = {
 }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(**DRIFT)
 def test_a_list_that_drifts_is_read_whole_or_refused(
     size: int, cap: int, steps: list[str], seed: int, loose: bool
@@ -1060,7 +1060,7 @@ def test_a_list_that_drifts_is_read_whole_or_refused(
 
 
 @pytest.mark.soak
-@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 @given(**DRIFT)
 def test_a_list_that_drifts_is_read_whole_or_refused_soak(
     size: int, cap: int, steps: list[str], seed: int, loose: bool
@@ -1176,14 +1176,14 @@ def test_messages_that_go_all_the_time_are_refused(tmp_path: Path) -> None:
 MESSAGE_STEPS = st.lists(st.sampled_from(["", "", "", "i", "d", "id", "do"]), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 24), st.integers(1, 6), MESSAGE_STEPS, st.integers(0, 2**32))
 def test_messages_that_drift_are_read_whole_or_refused(size: int, cap: int, steps: list[str], seed: int) -> None:
     check_message_drift(size, cap, steps, seed)
 
 
 @pytest.mark.soak
-@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 24), st.integers(1, 6), MESSAGE_STEPS, st.integers(0, 2**32))
 def test_messages_that_drift_are_read_whole_or_refused_soak(size: int, cap: int, steps: list[str], seed: int) -> None:
     check_message_drift(size, cap, steps, seed)

@@ -91,7 +91,7 @@ def assert_tiles(readings: list[Reading], window: Slice) -> None:
     hint=st.none() | st.tuples(st.lists(st.integers(0, 2000), max_size=60), st.integers(1, 40), st.integers(-500, 500)),
     again=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_slices_tile_the_window_and_hold_every_record_once(
     times: list[int],
     burst: tuple[int, int],
@@ -337,14 +337,14 @@ def check_world(world: dict[str, Any]) -> str:
 
 
 @given(world=worlds())
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_a_reading_is_exact_or_refused_whatever_happens_meanwhile(world: dict[str, Any]) -> None:
     check_world(world)
 
 
 @pytest.mark.soak
 @given(world=worlds())
-@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=10_000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_a_reading_is_exact_or_refused_ten_thousand_times(world: dict[str, Any]) -> None:
     check_world(world)
 
@@ -355,7 +355,7 @@ def test_a_reading_is_exact_or_refused_ten_thousand_times(world: dict[str, Any])
     states_limit=st.booleans(),
     spelling=st.sampled_from(sorted(SPELLINGS)),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_pbx_at_rest_is_read_and_not_refused(
     rows: list[tuple[int, int]], page_size: int, states_limit: bool, spelling: str
 ) -> None:

@@ -162,7 +162,7 @@ def test_an_extension_that_comes_twice_is_added_up_and_null_adds_nothing(tmp_pat
     assert (found["102"]["calls"], found["102"]["cost"]) == (10, None)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**18 - 1), st.booleans())
 def test_a_cost_arrives_digit_for_digit(units: int, as_text: bool) -> None:
     amount = Decimal(units).scaleb(-6)

@@ -682,7 +682,7 @@ def test_details_that_are_nowhere_are_an_integrity_error(tmp_path: Path) -> None
         refine(from_, time4vps.invoices_stream(from_), None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**18 - 1), st.sampled_from(["plain", "text", "e"]))
 def test_every_amount_that_fits_is_read_digit_for_digit(units: int, style: str) -> None:
     amount = Decimal(units).scaleb(-6)
