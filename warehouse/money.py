@@ -10,6 +10,8 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 import duckdb
+from duckdb.func import FunctionNullHandling
+from duckdb.sqltypes import VARCHAR
 
 PLACES = Decimal("0.000001")
 _AMOUNT = re.compile("[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -84,4 +86,4 @@ def amount_sql(text: str) -> str:
 
 def add_exact_amount(con: duckdb.DuckDBPyConnection) -> None:
     """Give a connection the function ``exact_amount``, which is ``money``."""
-    con.create_function("exact_amount", money, ["VARCHAR"], "DECIMAL(18, 6)", null_handling="special")
+    con.create_function("exact_amount", money, [VARCHAR], "DECIMAL(18, 6)", null_handling=FunctionNullHandling.SPECIAL)
