@@ -7,7 +7,7 @@ vendor's own sums as control totals. What does not: what is asked (``sources.tim
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import duckdb
@@ -30,7 +30,7 @@ from assets.sources.page import Page
 from assets.sources.time4vps import NOT_FOUND, Time4VPS, balance_details, entries
 from tollbook_errors import IntegrityError
 from warehouse.lake import Landing, RawWriter, read_core
-from warehouse.money import currency_code, money
+from warehouse.money import currency_code, in_coins, money
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, CONTROL_TOTAL, INVOICE, INVOICE_LINE, SERVICE
 
 INVOICES = "invoices"
@@ -41,7 +41,6 @@ NOT_AN_EXPENSE = frozenset({"cancelled", "draft", "recurring", "refunded", "cred
 VOID = NOT_AN_EXPENSE - {"refunded", "chargeback"}  # nobody ever paid it: a merged one of these carries no original
 CREDIT_NOTES = frozenset({"creditnote", "creditnotedraft"})
 KNOWN = SETTLED | OPEN | NOT_AN_EXPENSE | CREDIT_NOTES
-CENT = Decimal("0.01")
 Pair = tuple[Decimal | None, Decimal | None]  # our figure and theirs
 OF_AN_INVOICE = ("invoice_lines", "invoice_tax", "invoice_total", "invoice_list")
 CONTROLS = {
@@ -336,7 +335,7 @@ def _figures(entry: dict[str, Any], detail: dict[str, Any], row: dict[str, Any])
     tax, tax2 = money(detail.get("tax")) or Decimal(0), money(detail.get("tax2")) or Decimal(0)
     credit = money(detail.get("credit")) or Decimal(0)
     of_lines = _sum(money(item.get("linetotal")) for item in items)
-    expected = _expected_tax(detail, items)
+    expected = _expected_tax(detail, items, row["currency"])
     swapped = currency_code(entry.get("currency")) not in (None, row["currency"])
     listed = Decimal(0) if swapped else money(entry.get("total"))
     whole = None if subtotal is None else subtotal + tax + tax2 - credit
@@ -362,14 +361,14 @@ def _invoice_controls(
     ]
 
 
-def _expected_tax(detail: dict[str, Any], items: list[dict[str, Any]]) -> list[Decimal]:
-    """The tax of the taxed lines, rounded once, or line by line: both are in use."""
+def _expected_tax(detail: dict[str, Any], items: list[dict[str, Any]], currency: str) -> list[Decimal]:
+    """The tax of the taxed lines in whole coins, rounded once, or line by line: both are in use."""
     rates = [money(detail.get(name)) or Decimal(0) for name in ("taxrate", "taxrate2")]
     if _truth(detail.get("taxexempt")):
         return [Decimal(0)]
     taxed = [money(item.get("linetotal")) or Decimal(0) for item in items if _truth(item.get("taxed"))]
-    once = sum((_cents(sum(taxed, Decimal(0)) * rate / 100) for rate in rates), Decimal(0))
-    by_line = sum((_cents(line * rate / 100) for line in taxed for rate in rates), Decimal(0))
+    once = sum((in_coins(sum(taxed, Decimal(0)) * rate / 100, currency) for rate in rates), Decimal(0))
+    by_line = sum((in_coins(line * rate / 100, currency) for line in taxed for rate in rates), Decimal(0))
     return [once, by_line]
 
 
@@ -461,10 +460,6 @@ def _truth(value: Any) -> bool:
 def _sum(amounts: Any) -> Decimal | None:
     known = list(amounts)
     return None if None in known else sum(known, Decimal(0))
-
-
-def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(CENT, rounding=ROUND_HALF_UP)
 
 
 # --- core ------------------------------------------------------------------------------------------------------------

@@ -169,11 +169,12 @@ def focus(ctx: click.Context, month: datetime, out: Path | None) -> None:
     mart.cost_monthly and what its invoices come to. docs/focus.md says what stands in which column.
     """
     from pipelines.running import run_focus
+    from warehouse.reports.model import show_money
 
     written = run_focus(_settings(ctx), month.date(), out)
     for path in written.paths:
         click.echo(path)
-    amounts = [f"{cost:,.2f} {currency}" for currency, cost in written.billed]
+    amounts = [show_money(cost, currency) for currency, cost in written.billed]
     click.echo(f"{written.rows:,} rows, billed {', '.join(amounts) or 'nothing'}")
     for flag in written.remarks:
         click.echo(f"{flag.word}: {flag.text}")
@@ -195,9 +196,10 @@ def close(ctx: click.Context, month: datetime, anyway: bool, reopen: bool) -> No
     tollbook close --month 2026-10
     """
     from pipelines.running import run_close
+    from warehouse.reports.model import show_money
 
     closed = run_close(_settings(ctx), month.date(), anyway=anyway, reopen=reopen)
-    amounts = [f"{cost:,.2f} {currency or 'without currency'}" for currency, cost in closed.costs]
+    amounts = [show_money(cost, currency or "without currency") for currency, cost in closed.costs]
     version = f", version {closed.version}" if closed.version > 1 else ""
     click.echo(f"closed {closed.month:%Y-%m}{version}: {', '.join(amounts) or 'nothing charged'}")
     if closed.despite:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from assets.loading import Progress as Step
+from warehouse.reports.model import show_money
 
 if TYPE_CHECKING:
     from pipelines.running import Ran
@@ -107,7 +108,9 @@ def load_table(ran: "Ran") -> Table:
         found.add_column(name, justify=justify)  # type: ignore[arg-type]
     for name in sorted({row["connection"] for row in ran.loads}):
         rows = [row for row in ran.loads if row["connection"] == name]
-        costs = [f"{cost:,.2f} {currency}" for connection, currency, cost in ran.costs if connection == name]
+        costs = [
+            show_money(cost, currency or "without currency") for whose, currency, cost in ran.costs if whose == name
+        ]
         checks = {status: count for connection, status, count in ran.checks if connection == name}
         states = {row["status"] for row in rows}
         found.add_row(

@@ -5,6 +5,7 @@ from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from fake_pbx import FakePbx, load_day, row, rows_of, source_of
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from assets.sources import strict_json
 from warehouse.lake import read_core, write_parquet
-from warehouse.money import currency_code, money
+from warehouse.money import MACROS, coin_places, currency_code, in_coins, money
 from warehouse.schema import MONEY, Column, Table
 
 MOST = Decimal("999999999999.999999")
@@ -188,3 +189,27 @@ def test_whatever_comes_fits_the_column_or_is_none(value: Any) -> None:
 )
 def test_currencies(text: Any, code: str | None) -> None:
     assert currency_code(text) == code
+
+
+@pytest.mark.parametrize(
+    ("currency", "places", "rounded"),
+    [
+        ("EUR", 2, "2.35"),
+        ("JPY", 0, "2"),
+        ("UYI", 0, "2"),
+        ("KWD", 3, "2.346"),
+        ("CLF", 4, "2.3457"),
+        ("MGA", 2, "2.35"),  # whose coin is a fifth, and is written with two places
+        ("XXX", 2, "2.35"),
+        ("", 2, "2.35"),
+        (None, 2, "2.35"),
+    ],
+)
+def test_every_currency_has_coins_of_its_own(currency: str | None, places: int, rounded: str) -> None:
+    """2.34565: to the whole 2, in hundredths 2.35, in thousandths 2.346, and in ten-thousandths, half up, 2.3457."""
+    assert coin_places(currency) == places
+    assert str(in_coins(Decimal("2.34565"), currency)) == rounded
+    assert in_coins(-Decimal("2.34565"), currency) == -Decimal(rounded)
+    with duckdb.connect() as db:
+        db.execute(MACROS)
+        assert db.execute("SELECT coin($1)", [currency]).fetchone() == (10 ** (6 - places),)

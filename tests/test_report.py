@@ -770,6 +770,40 @@ def test_a_long_note_wraps_and_a_whole_quantity_has_no_point(golden: Files) -> N
     assert formats == {"#,##0"}, "Excel shows 2 as “2.” in #,##0.##"
 
 
+def test_amounts_are_shown_in_the_coins_of_their_currency(tmp_path: Path) -> None:
+    """1,358 yen, at 0.0021 dinars 2.8518, and 23.593 dinars: together 26.4448 dinars, in whole coins 26.445."""
+    rows = golden_month()
+    yen, dinar = {**HQ, "currency": "JPY"}, {**VPS, "currency": "KWD"}
+    rows["mart.cost_daily"] = [
+        charge("2026-10-01", yen, "call", "1358", "2.8518"),
+        charge("2026-10-01", dinar, "hosting", "23.593", "23.593"),
+    ]
+    rows["mart.cost_monthly"] = monthly(rows["mart.cost_daily"])
+    rows["core.call"] = [{**call("c1", "2026-10-01 09:00", HQ, "101", "12.5"), "currency": "JPY"}]
+    files = report(tmp_path, rows, ReportSettings("Europe/London", "KWD"))
+    found = {row["connection"]: (row["cost"], row["reporting_cost"]) for row in files.csv("cost_centres")}
+    assert found == {"hq": ("1358", "2.8518"), "vps": ("23.593", "23.593")}
+    page = {row[1]: row for row in files.page.tables["cost_centres"]}
+    assert ("1,358" in page["hq"], "2.8518" in page["hq"], "23.593" in page["vps"]) == (True, True, True)
+    assert files.page.tables["calls"][0][11] == "12.50", "a single call shows two places more than a coin has"
+    assert files.csv("calls")[0]["cost"] == "12.5"
+    sheet = files.workbook["Cost centres"]
+    names = [cell.value for cell in sheet[3]]
+    shown = {
+        row[1].value: tuple(row[names.index(name)].number_format for name in ("Cost", "In KWD"))
+        for row in sheet.iter_rows(4)
+        if row[1].value
+    }
+    assert shown == {
+        "hq": ("#,##0;[Red]-#,##0", "#,##0.000;[Red]-#,##0.000"),
+        "vps": ("#,##0.000;[Red]-#,##0.000", "#,##0.000;[Red]-#,##0.000"),
+    }
+    assert {row["name"]: row["text"] for row in files.csv("status")}["All cost in KWD"].startswith("26.445 KWD")
+    totals = {(row["section"], row["total"]): row["value"] for row in files.csv("totals") if row["column"] == "cost"}
+    assert totals["cost_by_vendor", "Total JPY"] == "1358"
+    assert totals["cost_by_vendor", "Total KWD"] == "23.593"
+
+
 # --- edges ------------------------------------------------------------------------------------------------------------
 
 
@@ -829,6 +863,8 @@ def test_how_values_read() -> None:
     assert show_money(Decimal("-0.004"), "EUR") == "0.00 EUR"
     assert show_money(Decimal("0.125"), "EUR") == "0.13 EUR"
     assert show_money(Decimal("99999999999999999999999999999999.125"), "EUR").endswith("999.13 EUR")
+    assert show_money(Decimal("1234.5"), "JPY") == "1,235 JPY"
+    assert show_money(Decimal("1234.5"), "BHD") == "1,234.500 BHD"
     assert show_money(None, "EUR") == "not rated"
     assert show_duration(-3661) == "-1:01:01"
 

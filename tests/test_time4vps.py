@@ -535,6 +535,32 @@ def test_the_tax_may_be_rounded_once_or_by_line_and_be_two_taxes_or_none(tmp_pat
     assert (found["3"]["tax"], found["5"]["credit"], found["5"]["total"]) == (Decimal("2.6"), 5, Decimal("7.1"))
 
 
+@pytest.mark.parametrize(
+    ("currency", "amounts", "rate", "right", "wrong"),
+    [
+        ("JPY", ["1985"], 10, "199", "198.5"),  # 198.5, half up
+        ("KRW", ["155", "145"], 10, "30", "30.5"),  # 30.0 at once; 15.5 + 14.5 by line would be 16 + 15 = 31
+        ("KRW", ["155", "145"], 10, "31", "29"),
+        ("BHD", ["7.777"], 10, "0.778", "0.78"),  # 0.7777
+        ("CLF", ["0.1234"], 19, "0.0234", "0.02"),  # 0.023446
+        ("HUF", ["999.90"], 27, "269.97", "270"),  # 269.973: two places, as ISO 4217 has it
+    ],
+)
+def test_tax_is_rounded_to_the_coins_of_its_currency(
+    tmp_path: Path, currency: str, amounts: list[str], rate: int, right: str, wrong: str
+) -> None:
+    account = Account()
+    net = sum(map(Decimal, amounts))
+    for number, tax in ((1, right), (2, wrong)):
+        items = [line(10 * number + n, amount, linetotal=amount) for n, amount in enumerate(amounts)]
+        total = net + Decimal(tax)
+        detail = {"subtotal": net, "tax": Decimal(tax), "taxrate": rate, "total": total}
+        account.invoice(number, *items, detail=detail, currency=currency, total=str(total))
+        account.details[str(number)]["currency"] = currency
+    proof = controls(account.load(tmp_path), "invoice_tax")
+    assert {subject: status for (_, subject), (_, _, status) in proof.items()} == {"1": "matched", "2": "variance"}
+
+
 def test_balances_of_two_currencies_are_never_summed(tmp_path: Path) -> None:
     account = Account()
     account.invoice(1, status="Unpaid")

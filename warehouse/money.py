@@ -1,8 +1,8 @@
 """Money as the vendors write it.
 
-What lives here: reading an amount or a currency exactly, or not at all, and how SQL divides amounts. What does not:
-sums and rates (SQL), or which amount is meant (the vendor modules). Amounts are Decimal with at most six places, as
-``schema.MONEY`` holds them.
+What lives here: reading an amount or a currency exactly, or not at all, the smallest coin of every currency, and how
+SQL divides amounts. What does not: sums and rates (SQL), or which amount is meant (the vendor modules). Amounts are
+Decimal with at most six places, as ``schema.MONEY`` holds them.
 """
 
 import re
@@ -16,10 +16,18 @@ from duckdb.sqltypes import VARCHAR
 PLACES = Decimal("0.000001")
 _AMOUNT = re.compile("[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?")
 _LONGEST = 400  # characters
+# The places of a currency's smallest coin where they are not two: ISO 4217, list one as published on 2026-01-01. (What
+# ledgers and vendors go by; CLDR's digits are for display, and differ.)
+_BY_PLACES = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_PLACES = {code: places for places, codes in _BY_PLACES.items() for code in codes.split()}
+_COINS = " ".join(f"WHEN '{code}' THEN {10 ** (6 - places)}" for code, places in _PLACES.items())
 # Macros for DuckDB. An amount is divided as a whole number of millionths: micros, and back; mean_of rounds once, half
-# up (away from zero). coin is a currency's smallest coin, by ISO 4217: a hundredth, but for those without one and those
-# of a thousandth.
-MACROS = """
+# up (away from zero). coin is a currency's smallest coin in millionths.
+MACROS = f"""
 CREATE OR REPLACE TEMP MACRO micros(amount) AS
     CAST(CAST(amount AS DECIMAL(24, 6)) * CAST(1000000 AS DECIMAL(7, 0)) AS HUGEINT);
 CREATE OR REPLACE TEMP MACRO of_micros(number) AS
@@ -27,14 +35,7 @@ CREATE OR REPLACE TEMP MACRO of_micros(number) AS
 CREATE OR REPLACE TEMP MACRO mean_of(total, number) AS
     of_micros(sign(micros(total)) * ((2 * abs(micros(total)) + number) // (2 * number)));
 CREATE OR REPLACE TEMP MACRO coin(currency) AS
-    CASE
-        WHEN currency IN (
-            'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'VND', 'VUV', 'XAF', 'XOF',
-            'XPF'
-        ) THEN 1000000
-        WHEN currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') THEN 1000
-        ELSE 10000
-    END;
+    CASE currency {_COINS} ELSE 10000 END;
 """
 _LARGEST = Decimal(10) ** 12
 _SYMBOLS = {
@@ -66,6 +67,17 @@ def money(value: Any) -> Decimal | None:
     with localcontext(prec=30):
         rounded = amount.quantize(PLACES, rounding=ROUND_HALF_UP)
     return rounded if abs(rounded) < _LARGEST else None
+
+
+def coin_places(currency: str | None) -> int:
+    """How many decimal places a currency's smallest coin has: two, unless ISO 4217 gives it others."""
+    return _PLACES.get(currency or "", 2)
+
+
+def in_coins(amount: Decimal, currency: str | None, more: int = 0) -> Decimal:
+    """``amount`` rounded half up, as a bill is, to the currency's smallest coin, or to ``more`` places than that."""
+    with localcontext(prec=200):
+        return amount.quantize(Decimal(1).scaleb(-coin_places(currency) - more), ROUND_HALF_UP)
 
 
 def currency_code(value: Any) -> str | None:

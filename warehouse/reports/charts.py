@@ -71,7 +71,7 @@ def _columns(chart: Chart, rows: Sequence[tuple[Value, ...]]) -> Markup:
                     _px(y(max(start, start + amount))),
                     _px(width),
                     _px(abs(amount) * height / (top - bottom)),
-                    f"{row[chart.category]}, {column.title}: {show(row[series], column)} {chart.unit}",
+                    f"{row[chart.category]}, {column.title}: {show(row[series], column, chart.unit)} {chart.unit}",
                 )
             )
         if position % every == 0:
@@ -106,7 +106,7 @@ def _bars(chart: Chart, rows: Sequence[tuple[Value, ...]]) -> Markup:
                 0 if amount >= 0 else 4, _LABEL_WIDTH, top, _px(width), _BAR_HEIGHT - 8
             ),
             Markup('<text class="label" x="{}" y="{}">{}</text>').format(
-                _px(_LABEL_WIDTH + width + 6), top + 12, show(amount, column)
+                _px(_LABEL_WIDTH + width + 6), top + 12, show(amount, column, chart.unit)
             ),
         ]
     return _frame(chart, WIDTH, len(bars) * _BAR_HEIGHT + 8, parts)

@@ -20,7 +20,8 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from warehouse.reports.model import Kind, Report, Row, Section, Value, plain
+from warehouse.money import coin_places, in_coins
+from warehouse.reports.model import Column, Kind, Report, Row, Section, Value, plain
 
 _TELEPHONE = re.compile(r"\+[0-9]{5,15}")
 _BLANK = " \n\u00a0\u3000\ufeff"  # what a spreadsheet may strip before it looks for a formula
@@ -30,7 +31,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 def write_csv(report: Report, folder: Path) -> list[Path]:
     """Write the files into the new ``folder`` and return them, sections first. Raises OSError."""
     folder.mkdir()
-    written = [_write(folder / section.csv_name, _header(section), _cells(section)) for section in report.all_sections]
+    written = [
+        _write(folder / section.csv_name, _header(section), _cells(section, report)) for section in report.all_sections
+    ]
     status: list[Row] = [
         ("month", report.month.strftime("%Y-%m"), None),
         ("data up to", report.as_of, None),
@@ -38,10 +41,10 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
         *(("headline", headline.label, f"{headline.value} ({headline.detail})") for headline in report.headlines),
     ]
     totals = [
-        [section.slug, cell(row[0]), column.name, cell(value, column.kind)]
+        [section.slug, cell(row[0]), column.name, cell(value, column.kind, currency)]
         for section in report.all_sections
         for row in section.totals
-        for column, value in zip(section.columns[1:], row[1:], strict=True)
+        for column, value, currency in list(_with_currency(section, row, report))[1:]
         if value is not None and column.name != "currency"
     ]
     written.append(_write(folder / "status.csv", ["kind", "name", "text"], ([cell(v) for v in row] for row in status)))
@@ -62,16 +65,15 @@ def read_back(cell: str) -> str:
     return cell.removeprefix("'")
 
 
-def cell(value: Value, kind: Kind = Kind.TEXT) -> str:
-    """``value`` as CSV text; money has two decimals at least, more where the exact amount has more."""
+def cell(value: Value, kind: Kind = Kind.TEXT, currency: str = "") -> str:
+    """``value`` as CSV text; money has the decimals of its currency at least, more where the exact amount has more."""
     if value is None:
         return ""
     if isinstance(value, str):
         return neutral(value)
     if isinstance(value, Decimal):
-        text = f"{plain(value):f}"
-        decimals = len(text.partition(".")[2])
-        return text + ("." * (not decimals) + "0" * (2 - decimals) if kind is Kind.MONEY and decimals < 2 else "")
+        whole = kind is Kind.MONEY and in_coins(value, currency) == value
+        return f"{value:.{coin_places(currency)}f}" if whole else f"{plain(value):f}"
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     return str(value)
@@ -81,9 +83,13 @@ def _header(section: Section) -> list[str]:
     return [column.name for column in section.columns]
 
 
-def _cells(section: Section) -> Iterator[list[str]]:
-    kinds = [column.kind for column in section.columns]
-    return ([cell(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in section.rows)
+def _cells(section: Section, report: Report) -> Iterator[list[str]]:
+    for row in section.rows:
+        yield [cell(value, column.kind, currency) for column, value, currency in _with_currency(section, row, report)]
+
+
+def _with_currency(section: Section, row: Row, report: Report) -> Iterable[tuple[Column, Value, str]]:
+    return zip(section.columns, row, section.currencies(row, report.reporting_currency), strict=True)
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:

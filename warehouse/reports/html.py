@@ -39,6 +39,9 @@ def write_html(report: Report, path: Path, *, row_limit: int) -> Path:
         ],
         row_limit=row_limit,
         first_rows=lambda section: first_rows(section, row_limit),
+        cells=lambda section, row: zip(
+            row, section.columns, section.currencies(row, report.reporting_currency), strict=True
+        ),
         text=text,
         exact=exact,
         is_number=lambda column: column.kind not in (Kind.TEXT, Kind.DATE, Kind.DATETIME),
@@ -53,15 +56,15 @@ def first_rows(section: Section, row_limit: int) -> Iterator[Row]:
     return islice(section.rows, row_limit)
 
 
-def text(value: Value, column: Column) -> str:
+def text(value: Value, column: Column, currency: str) -> str:
     """``value`` as the page shows it."""
-    shown = show(value, column)
+    shown = show(value, column, currency)
     return shown if len(shown) <= LONG_TEXT else f"{shown[:LONG_TEXT]}… ({len(shown):,} characters)"
 
 
-def exact(value: Value, column: Column) -> str:
+def exact(value: Value, column: Column, currency: str) -> str:
     """The exact amount, where ``text`` rounds it; else nothing."""
     if column.kind is not Kind.MONEY or not isinstance(value, Decimal):
         return ""
     amount = plain(value)
-    return f"{amount:f}" if amount != Decimal(show(value, column).replace(",", "")) else ""
+    return f"{amount:f}" if amount != Decimal(show(value, column, currency).replace(",", "")) else ""

@@ -3,7 +3,8 @@
 What lives here: the types that ``content`` fills and ``xlsx``, ``html`` and ``csv_files`` render, and how values read
 as text. What does not: SQL (``content``) and anything about one form.
 
-Money is Decimal, exact, in the currency of its row; it is rounded only where a person reads it.
+Money is Decimal, exact, in the currency of its row; it is rounded only where a person reads it, to the coins of that
+currency.
 """
 
 import re
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
+from functools import cache, cached_property
+
+from warehouse.money import coin_places
 
 Value = str | int | Decimal | date | datetime | None
 Row = tuple[Value, ...]
@@ -64,7 +68,11 @@ class Column:
     name: str
     title: str
     kind: Kind = Kind.TEXT
-    decimals: int = 2  # shown, for money; single calls cost fractions of a cent and show 4
+    decimals: int = 2  # shown of money in cents, of other coins as many more or less; single calls show 4
+
+    def places(self, currency: str) -> int:
+        """How many decimals an amount in ``currency`` is shown with."""
+        return coin_places(currency) + self.decimals - 2
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,21 @@ class Section:
     @property
     def csv_name(self) -> str:
         return f"{self.file_name or self.slug}.csv"
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def currencies(self, row: Row, reporting_currency: str) -> tuple[str, ...]:
+        """The currency of each cell of a row: the row's own, or the reporting currency where rows have none."""
+        names = self._names
+        own = row[names.index("currency")] if "currency" in names else reporting_currency
+        return _currencies(names, str(own or ""), reporting_currency)
+
+
+@cache
+def _currencies(names: tuple[str, ...], own: str, reporting_currency: str) -> tuple[str, ...]:
+    return tuple(reporting_currency if name.startswith("reporting_") else own for name in names)
 
 
 class ChartKind(StrEnum):
@@ -204,7 +227,7 @@ def plain(value: Decimal) -> Decimal:
 
 def show_money(value: Decimal | None, currency: str) -> str:
     """``1,234.50 EUR``; ``not rated`` where there is no amount."""
-    return "not rated" if value is None else f"{show_number(value)} {currency}"
+    return "not rated" if value is None else f"{show_number(value, coin_places(currency))} {currency}"
 
 
 def show_percent(fraction: Decimal) -> str:
@@ -218,13 +241,13 @@ def show_duration(seconds: int) -> str:
     return f"{'-' if seconds < 0 else ''}{minutes // 60:,}:{minutes % 60:02}:{second:02}"
 
 
-def show(value: Value, column: Column) -> str:
-    """``value`` as a person reads it; nothing for NULL."""
+def show(value: Value, column: Column, currency: str) -> str:
+    """``value`` as a person reads it, an amount as one in ``currency``; nothing for NULL."""
     if value is None:
         return ""
     match column.kind:
         case Kind.MONEY if isinstance(value, Decimal):
-            return show_number(value, column.decimals)
+            return show_number(value, column.places(currency))
         case Kind.QUANTITY if isinstance(value, Decimal):
             whole = value == value.to_integral_value()
             return show_number(value, 0) if whole else f"{plain(value):,f}"

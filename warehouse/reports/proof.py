@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from warehouse.money import coin_places
 from warehouse.reading import MOVEMENTS, Movement
 from warehouse.reports.model import (
     Column,
@@ -268,8 +269,8 @@ def movement_text(movement: Movement, zone: ZoneInfo) -> str:
 
 
 def _signed(amount: Decimal, currency: str) -> str:
-    """``+1.50 EUR``, ``−3.20 EUR`` (with a minus sign, not a hyphen); as many decimals as it takes, at least two."""
-    places = max(2, -int(amount.normalize().as_tuple().exponent))
+    """``+1.50 EUR``, ``−3.20 EUR`` (with a minus sign, not a hyphen); in coins, or as many decimals as it takes."""
+    places = max(coin_places(currency), -int(amount.normalize().as_tuple().exponent))
     sign = "−" if amount < 0 else "+" if amount > 0 else ""
     return f"{sign}{show_number(abs(amount), places)} {currency}".rstrip()
 

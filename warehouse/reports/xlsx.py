@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 
@@ -104,11 +105,11 @@ class _Workbook:
             self.formats[key] = self.book.add_format({"valign": "top", **properties})
         return self.formats[key]
 
-    def number_format(self, column: Column, *, bold: bool = False) -> Format:
+    def number_format(self, column: Column, currency: str, *, bold: bool = False) -> Format:
         code = _NUMBERS.get(column.kind, "")
         if column.kind is Kind.MONEY:
-            places = "0" * column.decimals
-            code = f"#,##0.{places};[Red]-#,##0.{places}"
+            amount = amount_code(column.places(currency))
+            code = f"{amount};[Red]-{amount}"
         numeric = column.kind is not Kind.TEXT
         return self.format(
             **({"num_format": code} if code else {}),
@@ -205,22 +206,27 @@ class _Workbook:
 
     def table(self, sheet: Worksheet, row: int, section: Section, rows: Iterable[Row], totals: Sequence[Row]) -> int:
         """Header, data and totals from ``row`` on; returns the row after them."""
+        money = self.report.reporting_currency
         header = self.format(bold=True, bottom=1, bg_color="#DCE6EC", text_wrap=True, valign="vcenter")
         sheet.set_row(row, 32)
         right = self.format(bold=True, bottom=1, bg_color="#DCE6EC", text_wrap=True, valign="vcenter", align="right")
         for position, column in enumerate(section.columns):
             sheet.write_string(row, position, column.title, header if column.kind is Kind.TEXT else right)
-        formats = [self.number_format(column) for column in section.columns]
+
+        @cache
+        def formats(currencies: tuple[str, ...], bold: bool) -> list[Format]:
+            pairs = zip(section.columns, currencies, strict=True)
+            return [self.number_format(column, currency, bold=bold) for column, currency in pairs]
+
         row += 1
         for values in rows:
-            self.write_row(sheet, row, values, formats)
+            self.write_row(sheet, row, values, formats(section.currencies(values, money), False))
             row += 1
         if not section.row_count:
             sheet.write_string(row, 0, "No rows this month.", self.format(italic=True))
             row += 1
-        bold = [self.number_format(column, bold=True) for column in section.columns]
         for values in totals:
-            self.write_row(sheet, row, values, bold)
+            self.write_row(sheet, row, values, formats(section.currencies(values, money), True))
             row += 1
         return row
 
@@ -295,6 +301,7 @@ class _Workbook:
         bars = chart.kind is ChartKind.BARS
         last = min(place.last_row, place.first_row + 11) if bars else place.last_row
         drawn = self.book.add_chart(kinds[chart.kind])
+        labels = amount_code(chart.section.columns[chart.series[0]].places(chart.unit))
         for number, series in enumerate(chart.series):
             drawn.add_series(
                 {
@@ -303,7 +310,7 @@ class _Workbook:
                     "values": [place.sheet, place.first_row, series, last, series],
                     "fill": {"color": PALETTE[number % len(PALETTE)]},
                     "gap": 40,
-                    **({"data_labels": {"value": True, "num_format": "#,##0.00"}} if bars else {}),
+                    **({"data_labels": {"value": True, "num_format": labels}} if bars else {}),
                 }
             )
         drawn.set_title({"name": f"{chart.title} ({chart.unit})", "name_font": {"size": 11}, "overlay": False})
@@ -324,6 +331,11 @@ class _Workbook:
         drawn.set_x_axis(axis)
         drawn.set_y_axis(amounts)
         return drawn
+
+
+def amount_code(places: int) -> str:
+    """Excel's number format of an amount with ``places`` decimals."""
+    return f"#,##0.{'0' * places}" if places else "#,##0"
 
 
 def fits(value: int | Decimal) -> bool:
