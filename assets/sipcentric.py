@@ -4,7 +4,8 @@ What lives here: customers, endpoints, numbers, bundles, credit; the reading of 
 outcome; the vendor's own counts as control totals. What does not: what is asked (``sources.sipcentric``), the steps
 every vendor shares (``loading``), calls put together from legs (``warehouse``).
 
-Costs are in GBP [API v1]. Message texts never reach this module: the source takes them out.
+Amounts are in the customer's own currency where Sipcentric names one, else in the configured one, else in GBP [API v1].
+Message texts never reach this module: the source takes them out.
 """
 
 import json
@@ -45,7 +46,7 @@ from assets.sources.sipcentric import LISTS as CUSTOMER_LISTS
 from assets.sources.slices import NOTHING
 from tollbook_errors import TollbookError
 from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
-from warehouse.money import amount_sql, money
+from warehouse.money import amount_sql, currency_code, money
 from warehouse.restate import as_landed
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS, Table
 
@@ -151,6 +152,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     counts: Counter[tuple[str | None, str]] = Counter()
     totals: dict[tuple[str | None, str], tuple[Any, datetime]] = {}
     today = landing.started_at.astimezone(source.zone).date()
+    currencies, warnings = _currencies(source, landing)
     for answer in source.lake.answers(landing):
         data = strict_json.loads(answer["body"])
         items = [data] if answer["kind"] == CREDIT_STATUS else data["items"]
@@ -167,7 +169,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
                 "raw_row": answer["first_row"] + number,
                 "fetched_at": answer["fetched_at"],
             }
-            made = _list_row(source, answer["kind"], item)
+            made = _list_row(source, answer["kind"], item, answer["account_id"], currencies)
             counts[listed] += 1
             if made is None:
                 quarantine.append(
@@ -192,7 +194,6 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     )
     names: dict[Table, str | Written] = {table_: f"fresh_{table_.name}" for table_ in rows}
     names[BUNDLE] = "all_bundles"
-    warnings = []
     for kind in (*CUSTOMER_LISTS, CREDIT_STATUS):
         missing = sum((account["account_id"], kind) not in answered for account in rows[ACCOUNT_TABLE])
         if missing:
@@ -209,24 +210,63 @@ def _not_given(customers: int, kind: str) -> str:
     return f"{customers} customers have no {kind}: the vendor does not give it"
 
 
-def _list_row(source: Source, kind: str, item: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+def _currencies(source: Source, lists: Landing) -> tuple[dict[str, str], list[str]]:
+    """Each customer's currency, and the warnings about it.
+
+    It is the customer's own or that of its credit, else the configured one, else GBP. None is documented, so what
+    cannot be understood without a configured one is XXX.
+    """
+    named: dict[str | None, Any] = {}
+    for answer in source.lake.answers(lists):
+        data = strict_json.loads(answer["body"])
+        if answer["kind"] == "customers":
+            named |= {identifier(item.get("uri"), "customers"): _named_currency(item) for item in data["items"]}
+        elif answer["kind"] == CREDIT_STATUS and not named.get(answer["account_id"]):
+            named[answer["account_id"]] = _named_currency(data)
+    currencies: dict[str, str] = {}
+    warnings = []
+    for account, name in named.items():
+        if account is None:
+            continue
+        code = currency_code(name)
+        if code and source.currency and code != source.currency:
+            warnings.append(
+                f"account {account}: Sipcentric says {code}, tollbook.toml says {source.currency}; {code} is used"
+            )
+        if name and not code and not source.currency:
+            warnings.append(f"account {account}: its currency is not understood; set currency for this connection")
+        currencies[account] = code or source.currency or ("XXX" if name else DEFAULT_CURRENCY)
+    return currencies, warnings
+
+
+def _named_currency(item: dict[str, Any]) -> Any:
+    """What an object calls its currency: a code or a symbol, bare or as the ``code`` of an object."""
+    name = item.get("currency") or item.get("currencyCode")
+    return name.get("code") if isinstance(name, dict) else name
+
+
+def _list_row(
+    source: Source, kind: str, item: dict[str, Any], account: str | None, currencies: Mapping[str, str]
+) -> tuple[Any, dict[str, Any]] | None:
     """The table and row that an entry of a list makes; None when it cannot be understood."""
     uri = item.get("uri")
     row: dict[str, Any]
     if kind == "customers":
         account = identifier(uri, "customers")
+    currency = currency_code(_named_currency(item)) or currencies.get(account or "")
+    if kind == "customers":
         row = {
             "account_id": account,
             "name": _text(item.get("company")),
             "country": source.region,
-            "currency": CURRENCY,
+            "currency": currency,
         }
         return (ACCOUNT_TABLE, row) if account else None
     if kind == "creditstatus":
         left = item.get("balance")
         balance = money(left if left is not None else item.get("creditRemaining"))
         account_type = str(item.get("accountType") or "").lower() or None
-        return BALANCE, {"account_type": account_type, "balance": balance, "currency": CURRENCY}
+        return BALANCE, {"account_type": account_type, "balance": balance, "currency": currency}
     found = identifier(uri, kind)
     if found is None:
         return None
@@ -244,7 +284,7 @@ def _list_row(source: Source, kind: str, item: dict[str, Any]) -> tuple[Any, dic
             "price_monthly": money(item.get("priceMonthly")),
             "auto_renew": item.get("autoRenew") if isinstance(item.get("autoRenew"), bool) else None,
             "status": str(item.get("status") or "unknown").lower(),
-            "currency": CURRENCY,
+            "currency": currency,
         }
         return (BUNDLE, row) if start else None
     number = item.get("shortNumber") if kind == "endpoints" else item.get("number")
@@ -388,10 +428,11 @@ WITH call AS (
             WHEN direction_word IN ('OUT', 'OUTBOUND') THEN 'outbound' ELSE 'unknown' END AS direction_found,
         coalesce(src.extension, CASE WHEN f.own THEN f.number END) AS from_extension,
         coalesce(dst.extension, CASE WHEN t.own THEN t.number END) AS to_extension,
-        f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type
+        f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type, k.currency
     FROM call c
     LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(c."from", '')
     LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(c."to", '')
+    LEFT JOIN account_currency AS k ON k.account_id = c.account_id
     LEFT JOIN endpoint src ON src.account_id = c.account_id
         AND src.uri_id = regexp_extract(c."srcEndpoint", '/endpoints/([^/?#]+)', 1)
     LEFT JOIN endpoint dst ON dst.account_id = c.account_id
@@ -413,7 +454,7 @@ SELECT
     CASE direction_found WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
     CASE direction_found WHEN 'outbound' THEN to_type WHEN 'inbound' THEN from_type END AS remote_type,
     seconds AS duration_seconds, NULL::BIGINT AS rated_seconds, amount AS cost,
-    'GBP' AS currency, coalesce(lower(final) = 'false', false) AS is_provisional, NULL::DECIMAL(6, 3) AS mos,
+    currency, coalesce(lower(final) = 'false', false) AS is_provisional, NULL::DECIMAL(6, 3) AS mos,
     NULL::BOOLEAN AS has_recording, $file AS raw_file, raw_row, fetched_at
 FROM placed
 """
@@ -443,7 +484,7 @@ class CallTyping:
         self._again: set[int] = set()  # rows that say what one before them said
         self._path = folder / f"{CDR.full_name}.parquet"
         self._calls = CoreWriter(CDR, self._path)
-        _register_endpoints(source, con, source.lake.landing_at(source.name, LISTS, depends_on[LISTS]))
+        _register_lists(source, con, source.lake.landing_at(source.name, LISTS, depends_on[LISTS]))
         self._own = _own_numbers(con)
         con.register("nobody", _party_table(source, self._own, []))
         con.execute("CREATE TEMP TABLE party AS FROM nobody")
@@ -518,6 +559,7 @@ def _call_controls(
     rows = []
     read = con.execute("SELECT account_id, count(DISTINCT uri) FROM read WHERE uri IS NOT NULL GROUP BY ALL").fetchall()
     counted = dict(read)
+    currencies = dict(con.execute("SELECT account_id, currency FROM account_currency").fetchall())
     asked: dict[str, dict[str, int]] = {}
     stats: dict[str, dict[str, Any]] = {}
     at: dict[str, datetime] = {}
@@ -548,13 +590,13 @@ def _call_controls(
             said = stats.get(account, {}).get(metric)
             sums = [of_account.get(account, {}).get(metric, Decimal(0)) for of_account in within]
             mine = said if said in sums else sums[0]
-            check, currency = f"calls_stats_{metric}", CURRENCY if metric == "cost" else None
+            check, currency = f"calls_stats_{metric}", currencies.get(account) if metric == "cost" else None
             rows.append(control_total(source, CALLS, day, account, check, mine, said, at[account], currency=currency))
     return rows
 
 
 def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local: bool) -> dict[str, dict[str, Decimal]]:
-    """Of each account the different calls that started in [start, end): number, cost in GBP, seconds.
+    """Of each account the different calls that started in [start, end): number, cost, seconds.
 
     Without ``local`` only those that are not within the account.
     """
@@ -603,8 +645,8 @@ def _stat(data: Any, metric: str) -> Decimal | None:
     return None
 
 
-def _register_endpoints(source: Source, con: duckdb.DuckDBPyConnection, lists: Landing) -> None:
-    """The directory of endpoints: which numbers are a customer's own."""
+def _register_lists(source: Source, con: duckdb.DuckDBPyConnection, lists: Landing) -> None:
+    """The directory of endpoints: which numbers are a customer's own; and ``account_currency``."""
     rows = []
     for answer in source.lake.answers(lists):
         if answer["kind"] == "endpoints":
@@ -616,6 +658,10 @@ def _register_endpoints(source: Source, con: duckdb.DuckDBPyConnection, lists: L
                     )
     schema = pa.schema([(name, pa.string()) for name in ("account_id", "uri_id", "extension")])
     con.register("endpoint", pa.Table.from_pylist(rows, schema=schema))
+    currencies, _ = _currencies(source, lists)
+    columns = {"account_id": list(currencies), "currency": list(currencies.values())}
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    con.register("account_currency", pa.table(columns, schema=schema))
 
 
 def _own_numbers(con: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
@@ -697,13 +743,14 @@ WITH message AS (
     SELECT * FROM typed WHERE problem IS NULL AND sent >= $start AND sent < $end
     QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1
 ), placed AS (
-    SELECT m.*, f.e164 AS from_e164, t.e164 AS to_e164, f.country AS from_country, t.country AS to_country,
+    SELECT m.*, k.currency, f.e164 AS from_e164, t.e164 AS to_e164, f.country AS from_country, t.country AS to_country,
         CASE WHEN {_LETTERS.format(text="direction")} IN ('IN', 'INBOUND') THEN 'inbound'
             WHEN {_LETTERS.format(text="direction")} IN ('OUT', 'OUTBOUND') THEN 'outbound' ELSE 'unknown' END
             AS direction_found
     FROM message m
     LEFT JOIN party f ON f.account_id = m.account_id AND f.text = coalesce(m."from", '')
     LEFT JOIN party t ON t.account_id = m.account_id AND t.text = coalesce(m."to", '')
+    LEFT JOIN account_currency AS k ON k.account_id = m.account_id
 )
 SELECT
     md5(concat_ws(chr(31), $connection, account_id, uri)) AS sms_id, 'sipcentric' AS vendor, $connection AS connection,
@@ -714,7 +761,7 @@ SELECT
     CASE direction_found WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
     CASE direction_found WHEN 'outbound' THEN to_country WHEN 'inbound' THEN from_country END AS remote_country,
     try_cast("deliveryStatus" AS INTEGER) AS delivery_status,
-    amount AS cost, 'GBP' AS currency, $file AS raw_file, raw_row, fetched_at
+    amount AS cost, currency, $file AS raw_file, raw_row, fetched_at
 FROM placed
 """
 
@@ -729,7 +776,7 @@ def normalise_messages(
     """
     assert day is not None
     start, end = bounds(day, source.zone)
-    _register_endpoints(source, con, source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS]))
+    _register_lists(source, con, source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS]))
     con.execute(_TYPED_SMS, {"raw": str(source.lake.verified(landing))})
     con.register("party", _party_table(source, _own_numbers(con), con.execute(_texts("from", "to")).fetchall()))
     parameters = {"connection": source.name, "day": day, "file": landing.file, "start": start, "end": end}
@@ -781,7 +828,7 @@ def _message_controls(
 LISTS = "lists"
 CALLS = "cdr"
 MESSAGES = "sms"
-CURRENCY = "GBP"  # costs are in GBP [API v1]
+DEFAULT_CURRENCY = "GBP"  # costs are in GBP [API v1]
 
 
 def lists_stream(source: Source) -> Stream:

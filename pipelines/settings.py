@@ -43,7 +43,6 @@ class Vendor:
 
     secrets: tuple[str, ...]
     url: str | None = None
-    currency: str | None = None
     timezone: str | None = None
     requests_per_hour: int | None = None
     own_keys: tuple[str, ...] = ()
@@ -54,7 +53,6 @@ VENDORS: Mapping[str, Vendor] = {
     "sipcentric": Vendor(
         secrets=("username", "password"),
         url="https://pbx.sipcentric.com/api/v1",
-        currency="GBP",
         requests_per_hour=1200,
         own_keys=("region",),
     ),
@@ -338,7 +336,7 @@ def _connection(table: "_Table", timezone: str, region: str) -> Connection:
         url=table.url("url", vendor.url, allow_http=allow_http),
         timezone=table.timezone("timezone", vendor.timezone or timezone),
         credentials=tuple((key, table.secret(key)) for key in vendor.secrets),
-        currency=table.optional_currency("currency", vendor.currency),
+        currency=table.optional_currency("currency", None),
         region=table.region("region", region),
         tenants=table.texts("tenants"),
         ca_bundle=table.optional_path("ca_bundle"),

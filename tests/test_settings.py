@@ -112,7 +112,7 @@ def test_what_is_not_said_has_the_vendors_default(tmp_path: Path) -> None:
         "https://api.tim4biz.com/api",
         "https://billing.time4vps.com/api",
     ]
-    assert [c.currency for c in (hq, sip, tim)] == [None, "GBP", None]
+    assert [c.currency for c in (hq, sip, tim)] == [None, None, None]
     assert [c.requests_per_hour for c in settings.connections] == [None, 1200, None, None]
     assert [c.timezone for c in settings.connections] == ["Europe/London"] * 3 + ["Europe/Vilnius"]
     assert (hq.timeout_seconds, hq.max_in_flight, hq.allow_http, hq.key_in_url) == (60, 4, False, True)

@@ -121,6 +121,7 @@ class Account:
         } | lists
         self.credit: Any = {"type": "creditstatus", "accountType": "PREPAID", "balance": 19.571}
         self.customers: list[Item] = [{"type": "customer", "uri": f"{URI}/25", "company": "Bloggs co"}]
+        self.currency: str | None = None
         self.inclusive = False
         self.cap = PAGE_SIZE
         self.stats = True
@@ -165,7 +166,7 @@ class Account:
         return {"type": "datatable", "columnHeaders": headers, "rows": [["x", amount]], "totals": {"x": amount}}
 
     def source(self, folder: Path) -> Source:
-        return source(self.stand_in, folder, "sipcentric")
+        return source(self.stand_in, folder, "sipcentric", currency=self.currency)
 
     def load_lists(self, folder: Path) -> Source:
         from_ = self.source(folder)
@@ -310,6 +311,78 @@ def test_an_answer_that_is_no_credit_status_is_refused(tmp_path: Path, credit: A
     account.credit = credit
     with pytest.raises(ContractError, match="credit status"):
         account.load_lists(tmp_path)
+
+
+CONTRADICTION = "account 25: Sipcentric says EUR, tollbook.toml says USD; EUR is used"
+
+
+@pytest.mark.parametrize(
+    ("customer", "credit", "configured", "currency", "warnings"),
+    [
+        ({}, {}, None, "GBP", []),
+        ({}, {}, "EUR", "EUR", []),
+        ({"currency": "EUR"}, {}, None, "EUR", []),
+        ({"currency": "eur"}, {}, "EUR", "EUR", []),
+        ({"currencyCode": "EUR"}, {}, "USD", "EUR", [CONTRADICTION]),
+        ({"currency": {"code": "EUR", "symbol": "€"}}, {}, "USD", "EUR", [CONTRADICTION]),
+        ({"currency": ""}, {"currency": "€"}, None, "EUR", []),
+        ({"currency": "$"}, {}, "USD", "USD", []),
+        (
+            {"currency": "$"},
+            {},
+            None,
+            "XXX",
+            ["account 25: its currency is not understood; set currency for this connection"],
+        ),
+    ],
+)
+def test_amounts_are_in_the_customers_currency_else_the_configured_one_else_gbp(
+    tmp_path: Path, customer: Item, credit: Item, configured: str | None, currency: str, warnings: list[str]
+) -> None:
+    """F08. In calls, messages, bundles, balance, account and the control of the cost. $ is no one currency."""
+    bundles = sample("sipcentric_callbundles")["items"]
+    account = Account([call(START)], callbundles=bundles, sms=[message(START)])
+    account.customers[0] |= customer
+    account.credit |= credit
+    account.currency = configured
+    outcome = run(
+        from_ := account.source(tmp_path), sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_)
+    )
+    assert outcome.warnings == warnings
+    account.load_calls(tmp_path)
+    account.load_messages(tmp_path)
+    for table in ("cdr", "sms", "bundle", "balance", "account"):
+        assert {row["currency"] for row in rows(from_, table)} == {currency}, table
+    said = {row["check_name"]: row["currency"] for row in rows(from_, "control_total")}
+    assert (said["calls_stats_cost"], said["calls_stats_count"]) == (currency, None)
+
+
+def test_each_customer_has_a_currency_and_a_bundle_or_balance_may_name_its_own(tmp_path: Path) -> None:
+    """F08. 26 says CHF, 25 nothing; 25's bundle says EUR, its credit USD: its calls are in what its credit is in."""
+    bundle = sample("sipcentric_callbundles")["items"][0] | {"currency": "EUR"}
+    account = Account([call(START)], callbundles=[bundle])
+    account.customers.append({"type": "customer", "uri": f"{URI}/26", "currency": "CHF"})
+    account.credit["currency"] = "USD"
+
+    def answer(path: str, query: dict[str, str]) -> Any:
+        if not path.startswith("customers/26"):
+            return account.answer(path, query)
+        if path.endswith("calls"):
+            return page([call(START, 900, "26")], query)
+        return {"creditRemaining": 1} if path.endswith("creditstatus") else page([], query)
+
+    account.stand_in = StandIn(answer)
+    from_ = account.load_calls(tmp_path)
+    found = {
+        table: {row["account_id"]: row["currency"] for row in rows(from_, table)}
+        for table in ("cdr", "bundle", "balance", "account")
+    }
+    assert found == {
+        "cdr": {"25": "USD", "26": "CHF"},
+        "bundle": {"25": "EUR"},
+        "balance": {"25": "USD", "26": "CHF"},
+        "account": {"25": "USD", "26": "CHF"},
+    }
 
 
 @pytest.mark.parametrize("missing", ["phonenumbers", "callbundles", "endpoints"])
