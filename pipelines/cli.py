@@ -7,7 +7,6 @@ quick.
 """
 
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -291,21 +290,34 @@ def demo(seed: int, data_dir: Path) -> None:
         sys.exit(1)
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; another needs --password.")
+@click.option("--port", "-p", type=int, default=3000, show_default=True, help="Port to listen on.")
+@click.option("--read-only", is_flag=True, help="Show everything and change nothing: no runs, no schedule on or off.")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="A name that a web server in front asks by.")
+@click.option(
+    "--password", metavar="WHERE", help="Where a password is, as env:NAME or file:PATH; the user is tollbook."
+)
 @click.pass_context
-def dev(ctx: click.Context, arguments: tuple[str, ...]) -> NoReturn:
-    """Open Dagster's UI and daemon on this machine: the graph, the runs, the nightly schedule.
+def dev(
+    ctx: click.Context, host: str, port: int, read_only: bool, allow_host: tuple[str, ...], password: str | None
+) -> None:
+    """Open Dagster's pages and run its daemon: the graph, the runs, the nightly schedule.
 
-    Further ARGUMENTS go to `dagster dev`. It listens on 127.0.0.1; the README says how to put it behind a login.
+    They answer this machine only, and no other web page that is open in the browser. The README says how to put them
+    behind a login.
     """
-    from pipelines.running import dagster_home
+    from pipelines.pages import Access, serve
+    from pipelines.settings import secret_source
 
     settings = _settings(ctx)
-    home = str(dagster_home(settings))
-    environment = {**os.environ, "DAGSTER_HOME": home, "TOLLBOOK_CONFIG": str(settings.path)}
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", *arguments]
-    os.execve(sys.executable, command, environment)
+    secret = None
+    if password is not None:
+        source = secret_source("--password", password, Path.cwd())
+        if source is None:
+            raise click.UsageError("--password takes env:NAME or file:PATH, never the password itself")
+        secret = source.read()
+    serve(settings, Access(host, port, allow_host, secret, read_only))
 
 
 # --- what the commands share -----------------------------------------------------------------------------------------

@@ -139,6 +139,16 @@ class SecretSource:
         return content.decode("utf-8", errors="surrogateescape").removesuffix("\n").removesuffix("\r")
 
 
+def secret_source(name: str, value: object, folder: Path) -> SecretSource | None:
+    """Where a secret is, said as ``env:NAME`` or ``file:PATH`` (relative to ``folder``); None for anything else."""
+    scheme, _, target = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if scheme == "env" and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", target):
+        return SecretSource(name, variable=target)
+    if scheme == "file" and target.strip() and not CONTROL.search(target):
+        return SecretSource(name, file=folder / target)
+    return None
+
+
 @dataclass(frozen=True)
 class Connection:
     """One account at one vendor, as configured."""
@@ -594,14 +604,10 @@ class _Table:
 
     def secret(self, key: str) -> SecretSource:
         """Where the secret is; it is not read."""
-        value = self._values.get(key)
-        name = self.name_of(key)
-        scheme, colon, target = value.partition(":") if isinstance(value, str) else ("", "", "")
-        if scheme == "env" and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", target):
-            return SecretSource(name, variable=target)
-        if scheme == "file" and target.strip() and not CONTROL.search(target):
-            return SecretSource(name, file=self.file.parent / target)
-        raise self.error(key, "env:NAME or file:PATH: secrets are never written into the configuration")
+        source = secret_source(self.name_of(key), self._values.get(key), self.file.parent)
+        if source is None:
+            raise self.error(key, "env:NAME or file:PATH: secrets are never written into the configuration")
+        return source
 
     def webhook(self, key: str) -> Secret | SecretSource | None:
         value = self._values.get(key)

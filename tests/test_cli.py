@@ -19,7 +19,7 @@ from pipelines.cli import main
 from pipelines.demo import showing
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
-from pipelines.running import dagster_home, run_load
+from pipelines.running import run_load
 from pipelines.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -231,18 +231,21 @@ def test_demo_shows_what_it_found_and_where(tmp_path: Path, monkeypatch: pytest.
     assert "newest day" in status.output
 
 
-def test_dev_opens_dagster_on_this_machine_only(place: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[tuple[list[str], dict[str, str]]] = []
-
-    def start(path: str, arguments: list[str], environment: dict[str, str]) -> None:
-        started.append((arguments, environment))
-
-    monkeypatch.setattr("pipelines.cli.os.execve", start)
-    assert place.command("dev", "-p", "3999").exit_code == 0
-    [(arguments, environment)] = started
-    assert arguments[1:] == ["-m", "dagster", "dev", "-m", "pipelines.definitions", "-h", "127.0.0.1", "-p", "3999"]
-    assert environment["TOLLBOOK_CONFIG"] == str(place.config)
-    assert environment["DAGSTER_HOME"] == str(dagster_home(place.settings))
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--host", "0.0.0.0"], "lets other machines in"),
+        (["--host", "::"], "lets other machines in"),
+        (["--host", "10.0.0.1", "--read-only"], "lets other machines in"),
+        (["--password", "open sesame"], "never the password itself"),
+        (["--password", "env:NOT_THERE"], "--password: the environment variable"),
+    ],
+)
+def test_dev_lets_nobody_else_in_without_a_password(place: World, options: list[str], says: str) -> None:
+    told = place.command("dev", *options)
+    assert told.exit_code == 2
+    assert says in told.output
+    assert "open sesame" not in told.output
 
 
 # --- wrong usage and configuration ------------------------------------------------------------------------------------
