@@ -8,7 +8,7 @@ materialisations, checks and failures. What does not: which streams there are (t
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -39,6 +39,10 @@ SHOWN = 20  # figures and variances that a check shows at most; all are in audit
 
 class House(Protocol):
     """The resource that assets ask for: everything that the settings say, ready to use."""
+
+    @property
+    def night(self) -> tuple[date, date]:
+        """First and last business day of a run that was not told its days."""
 
     def source(self, name: str, context: AssetExecutionContext) -> Source:
         """The connection of this name, for this run."""
@@ -134,14 +138,25 @@ def column_schema(table_: Table) -> TableSchema:
 
 def asked_days(context: AssetExecutionContext) -> list[Window]:
     """The business days of this run, one window each, oldest first."""
-    days = sorted(date.fromisoformat(key) for key in context.partition_keys)
-    return [Window(day, day) for day in days]
+    return [Window(day, day) for day in _days(context)]
 
 
 def asked_stretch(context: AssetExecutionContext) -> list[Window]:
     """The business days of this run as one window."""
-    days = sorted(date.fromisoformat(key) for key in context.partition_keys)
+    days = _days(context)
     return [Window(days[0], days[-1])]
+
+
+def _days(context: AssetExecutionContext) -> list[date]:
+    """The partitions of this run; those of a night where it was started without any."""
+    if _has_partitions(context):
+        return sorted(date.fromisoformat(key) for key in context.partition_keys)
+    first, last = house(context).night
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _has_partitions(context: AssetExecutionContext) -> bool:
+    return bool(context.has_partition_key or context.has_partition_key_range)
 
 
 def materialize_stream(
@@ -164,11 +179,12 @@ def materialize_stream(
     for warning in sorted(set(outcome.warnings)):
         context.log.warning(f"{source.name} {stream.name}: {warning}")
     raw = connection.asset(f"raw_{stream.name}")
-    if outcome.failures:
-        partitioned = windows[0].first is not None
-        for partition in outcome.partitions if partitioned else ():
+    partitioned = windows[0].first is not None
+    if partitioned and (outcome.failures or not _has_partitions(context)):
+        for partition in outcome.partitions:
             for key in (raw, *(connection.asset(table_.name) for table_ in stream.tables)):
                 context.log_event(AssetMaterialization(key, partition=str(partition.day)))
+    if outcome.failures:
         first = outcome.failures[0]
         raise Failure(
             f"{first.kind}: {first}",

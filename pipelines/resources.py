@@ -20,7 +20,7 @@ from assets.sources.budget import Budget
 from assets.sources.client import Auth, BasicAuth, Client, ParameterKey
 from assets.sources.secret import MaskSecrets
 from pipelines.alive import alive
-from pipelines.nights import keep_from
+from pipelines.nights import keep_from, night
 from pipelines.settings import VENDORS, Connection, Settings
 from warehouse.database import Database
 from warehouse.lake import Lake, utc_now
@@ -71,6 +71,11 @@ class House:
             pseudonym_key=settings.read_pseudonym_key if settings.pseudonym_key else None,
             fraud=settings.fraud,
         )
+
+    @cached_property
+    def night(self) -> tuple[date, date]:
+        """First and last business day of a run that was not told its days, the same for all of its steps."""
+        return night(self.settings, self.now())
 
     def keep_from(self) -> date | None:
         """The first business day to keep now; None: everything is."""

@@ -30,7 +30,7 @@ def range_tags(first: date, last: date) -> dict[str, str]:
     return {RANGE_START_TAG: first.isoformat(), RANGE_END_TAG: last.isoformat()}
 
 
-def nightly(settings: Settings, job: "Job") -> ScheduleDefinition:
+def nightly(settings: Settings, job: "Job", *, starts_by_itself: bool = True) -> ScheduleDefinition:
     """The nightly load; one run for the whole range."""
 
     @schedule(
@@ -38,7 +38,7 @@ def nightly(settings: Settings, job: "Job") -> ScheduleDefinition:
         job=job,
         cron_schedule=settings.nightly,
         execution_timezone=settings.timezone,
-        default_status=DefaultScheduleStatus.RUNNING,
+        default_status=DefaultScheduleStatus.RUNNING if starts_by_itself else DefaultScheduleStatus.STOPPED,
         description="Loads yesterday and the look-back, and whatever was missed while nothing ran.",
     )
     def evaluate(context: ScheduleEvaluationContext) -> RunRequest:

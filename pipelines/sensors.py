@@ -37,6 +37,11 @@ _SECONDS = 20
 log = logging.getLogger("tollbook.alerts")
 
 
+def sensors(settings: Settings, load: "Job", publish: "Job") -> list[SensorDefinition]:
+    """All of them."""
+    return [*publish_after_load(load, publish), alert_on_failure(settings), notice_dead_runs()]
+
+
 def publish_after_load(load: "Job", publish: "Job") -> list[SensorDefinition]:
     """Publish whenever a load has ended, also a failed one: what was loaded is published, what is stale is marked."""
 

@@ -282,6 +282,12 @@ def configured_path() -> Path:
     return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE).absolute()
 
 
+def is_configured() -> bool:
+    """Whether there is a configuration to go by: one that ``TOLLBOOK_CONFIG`` names, there or not, or a file."""
+    path = configured_path()
+    return bool(os.environ.get(CONFIG_VARIABLE)) or path.exists() or path.is_symlink()
+
+
 def configured_home() -> Path | None:
     """Dagster's home where ``DAGSTER_HOME`` names one; None where Tollbook keeps its own."""
     home = os.environ.get("DAGSTER_HOME")

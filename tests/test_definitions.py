@@ -24,6 +24,7 @@ from dagster import (
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
+    DefaultScheduleStatus,
     Definitions,
     ExecuteInProcessResult,
     RunRequest,
@@ -38,7 +39,7 @@ from loading import LONDON, World, days, forms_of_people, forms_of_secrets, trac
 
 from assets import materialize, pbxware, sipcentric, tim4biz, time4vps
 from pipelines.alive import alive, at_work, bury_the_dead
-from pipelines.definitions import SAMPLE, build
+from pipelines.definitions import SAMPLE, build, defs
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.nights import LONGEST_GAP
@@ -47,6 +48,7 @@ from pipelines.running import dagster_home
 from pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG, range_tags
 from pipelines.sensors import BY_COMMAND_LINE, send_alert
 from pipelines.settings import Settings, load_settings
+from tollbook_errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 FIRST, LAST = date(2026, 10, 24), date(2026, 10, 26)
@@ -117,24 +119,170 @@ def test_marts_hang_on_the_core_they_are_made_of(settings: Settings) -> None:
     assert published.parent_keys >= marts
 
 
-def test_dagster_finds_the_definitions_and_has_nothing_to_say(tmp_path: Path) -> None:
+def tool(folder: Path, command: str, config: Path | str | None = None) -> subprocess.CompletedProcess[str]:
+    """One of Dagster's own commands, as a process in a folder; ``config`` is what TOLLBOOK_CONFIG names."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TOLLBOOK", "DAGSTER"))}
-    told = subprocess.run(
-        [str(Path(sys.executable).parent / "dagster"), "definitions", "validate", "-m", "pipelines.definitions"],
-        cwd=tmp_path,
-        env={**environment, "PYTHONPATH": str(ROOT)},
+    home = folder.parent / f"{folder.name}-home"
+    home.mkdir(exist_ok=True)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    name, *rest = command.split()
+    return subprocess.run(
+        [str(Path(sys.executable).parent / name), *rest],
+        cwd=folder,
+        env={
+            **environment,
+            "PYTHONPATH": str(ROOT),
+            "DAGSTER_HOME": str(home),
+            **({"TOLLBOOK_CONFIG": str(config)} if config else {}),
+        },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
+
+
+VALIDATE = "dagster definitions validate -m pipelines.definitions"
+CHECK = f"dg check defs --target-path {ROOT}"
+
+
+def test_dagster_finds_the_definitions_and_has_nothing_to_say(tmp_path: Path) -> None:
+    """Without any configuration it is the sample's graph."""
+    (folder := tmp_path / "empty").mkdir()
+    told = tool(folder, VALIDATE)
     assert told.returncode == 0, told.stderr
     said = told.stdout + told.stderr
     assert "Validation successful" in said
-    # Dagster discourages this very command, in favour of one that needs a package of its own.
+    # Dagster discourages this very command, in favour of dg's.
     warnings = [line for line in said.splitlines() if "warning" in line.lower()]
     assert [line for line in warnings if "definitions_validate_command" not in line] == []
-    assert not (tmp_path / "data").exists()
+    assert list(folder.iterdir()) == []
+
+
+def test_dg_checks_the_definitions(place: World, tmp_path: Path) -> None:
+    (folder := tmp_path / "empty").mkdir()
+    told = tool(folder, CHECK, place.config)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "All definitions loaded successfully." in told.stdout + told.stderr
+
+
+@pytest.mark.parametrize("command", [VALIDATE, CHECK], ids=["dagster", "dg"])
+def test_a_named_configuration_that_is_not_there_is_an_error_of_the_code_location(tmp_path: Path, command: str) -> None:
+    """It ran the bundled sample, against the vendors' public addresses."""
+    (folder := tmp_path / "empty").mkdir()
+    told = tool(folder, command, folder / "tolbook.toml")
+    assert told.returncode == 1
+    said = told.stdout + told.stderr
+    assert f"ConfigError: {folder / 'tolbook.toml'}: there is no such configuration file" in said
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("named", ["nowhere.toml", "broken"], ids=["named and missing", "a link to nowhere"])
+def test_what_stands_for_a_configuration_is_never_replaced_by_the_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if named == "broken":
+        (tmp_path / "tollbook.toml").symlink_to(tmp_path / "gone.toml")
+    else:
+        monkeypatch.setenv("TOLLBOOK_CONFIG", named)
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        defs()
+
+
+def test_the_sample_shows_the_graph_and_nothing_of_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TOLLBOOK_CONFIG", raising=False)
+    for name in load_settings(SAMPLE).connections:  # as if there were credentials, with which it could be run
+        for key, source in name.credentials:
+            monkeypatch.setenv(source.variable or key, "no-key-at-all")
+    monkeypatch.setattr("socket.socket.connect", lambda *to: pytest.fail(f"it went for {to}"))
+    sample = defs()
+    assert {asset.group_name for asset in sample.resolve_all_asset_specs()} == {PBX, SIP, TIM, VPS, "warehouse"}
+    assert sample.resolve_schedule_def("nightly").default_status == DefaultScheduleStatus.STOPPED
+    assert list(sample.sensors or ()) == []
+    (tmp_path / "home").mkdir()
+    with DagsterInstance.local_temp(str(tmp_path / "home")) as instance:
+        for job in ("load", "publish"):
+            ran = sample.resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
+            assert not ran.success
+            errors = [error for event in ran.all_events if (error := getattr(event.event_specific_data, "error", None))]
+            assert errors
+            for error in errors:
+                assert "the bundled sample is there to look at" in error.to_string()
+                assert "TOLLBOOK_CONFIG" in error.to_string()
+    assert not (tmp_path / "home" / "alive").exists()
+    assert not load_settings(SAMPLE).data_dir.exists()
+
+
+def test_what_is_imported_of_the_definitions_needs_no_configuration(tmp_path: Path) -> None:
+    """`tollbook --config` names one; what TOLLBOOK_CONFIG names beside it is not looked at."""
+    told = subprocess.run(
+        [sys.executable, "-c", "import pipelines.definitions"],
+        cwd=ROOT,
+        env={**os.environ, "TOLLBOOK_CONFIG": str(tmp_path / "none.toml")},
+        check=False,
+    )
+    assert told.returncode == 0
+
+
+# --- a run that was not told its days --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lately(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Vendors of the last days by the machine's own clock, which a process of its own goes by."""
+    last = datetime.now(LONDON).date() - timedelta(days=1)
+    with world(
+        tmp_path_factory.mktemp("lately"), last - timedelta(days=4), last, scale=0.05, first_date=date(2026, 1, 1)
+    ) as made:
+        yield made
+
+
+def test_a_load_without_days_takes_yesterday_and_the_look_back(lately: World) -> None:
+    """As `dagster job launch` and `dagster job execute` start it."""
+    last = datetime.now(LONDON).date() - timedelta(days=1)
+    (folder := lately.folder / "elsewhere").mkdir()
+    told = tool(folder, "dagster job execute -m pipelines.definitions -j load", lately.config)
+    assert told.returncode == 0, told.stderr[-3000:]
+    wanted = {str(day) for day in days(last - timedelta(days=3), last)}
+    with DagsterInstance.from_config(str(folder.parent / "elsewhere-home")) as instance:
+        for key in ((PBX, "raw_cdr"), (PBX, "cdr"), (SIP, "cdr"), (SIP, "sms"), (TIM, "extension_total")):
+            assert made(instance, *key) == wanted, key
+
+
+def test_every_step_of_a_load_without_days_has_the_same_days(place: World, tmp_path: Path) -> None:
+    """Nothing was loaded for a while, so it reaches further back than the look-back, also once the first step has
+    loaded the missed days.
+    """
+    settings = fresh(place, tmp_path, first_date=FIRST, lookback_days=0)
+    landed(settings, SIP, "cdr", FIRST - timedelta(days=1))
+    definitions = build(settings, House(settings, unwatched, lambda: datetime(2026, 10, 27, 3, tzinfo=UTC)))
+    with DagsterInstance.ephemeral() as instance:
+        ran = definitions.resolve_job_def("load").execute_in_process(
+            instance=instance, asset_selection=keys_of(definitions, SIP)
+        )
+        assert ran.success
+        for name in ("raw_cdr", "cdr", "raw_sms", "sms"):
+            assert made(instance, SIP, name) == {str(day) for day in days(FIRST, LAST)}, name
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dagster asset materialize -m pipelines.definitions --select hq/raw_cdr,hq/cdr",
+        f"dg launch --target-path {ROOT} --assets group:sip",
+    ],
+    ids=["dagster", "dg"],
+)
+def test_assets_of_days_are_refused_without_a_day_in_one_sentence(place: World, tmp_path: Path, command: str) -> None:
+    (folder := tmp_path / "empty").mkdir()
+    told = tool(folder, command, place.config)
+    assert told.returncode == 2
+    said = told.stdout + told.stderr
+    assert "Error: these assets are loaded by business day: add --partition YYYY-MM-DD" in said
+    assert "Traceback" not in said
+    assert list(folder.iterdir()) == []
 
 
 # --- when it runs -----------------------------------------------------------------------------------------------------
