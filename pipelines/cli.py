@@ -19,12 +19,20 @@ import click
 
 from pipelines.settings import Settings, load_settings
 from tollbook_errors import ConfigError, TollbookError
+from warehouse.text import shown
 
 if TYPE_CHECKING:
     from pipelines.running import Ran
 
 DAY = click.DateTime(["%Y-%m-%d"])
 MONTH = click.DateTime(["%Y-%m"])
+
+
+class LogLine(logging.Formatter):
+    """A log line as text: what somebody outside wrote does nothing to the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
 
 
 class Commands(click.Group):
@@ -65,9 +73,9 @@ def main(ctx: click.Context, config: Path | None, verbose: bool) -> None:
 
     Exit codes: 0 all well; 1 something failed or is incomplete, and it says which; 2 wrong usage or configuration.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogLine("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
     ctx.obj = config
 
 
@@ -160,8 +168,9 @@ def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
 @main.command()
 @click.option("--month", type=MONTH, required=True, help="The month, as YYYY-MM.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [default: <data_dir>/reports]")
+@click.option("--for-spreadsheets", is_flag=True, help="Write an apostrophe before CSV texts that look like formulas.")
 @click.pass_context
-def focus(ctx: click.Context, month: datetime, out: Path | None) -> None:
+def focus(ctx: click.Context, month: datetime, out: Path | None, for_spreadsheets: bool) -> None:
     """Write a month as a FOCUS 1.2 cost-and-usage dataset: Parquet and CSV, for FinOps tools.
 
     From the published database only. Nothing is written when the rows are not exactly what the month costs in
@@ -170,7 +179,7 @@ def focus(ctx: click.Context, month: datetime, out: Path | None) -> None:
     from pipelines.running import run_focus
     from warehouse.reports.model import show_money
 
-    written = run_focus(_settings(ctx), month.date(), out)
+    written = run_focus(_settings(ctx), month.date(), out, for_spreadsheets=for_spreadsheets)
     for path in written.paths:
         click.echo(path)
     amounts = [show_money(cost, currency) for currency, cost in written.billed]
@@ -355,7 +364,7 @@ def _show_load(ran: "Ran") -> None:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    click.echo(f"tollbook: {message}", err=True)
+    click.echo(shown(f"tollbook: {message}"), err=True)
     sys.exit(code)
 
 

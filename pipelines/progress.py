@@ -3,18 +3,17 @@
 What lives here: progress bars for a terminal, plain lines elsewhere, the closing table. What does not: the work.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from assets.loading import Progress as Step
+from pipelines.terminal import Terminal
 from warehouse.reports.model import show_money
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def bars() -> Iterator[Watch]:
         TextColumn("{task.fields[rows]}", justify="right"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Terminal(stderr=True)) as progress:
         tasks: dict[tuple[str, str], Any] = {}
         read: dict[tuple[str, str], int] = {}
 
@@ -75,17 +74,17 @@ def lines() -> Iterator[Watch]:
 
 def show_load(ran: "Ran") -> None:
     """The closing table: what each connection gave, what it cost, and whether it was proven."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = Terminal()
     console.print(load_table(ran))
     notes = {(row["connection"], line) for row in ran.loads for line in (row["warnings"] or "").splitlines()}
     for connection, line in sorted(notes):
-        console.print(f"note: {connection}: {line}", markup=False, soft_wrap=True)
+        console.print(f"note: {connection}: {line}", soft_wrap=True)
     for failure in ran.failures:
-        console.print(f"FAILED {failure}", markup=False, style="red", soft_wrap=True)
+        console.print(f"FAILED {failure}", style="red", soft_wrap=True)
     if ran.dropped:
         console.print(f"dropped {ran.dropped} business days: they are older than retention_days")
     if ran.database is not None:
-        console.print(f"published {ran.database}", markup=False, soft_wrap=True)
+        console.print(f"published {ran.database}", soft_wrap=True)
     else:
         console.print("nothing was published; the last good database stays", style="red")
 

@@ -192,12 +192,12 @@ def run_report(settings: Settings, month: date, out: Path | None) -> list[Path]:
     return write_report(public, month.replace(day=1), folder, settings=report)
 
 
-def run_focus(settings: Settings, month: date, out: Path | None) -> "Focus":
+def run_focus(settings: Settings, month: date, out: Path | None, *, for_spreadsheets: bool = False) -> "Focus":
     """A month as a FOCUS dataset, from the published database. FocusError when it cannot be said in FOCUS."""
     from warehouse.reports.focus import write_focus
 
     public, folder, report = _reporting(settings, month, out)
-    return write_focus(public, month.replace(day=1), folder, settings=report)
+    return write_focus(public, month.replace(day=1), folder, settings=report, for_spreadsheets=for_spreadsheets)
 
 
 def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path, Path, ReportSettings]":

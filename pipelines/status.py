@@ -3,7 +3,6 @@
 What lives here: reading that from the published database, and showing it. What does not: how it came to be.
 """
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
@@ -11,11 +10,11 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
 from rich.table import Table
 
 from pipelines.nights import today
 from pipelines.settings import Settings
+from pipelines.terminal import Terminal
 from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unusual_days
 from warehouse.reports.proof import movement_text
 
@@ -156,7 +155,7 @@ def _by_connection(days: list[tuple[str, str, date]]) -> Counter[str]:
 
 def show_status(status: Status) -> None:
     """The table, the open variances, and a word on what to do."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = Terminal()
     table = Table(title=f"Tollbook, {status.path}", title_justify="left")
     for name in ("connection", "vendor", "last load (UTC)", "result", "newest day", "missing", "stale", "variances"):
         table.add_column(name)
@@ -178,26 +177,22 @@ def show_status(status: Status) -> None:
     console.print(table)
     for c in status.connections:
         if c.error:
-            console.print(f"{c.name}: {c.error}", markup=False, soft_wrap=True)
+            console.print(f"{c.name}: {c.error}", soft_wrap=True)
         if c.missing:
-            console.print(
-                f"{c.name}: {c.missing} business days are missing; load them with --from and --to", markup=False
-            )
+            console.print(f"{c.name}: {c.missing} business days are missing; load them with --from and --to")
         for count, what in ((c.unread, "were read before they had ended"), (c.failed, "could not be read again")):
             if count:
-                console.print(f"{c.name}: {count} business days {what}; load them again", markup=False)
+                console.print(f"{c.name}: {count} business days {what}; load them again")
     for day, connection, account, check, subject, ours, theirs, difference in status.variances:
         place = " ".join(str(part) for part in (day, connection, account, check, subject) if part)
-        console.print(
-            f"variance: {place}: ours {ours}, theirs {theirs}, difference {difference}", markup=False, soft_wrap=True
-        )
+        console.print(f"variance: {place}: ours {ours}, theirs {theirs}, difference {difference}", soft_wrap=True)
     for day, connection, stream, rows, typical in status.unusual:
-        console.print(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}", markup=False)
+        console.print(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}")
     for connection, class_, days in status.differing:
         what = {"only_theirs": "are only in TIM4biz", "only_ours": "are only in the PBX"}.get(class_, "differ")
-        console.print(f"{connection}: {days} days of extensions {what}: mart.extension_reconciliation", markup=False)
+        console.print(f"{connection}: {days} days of extensions {what}: mart.extension_reconciliation")
     for connection, currency, records, effect in status.restated:
         cost = f"; cost {effect:+f} {currency}" if currency and effect else ""
-        console.print(f"{connection}: the last load restated {records} records{cost}: audit.restatement", markup=False)
+        console.print(f"{connection}: the last load restated {records} records{cost}: audit.restatement")
     for movement in status.movements:
-        console.print(movement_text(movement, status.zone), markup=False, soft_wrap=True)
+        console.print(movement_text(movement, status.zone), soft_wrap=True)

@@ -13,11 +13,11 @@ from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
-from rich.console import Console
 from rich.table import Table
 
 from assets.sources import strict_json
 from pipelines.settings import Settings
+from pipelines.terminal import Terminal
 from tollbook_errors import ContractError, StorageError
 from warehouse.lake import Lake
 from warehouse.reading import open_public, public_file
@@ -170,7 +170,7 @@ def _record(lake: Lake, file: str, number: int) -> tuple[str, Any]:
 def show_trace(found: Traced) -> None:
     """Print the trace, newest layer first; private columns and raw records only where a person is reading."""
     terminal = sys.stdout.isatty()
-    console = Console(highlight=False, width=None if terminal else 140)
+    console = Terminal()
     for title, rows in (
         ("mart: where it is counted", found.marts),
         ("core: the typed record", found.rows),
@@ -179,10 +179,10 @@ def show_trace(found: Traced) -> None:
         for row in rows:
             console.print(_table(f"{title}: {row.table}", row.values, terminal))
     for file, number, asked, record in found.raw:
-        console.print(f"raw: {Path(file)} record {number}", markup=False, soft_wrap=True)
-        console.print(f"     {asked}", markup=False, soft_wrap=True)
+        console.print(f"raw: {Path(file)} record {number}", soft_wrap=True)
+        console.print(f"     {asked}", soft_wrap=True)
         if terminal:
-            console.print_json(json.dumps(record, default=str, ensure_ascii=False))
+            console.print(json.dumps(record, default=str, ensure_ascii=False, indent=2), soft_wrap=True)
         else:
             console.print("     (the record is shown on a terminal only)")
 

@@ -299,6 +299,25 @@ def test_same_input_same_bytes_and_nothing_else_is_left(tmp_path: Path) -> None:
     ]
 
 
+def test_texts_are_harmless_where_that_is_asked_for(tmp_path: Path) -> None:
+    rows = focus_month()
+    rows["core.invoice_line"][0]["description"] = "=1+\x1b[31m\u202e2\x00"
+    plain, in_parquet = written(tmp_path, rows)
+    assert "=1+[31m2" in {row["ChargeDescription"] for row in in_parquet}
+    assert {"=1+[31m2"} <= _descriptions(plain)
+    careful = write_focus(
+        tmp_path / "tollbook.duckdb", MONTH, tmp_path / "reports", settings=SETTINGS, for_spreadsheets=True
+    )
+    assert pq.read_table(careful.paths[0]).to_pylist() == in_parquet
+    assert "'=1+[31m2" in _descriptions(careful)
+    assert not [text for text in _descriptions(careful) if text.startswith("=")]
+
+
+def _descriptions(made: Focus) -> set[str]:
+    with made.paths[1].open(encoding="utf-8", newline="") as stream:
+        return {row["ChargeDescription"] for row in csv.DictReader(stream)}
+
+
 def test_a_month_without_charges_is_an_empty_dataset(tmp_path: Path) -> None:
     made, rows = written(tmp_path, focus_month(), date(2025, 1, 1))
     assert (rows, made.billed) == ([], ())

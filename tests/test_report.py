@@ -665,15 +665,23 @@ def test_telephone_numbers_survive(golden: Files) -> None:
     assert "+447700900123" in {row[7] for row in golden.sheet("Calls")}
 
 
-@given(st.text(max_size=12) | st.from_regex(r"[=+@\t\r' -][0-9a-z=+']{0,17}", fullmatch=True))
+UNSEEN = " \t\n\r\u00a0\u00ad\u115f\u180e\u200b\u200c\u200d\u2060\u3000\u3164\ufe0f\ufeff"  # blank, or of no width
+
+
+@given(
+    st.text(max_size=12) | st.text(UNSEEN + "=+-@1") | st.from_regex(r"[=+@\t\r' -][0-9a-z=+']{0,17}", fullmatch=True)
+)
 @example("+447700900123")
 @example("+44 20 7946 0000")
 @example("'=1")
 @example("")
+@example("\u200b=1")
+@example("\u2060\u00a0\t+1")
+@example("\ufeff\u3164@x")
 def test_neutral_text_is_read_back_and_never_a_formula(text: str) -> None:
     written = neutral(text)
     assert read_back(written) == text
-    if not written.lstrip().startswith(("=", "+", "-", "@")):
+    if not written.lstrip(UNSEEN).startswith(("=", "+", "-", "@")):
         return
     assert written[0] == "+"
     assert written[1:].isascii()

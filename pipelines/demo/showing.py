@@ -13,13 +13,13 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from pipelines.demo.server import SECRETS
 from pipelines.progress import show_load
 from pipelines.running import Ran, Watch, run_load, run_report
 from pipelines.settings import load_settings
+from pipelines.terminal import Terminal
 from tollbook_errors import StorageError
 from warehouse.lake import make_folder, storage
 from warehouse.reading import open_public
@@ -51,7 +51,7 @@ def run_demo(seed: int, folder: Path, watch: Watch) -> Ran:
     """Load the bundled vendors since the first of last month, make last month's report, and print what there is."""
     with storage(folder):
         make_folder(folder)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Terminal()
     london = today_in_london()
     yesterday = london - timedelta(days=1)
     month = (london.replace(day=1) - timedelta(days=1)).replace(day=1)
@@ -67,16 +67,16 @@ def run_demo(seed: int, folder: Path, watch: Watch) -> Ran:
     _show_proof(console, ran.database)
     _show_queries(console, ran.database, month)
     reports = run_report(settings, month, None)
-    console.print("\n[bold]Where things are[/bold]")
+    console.print("\nWhere things are", style="bold")
     for name, path in (
         ("database", ran.database),
         ("report", next((p for p in reports if p.suffix == ".html"), reports[0])),
         ("workbook", next((p for p in reports if p.suffix == ".xlsx"), reports[0])),
         ("configuration", config),
     ):
-        console.print(f"  {name:<14} {_short(path)}", soft_wrap=True, markup=False)
-    console.print(f"\nHow things stand:     tollbook --config {_short(config)} status", soft_wrap=True, markup=False)
-    console.print(f"The graph and runs:   tollbook --config {_short(config)} dev", soft_wrap=True, markup=False)
+        console.print(f"  {name:<14} {_short(path)}", soft_wrap=True)
+    console.print(f"\nHow things stand:     tollbook --config {_short(config)} status", soft_wrap=True)
+    console.print(f"The graph and runs:   tollbook --config {_short(config)} dev", soft_wrap=True)
     return ran
 
 
@@ -103,7 +103,7 @@ def _vendors(seed: int, first: date, last: date, config: Path) -> Iterator[None]
             server.terminate()
 
 
-def _show_proof(console: Console, database: Path) -> None:
+def _show_proof(console: Terminal, database: Path) -> None:
     table = Table(title="Control totals: our figures against the vendors' own", title_justify="left")
     for name in ("connection", "check", "matched", "variance", "unavailable"):
         table.add_column(name, justify="left" if name in ("connection", "check") else "right")
@@ -120,8 +120,8 @@ def _show_proof(console: Console, database: Path) -> None:
     console.print(f"Tie-outs of marts to facts: {ties[0]:,}, of which off: {ties[1]}")
 
 
-def _show_queries(console: Console, database: Path, month: date) -> None:
-    console.print("\n[bold]Three queries worth trying[/bold]")
+def _show_queries(console: Terminal, database: Path, month: date) -> None:
+    console.print("\nThree queries worth trying", style="bold")
     with open_public(database) as con:
         for question, query in QUERIES:
             sql = query.format(month=month)
@@ -131,7 +131,7 @@ def _show_queries(console: Console, database: Path, month: date) -> None:
                 table.add_column(column[0])
             for row in result.fetchall():
                 table.add_row(*(str(cell) if cell is not None else "" for cell in row))
-            console.print(f"\n[bold]{question}[/bold]")
+            console.print(f"\n{question}", style="bold")
             click.echo(sql + ";\n")
             console.print(table)
 

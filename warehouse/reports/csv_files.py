@@ -24,8 +24,11 @@ from warehouse.money import coin_places, in_coins
 from warehouse.reports.model import Column, Kind, Report, Row, Section, Value, plain
 
 _TELEPHONE = re.compile(r"\+[0-9]{5,15}")
-_BLANK = " \n\u00a0\u3000\ufeff"  # what a spreadsheet may strip before it looks for a formula
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+# What a spreadsheet may take for a formula, also behind blanks and marks of no width that it strips or does not show.
+_FORMULA = re.compile(
+    "[\t\r]|[\\s\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0]*[=+@＝＋－＠-]"
+)
 
 
 def write_csv(report: Report, folder: Path) -> list[Path]:
@@ -54,10 +57,8 @@ def write_csv(report: Report, folder: Path) -> list[Path]:
 
 def neutral(text: str) -> str:
     """``text`` as a cell that no spreadsheet takes for a formula."""
-    start = text.lstrip(_BLANK)
-    if text.startswith("'") or (start.startswith(_FORMULA) and not _TELEPHONE.fullmatch(text)):
-        return f"'{text}"
-    return text
+    formula = _FORMULA.match(text) and not _TELEPHONE.fullmatch(text)
+    return f"'{text}" if formula or text.startswith("'") else text
 
 
 def read_back(cell: str) -> str:

@@ -8,7 +8,7 @@ Amounts are DECIMAL(18,6) in the ``BillingCurrency`` of their row. Times are ins
 days and of the business month.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -22,10 +22,12 @@ import pyarrow.parquet as pq
 from pyarrow.csv import write_csv
 
 from tollbook_errors import TollbookError
+from warehouse.reports.csv_files import neutral
 from warehouse.reports.model import Flag, Level, ReportSettings
 from warehouse.reports.placing import FILE_MODE, FOLDER_MODE, settle, staging
 from warehouse.reports.proof import read_proof
 from warehouse.reports.reader import Reader
+from warehouse.text import printable
 
 _SQL = Path(__file__).with_name("focus.sql")
 _MICRO = Decimal("0.000001")
@@ -118,12 +120,15 @@ class Focus:
     remarks: tuple[Flag, ...]
 
 
-def write_focus(database: Path, month: date, out: Path, *, settings: ReportSettings) -> Focus:
+def write_focus(
+    database: Path, month: date, out: Path, *, settings: ReportSettings, for_spreadsheets: bool = False
+) -> Focus:
     """Write the folder ``focus-YYYY-MM`` with ``focus-YYYY-MM.parquet`` and ``.csv`` into ``out``, replacing it.
 
     ``database`` is the published DuckDB file, opened read-only; ``month`` is any day of the month of business days in
     ``settings.timezone``. The same database and settings give the same bytes. Records without a cost are not in the
     files (remark UNRATED); ``x_UnratedRecords`` counts those that share a row with rated ones.
+    ``for_spreadsheets``: in the CSV an apostrophe stands before what a spreadsheet would take for a formula.
 
     Raises FocusError, and writes nothing, when the rows are not what the month costs or not FOCUS; ContractError when
     the database cannot be opened or is not one of ours; StorageError when ``out`` cannot be written.
@@ -139,7 +144,7 @@ def write_focus(database: Path, month: date, out: Path, *, settings: ReportSetti
             (aside / name).mkdir()
             parquet, csv = aside / name / f"{name}.parquet", aside / name / f"{name}.csv"
             pq.write_table(rows, parquet, compression="zstd")
-            write_csv(_as_text(rows), csv)
+            write_csv(_as_text(_changed(rows, neutral) if for_spreadsheets else rows), csv)
             billed = tuple(reader.all(_BILLED, focus=rows))
         finally:
             reader.close()
@@ -168,7 +173,17 @@ def _rows(reader: Reader) -> pa.Table:
             window=f"{reader.first:%Y-%m}",
             hint="a connection may need its `currency` in tollbook.toml, and then tollbook rebuild",
         )
-    return rows.select(FOCUS.names).cast(FOCUS)
+    return _changed(rows.select(FOCUS.names).cast(FOCUS), printable)
+
+
+def _changed(rows: pa.Table, change: Callable[[str], str]) -> pa.Table:
+    """The same rows with each different text changed."""
+    for place, field in enumerate(FOCUS):
+        if field.type == _TEXT:
+            texts = rows.column(place).combine_chunks().dictionary_encode()
+            new = pa.array([change(text) for text in texts.dictionary.to_pylist()], _TEXT)
+            rows = rows.set_column(place, field, pa.DictionaryArray.from_arrays(texts.indices, new).cast(_TEXT))
+    return rows
 
 
 def _as_text(rows: pa.Table) -> pa.Table:

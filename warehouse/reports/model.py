@@ -7,7 +7,6 @@ Money is Decimal, exact, in the currency of its row; it is rounded only where a 
 currency.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,9 +20,6 @@ Value = str | int | Decimal | date | datetime | None
 Row = tuple[Value, ...]
 
 _EXACT = Context(prec=60)  # a sum in DuckDB has up to 38 digits; the default context would round at 28
-
-# What no form can carry: control characters (but tab, line feed, carriage return), lone surrogates, non-characters.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -207,11 +203,6 @@ def month_name(month: date) -> str:
 def show_date(day: date) -> str:
     """``3 October 2026``."""
     return f"{day.day} {month_name(day)}"
-
-
-def clean(text: str) -> str:
-    """``text`` without the characters that no form can carry (a vendor's name field can hold anything)."""
-    return _UNPRINTABLE.sub("", text)
 
 
 def show_number(value: Decimal, decimals: int = 2) -> str:

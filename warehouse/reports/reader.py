@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from tollbook_errors import ContractError
 from warehouse.duck import connect
-from warehouse.reports.model import Column, Kind, Row, Value, clean
+from warehouse.reports.model import Column, Kind, Row, Value
+from warehouse.text import printable
 
 BATCH = 10_000
 
@@ -93,7 +94,7 @@ class Reader:
 
     def _value(self, value: Any, column: Column) -> Value:
         if isinstance(value, str):
-            return clean(value)
+            return printable(value)
         if column.kind is Kind.DATETIME and isinstance(value, int):
             seconds, micros = divmod(value, 1_000_000)
             return datetime.fromtimestamp(seconds, self.zone).replace(microsecond=micros)
