@@ -8,11 +8,11 @@ a call is counted where it was. Two erased numbers of one country and kind canno
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from assets.phone import erased, read_number
+from assets.phone import dialled_number, erased, read_number
 from assets.sources import strict_json
 from tollbook_errors import ContractError
 from warehouse.erasures import Erasure, Register
@@ -32,11 +32,16 @@ _NEVER = frozenset(
 
 
 class Eraser:
-    """Takes the numbers of a register out of texts; ``region``: ISO 3166 country in which national ones are read."""
+    """Takes the numbers of a register out of texts; ``region``: ISO 3166 country in which national ones are read.
 
-    def __init__(self, digest: Callable[[str], str], known: Sequence[Erasure], region: str) -> None:
+    ``outside_line``: the digits that are dialled before an outside number.
+    """
+
+    def __init__(
+        self, digest: Callable[[str], str], known: Sequence[Erasure], region: str, outside_line: str = ""
+    ) -> None:
         self._digest = digest
-        self._region = region
+        self._region, self._outside_line = region, outside_line
         self._by_digest = {e.international: e for e in known} | {e.national: e for e in known}
         self._lengths = sorted({length for e in known for length in e.digits}, reverse=True)
         self._known: dict[str, Erasure | None] = {}
@@ -102,14 +107,27 @@ class Eraser:
             for length in self._lengths:
                 erasure = self._entry(digits[count - length : count]) if length <= count else None
                 if erasure is not None:
-                    start = _beginning(text, places[count - length], erasure.calling_code)
-                    replaced = self._accepted(text[start : place + 1], erasure)
-                    if replaced is not None:
-                        ways.append((start, place + 1, replaced))
+                    for start in self._beginnings(text, places[count - length], place + 1, erasure.calling_code):
+                        replaced = self._accepted(text[start : place + 1], erasure)
+                        if replaced is not None:
+                            ways.append((start, place + 1, replaced))
+                            break
             # "Sales 44 (7700 900123)": a number that takes half a pair of brackets with it is cut in the wrong place.
             whole = [way for way in ways if text.count("(", *way[:2]) == text.count(")", *way[:2])]
             found += (whole or ways)[:1]
         return found
+
+    def _beginnings(self, text: str, start: int, end: int, calling_code: str) -> Iterator[int]:
+        """Where a number can begin that ends at ``end``: behind what is dialled before it, else with that."""
+        first = start
+        while first and text[first - 1] in "*#+0123456789":
+            first -= 1
+        dialled = text[first:end]
+        for outside_line in (self._outside_line, ""):
+            number = dialled_number(dialled, self._region, outside_line)
+            if number != dialled:
+                yield end - len(number)
+        yield _beginning(text, start, calling_code)
 
     def _entry(self, digits: str) -> Erasure | None:
         if digits not in self._known:
@@ -141,8 +159,8 @@ def _beginning(text: str, start: int, calling_code: str) -> int:
     return start - len(before[0]) if before else start
 
 
-def eraser(data_dir: Path, region: str) -> Eraser | None:
+def eraser(data_dir: Path, region: str, outside_line: str) -> Eraser | None:
     """What takes the erased numbers out of a connection's answers; None when none was ever erased."""
     register = Register(data_dir)
     known = register.read()
-    return Eraser(register.digest, known, region) if known else None
+    return Eraser(register.digest, known, region, outside_line) if known else None

@@ -86,7 +86,8 @@ class Source:
     """One connection, with all that loading it needs; made by ``pipelines.resources`` from the settings.
 
     ``zone`` is the business zone, ``account_zone`` the one the vendor's naive times are in; ``currency`` is the
-    configured one (None: the vendor must say), ``region`` the country that national numbers are read in.
+    configured one (None: the vendor must say), ``region`` the country that national numbers are read in, and
+    ``outside_line`` the digits that are dialled before an outside number.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Source:
     zone: ZoneInfo
     account_zone: ZoneInfo
     region: str
+    outside_line: str = ""
     currency: str | None = None
     tenants: tuple[str, ...] = ()
     count_by_status: bool = True
@@ -317,16 +319,17 @@ def _leave_imports_alone() -> None:
         atexit.register(gc.unfreeze)
 
 
-def scrub(lake: Lake, regions: Mapping[str, str], watch: Callable[[Progress], None]) -> None:
+def scrub(lake: Lake, dialling: Mapping[str, tuple[str, str]], watch: Callable[[Progress], None]) -> None:
     """Take every erased number out of what was landed, so that a backup put back brings none; none: nothing to do.
 
-    ``regions``: by connection, the ISO 3166 country its national numbers are of. The caller holds ``lake.writing``.
+    ``dialling``: by connection, the ISO 3166 country its national numbers are of, and the digits for an outside line.
+    The caller holds ``lake.writing``.
     """
-    windows = [window for window in lake.windows() if window[0] in regions]
-    cleaners = {region: eraser(lake.data_dir, region) for region in sorted(set(regions.values()))}
+    windows = [window for window in lake.windows() if window[0] in dialling]
+    cleaners = {way: eraser(lake.data_dir, *way) for way in sorted(set(dialling.values()))}
     for number, window in enumerate(windows):
         connection, stream, first, last = window
-        cleaner = cleaners[regions[connection]]
+        cleaner = cleaners[dialling[connection]]
         if cleaner is not None:
             watch(Progress(connection, stream, str(Window(first, last)), number, len(windows), 0))
             lake.rewrite_answers(window, cleaner.body)
@@ -488,9 +491,10 @@ def _controls(
     kept = [row for row in known.values() if row["account_id"] in stays]
     for row in fresh:
         before = known.get(tuple(row[key] for key in CONTROL_TOTAL.key))
+        compares = " ".join(filter(None, (stream.controls[row["check_name"]], row.get("remark"))))
         if before is not None and all(before[name] == row[name] for name in ("ours", "theirs", "currency", "status")):
             row = before
-        kept.append({**row, "compares": stream.controls[row["check_name"]]})
+        kept.append({**row, "compares": compares})
     return pa.Table.from_pylist(kept, schema=CONTROL_TOTAL.arrow())
 
 
@@ -523,7 +527,7 @@ def _land(
     kept_back: KeptBack | None = None
     before = client.requests_made
     told = time.monotonic()
-    cleaner = eraser(source.lake.data_dir, source.region)
+    cleaner = eraser(source.lake.data_dir, source.region, source.outside_line)
     with source.lake.landing(source.name, source.vendor, stream.name, window.first, window.last, depends_on) as writer:
         ahead.watch(writer)
         try:

@@ -36,7 +36,16 @@ from assets.materialize import (
     materialize_stream,
     raw_spec,
 )
-from assets.phone import UNREADABLE, Number, is_emergency, is_withheld, read_number, region_of_calling_code
+from assets.phone import (
+    UNREADABLE,
+    Number,
+    dialled_number,
+    is_emergency,
+    is_public_short,
+    is_withheld,
+    read_number,
+    region_of_calling_code,
+)
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.page import Page
@@ -59,9 +68,11 @@ CONTROLS = {
     ROWS_BY_STATUS: "Number of legs against what the PBX counts as answered, unanswered, busy and failed.",
 }
 SINGLE = "1"  # account_id of a PBX that is not in tenant mode
+_CODE_ALONE = re.compile("[*#]+[0-9]{0,4}[*#]?")
 _PLAIN_COST = r"(?:[0-9]{1,11}(?:\.[0-9]{1,6})?)?"
 _PLAIN_COSTS = re.compile(rf"(?:{_PLAIN_COST}\n)*{_PLAIN_COST}")  # of an answer, one a line
 LARGEST_BLOCK = 10_000  # numbers of one DID
+LONGEST_EXTENSION = 6  # digits of a number that is taken for an own one by its length; public ones are longer
 READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before the variance is reported
 
 # --- raw -------------------------------------------------------------------------------------------------------------
@@ -205,6 +216,9 @@ class Tenant:
     extensions: dict[str, str] = field(default_factory=dict)  # number -> name
     dids: dict[str, str | None] = field(default_factory=dict)  # our outside number in E.164 -> extension
     targets: dict[str, str] = field(default_factory=dict)  # our outside number -> what it leads to, also a group or IVR
+    groups: set[str] = field(default_factory=set)  # what our outside numbers lead to: our own numbers, whatever rings
+    lengths: frozenset[int] = frozenset()  # of extensions, where there is no ext_length
+    outside_line: str = ""
 
 
 @dataclass
@@ -217,6 +231,10 @@ class Directory:
     rates: list[dict[str, Any]]
     warnings: list[str]
     tenants_listed: bool
+
+    @property
+    def codes(self) -> frozenset[str]:
+        return frozenset(tenant.code for tenant in self.tenants.values())
 
 
 def read_directory(source: Source, landing: Landing) -> Directory:
@@ -247,9 +265,9 @@ def read_directory(source: Source, landing: Landing) -> Directory:
         _departments(source, account, said.get(("department.list", server)), found)
         _extensions(source, account, said.get(("ext.list", server)), found)
         _dids(source, account, said.get(("did.list", server)), found)
-        lengths = {len(number) for number in found.tenants[account].extensions}
-        if found.tenants[account].digits is None and len(lengths) == 1:
-            found.tenants[account].digits = lengths.pop()  # not in tenant mode there is no ext_length
+        tenant = found.tenants[account]
+        if tenant.digits is None:  # as where there are no tenants
+            tenant.lengths = frozenset(len(number) for number in tenant.extensions if len(number) <= LONGEST_EXTENSION)
     _trunks(source, said.get(("trunk.list", None)), found)
     names = {key: _text(plan.get("name")) for key, plan, _ in _entries(said.get(("splan.list", None)))}
     currency = next((tenant.currency for tenant in found.tenants.values() if tenant.currency), None)
@@ -279,6 +297,7 @@ def _tenant(
         region_of_calling_code(about.get("country_code")) or source.region,
         said or source.currency,
         int(digits) if digits.isdigit() and int(digits) < 10 else None,
+        outside_line=source.outside_line,
     )
 
 
@@ -336,11 +355,16 @@ def _extensions(source: Source, account: str, listed: Listed, found: Directory) 
         )
 
 
+_LEADS_OUT = re.compile("external.*|5|trunk|10", re.IGNORECASE)  # types of DID whose target is no number of ours
+
+
 def _dids(source: Source, account: str, listed: Listed, found: Directory) -> None:
     tenant = found.tenants[account]
     for key, entry, place in _entries(listed):
         number = str(entry.get("e164") or entry.get("number") or "")
         target = str(entry.get("ext") or "")
+        if not _LEADS_OUT.fullmatch(str(entry.get("type"))):
+            tenant.groups.update(filter(None, map(str.strip, target.split(","))))
         target = target if "," not in target else ""
         extension = target if entry.get("type") == "Extension" else ""
         for one in (*_block(entry, "e164", "e164_2"), *_block(entry, "number", "number2")):
@@ -601,8 +625,8 @@ WITH RECURSIVE leg AS (
     SELECT c.account_id, native_id AS unique_id, epoch(started_at)::BIGINT AS start,
         start + least(coalesce(duration_seconds, 0), 90000) AS until, f.made_by, t.put_to
     FROM read_parquet($legs) c
-    LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(from_text, '')
-    LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(to_text, '')
+    LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(from_text, '') AND NOT f.called
+    LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(to_text, '') AND t.called
 ), child AS (
     SELECT account_id, unique_id, min(made_by) AS made_by, min(start) AS start, max(until) AS until
     FROM leg SEMI JOIN (FROM leg WHERE made_by IS NOT NULL) AS made USING (account_id, unique_id)
@@ -640,9 +664,9 @@ FROM (
 
 _NEW_TEXTS = """
 FROM (
-    SELECT account_id, coalesce(from_text, '') AS text FROM typed WHERE problem IS NULL
-    UNION SELECT account_id, coalesce(to_text, '') FROM typed WHERE problem IS NULL
-) ANTI JOIN party USING (account_id, text)
+    SELECT account_id, coalesce(from_text, '') AS text, false AS called FROM typed WHERE problem IS NULL
+    UNION SELECT account_id, coalesce(to_text, ''), true FROM typed WHERE problem IS NULL
+) ANTI JOIN party USING (account_id, text, called)
 """
 
 # As if no two were alike and none was put through: of both there are few.
@@ -657,12 +681,14 @@ WITH placed AS (
             WHEN f.kind = 'own' AND t.kind = 'did' THEN 'internal'
             WHEN f.kind IN ('outside', 'withheld', 'did') AND t.kind IN ('own', 'did', 'feature') THEN 'inbound'
             WHEN f.kind = 'outside' AND t.kind = 'withheld' THEN 'inbound'
+            -- Nobody is put through to a public short number: it was an extension or a group once.
+            WHEN f.kind IN ('outside', 'withheld') AND t.kind = 'outside' AND t.type = 'short' THEN 'inbound'
             ELSE 'unknown' END AS direction,
         f.extension AS from_extension, t.extension AS to_extension, f.phone AS from_phone, t.phone AS to_phone,
         f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type
     FROM typed n
-    LEFT JOIN party f ON f.account_id = n.account_id AND f.text = coalesce(n.from_text, '')
-    LEFT JOIN party t ON t.account_id = n.account_id AND t.text = coalesce(n.to_text, '')
+    LEFT JOIN party f ON f.account_id = n.account_id AND f.text = coalesce(n.from_text, '') AND NOT f.called
+    LEFT JOIN party t ON t.account_id = n.account_id AND t.text = coalesce(n.to_text, '') AND t.called
     WHERE identity IS NOT NULL
 )
 SELECT
@@ -706,6 +732,7 @@ class CdrTyping:
         self._outside = 0
         self._quarantine: list[dict[str, Any]] = []
         self._tally: Tally = {}
+        self._charged_internally: dict[str, Decimal] = {}
         self._path = folder / f"{CDR.full_name}.parquet"
         self._legs = CoreWriter(CDR, self._path)
         con.register("nobody", _party_table(self._directory, []))
@@ -726,6 +753,7 @@ class CdrTyping:
         legs = as_landed(con.sql(_CDRS, params=known).to_arrow_table())
         self._legs.write(legs.cast(CDR.arrow()))
         _count(self._tally, legs)
+        _add_certain(self._charged_internally, legs, self._directory)
 
     def finish(self, landing: Landing) -> Normalised:
         """The legs of the whole landing, with what could not be understood, and the PBX's own figures beside ours."""
@@ -741,9 +769,12 @@ class CdrTyping:
             warnings.append(
                 f"{self._outside} call records were left out: they started outside the time that was asked for"
             )
+        certain = self._charged_internally
+        controls = _controls(self._source, self._con, landing, self._day, self._directory, self._tally, certain)
+        warnings += [f"account {row['account_id']}: {row['remark']}" for row in controls if row.get("remark")]
         return Normalised(
             {CDR: self._amended(landing)},
-            _controls(self._source, self._con, landing, self._day, self._directory, self._tally),
+            controls,
             self._quarantine,
             self._outside,
             warnings,
@@ -815,6 +846,22 @@ def _count(tally: Tally, legs: pa.Table) -> None:
         tally[key] = (number + row["count_all"], cost + (row["cost_sum"] or 0))
 
 
+def _add_certain(sums: dict[str, Decimal], legs: pa.Table, directory: Directory) -> None:
+    """By account, the cost of internal legs to a number that the PBX lists as the tenant's own, or to a code alone.
+
+    Any other internal leg that is charged might be one to the outside which is read wrongly here.
+    """
+    internal = legs.filter(pc.field("direction") == "internal")
+    for row in internal.group_by(["account_id", "to_text"]).aggregate([("cost", "sum")]).to_pylist():
+        if not row["cost_sum"]:
+            continue
+        tenant = directory.tenants[row["account_id"]]
+        party = read_party(row["to_text"] or "", tenant, directory.codes, called=True)
+        number = party.number or ""
+        if party.kind == "did" or _listed(number, tenant) or _CODE_ALONE.fullmatch(number):
+            sums[tenant.account_id] = sums.get(tenant.account_id, Decimal(0)) + row["cost_sum"]
+
+
 def _amend(legs: pa.RecordBatch, ids: dict[int, tuple[str, int]], links: dict[tuple[str, str], str]) -> pa.RecordBatch:
     """These legs with the ids, occurrences and links that were told in the end."""
     if ids:
@@ -869,11 +916,18 @@ def _column(name: str) -> str | None:
 
 
 def _controls(
-    source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date, directory: Directory, tally: Tally
+    source: Source,
+    con: duckdb.DuckDBPyConnection,
+    landing: Landing,
+    day: date,
+    directory: Directory,
+    tally: Tally,
+    certain: Mapping[str, Decimal],
 ) -> list[dict[str, Any]]:
     """What the PBX says of each tenant's day against what we have: ``billamount``, and the number of rows by status.
 
-    The PBX's own direction proves ours. Where internal calls are charged, it may count them as outgoing.
+    The PBX's own direction proves ours. It may count charged internal calls as outgoing: those that are ``certain`` to
+    be internal are let pass where its other sums are ours and it is exactly they that it has more, and that is said.
     """
     nothing = dict.fromkeys(("", INCOMING, OUTGOING, "internal"), Decimal(0))
     ours: dict[str, dict[str, Decimal]] = {}
@@ -896,13 +950,17 @@ def _controls(
         mine, theirs = have[kind], said[(account, kind)]
         if kind and len({said.get((account, each)) for each in ("", INCOMING, OUTGOING)}) == 1:
             theirs = None  # the PBX does not heed cdrtype
-        if kind == OUTGOING and theirs == mine + have["internal"]:
-            mine = theirs
         tenant = directory.tenants.get(account)
         currency = tenant.currency if tenant else source.currency
-        rows.append(
-            control_total(source, CDRS, day, account, _CHECKS[kind], mine, theirs, fetched_at, currency=currency)
-        )
+        internal, remark = certain.get(account, Decimal(0)), ""
+        others_match = all(said.get((account, each)) == have[each] for each in ("", INCOMING))
+        if kind == OUTGOING and internal and others_match and theirs == mine + internal:
+            mine = theirs
+            remark = (
+                f"{internal.normalize():f} {currency or ''} of ours are internal calls that the PBX counts as outgoing"
+            )
+        control = control_total(source, CDRS, day, account, _CHECKS[kind], mine, theirs, fetched_at, currency=currency)
+        rows.append({**control, "remark": remark})
     return rows + _row_controls(source, con, landing, day, tally)
 
 
@@ -989,24 +1047,31 @@ class Party:
     target: str | None = None
 
 
-def read_party(text: str, tenant: Tenant, codes: frozenset[str]) -> Party:
-    """Read one party of a tenant: ``Name (1000)``, a bare number, a number with a tenant code in front, …"""
+def read_party(text: str, tenant: Tenant, codes: frozenset[str], *, called: bool = False) -> Party:
+    """Read one party of a tenant: ``Name (1000)``, a bare number, a number with a tenant code in front, …
+
+    What is ``called`` may begin with the digits for an outside line, and be a short number that is public.
+    """
     name, number = _split(text.strip())
     if is_withheld(number):
         return Party(name, None, "withheld")
-    if number.startswith("*") or number.startswith("#"):
-        return Party(name, number, "feature")
-    extension = _own_extension(number, name, tenant)
+    extension = _listed(number, tenant)
     if extension:
         return Party(name, number, "own", extension)
-    if number in tenant.dids:
-        return _of_did(name, number, number, read_number(number, tenant.region), tenant)
-    if not is_emergency(number, tenant.region) and any(
-        code and number.startswith(code) and 2 <= len(number.removeprefix(code).removeprefix("+")) <= 5
+    dialled = dialled_number(number, tenant.region, tenant.outside_line if called else "")
+    if number.startswith(("*", "#")) and (dialled == number or _listed(dialled, tenant)):
+        return Party(name, number, "feature")
+    extension = _own_by_form(number, name, tenant, called=called) if dialled == number else None
+    if extension:
+        return Party(name, number, "own", extension)
+    if dialled in tenant.dids:
+        return _of_did(name, number, dialled, read_number(dialled, tenant.region), tenant)
+    if not is_emergency(dialled, tenant.region) and any(
+        code and dialled.startswith(code) and 2 <= len(dialled.removeprefix(code).removeprefix("+")) <= 5
         for code in codes - {tenant.code}
     ):
         return Party(name, number, "outside")  # another tenant's extension: no public number
-    public = read_number(number, tenant.region)
+    public = read_number(dialled, tenant.region)
     if public.e164 in tenant.dids:
         return _of_did(name, number, public.e164 or "", public, tenant)
     return Party(name, number, "outside", None, public)
@@ -1025,45 +1090,47 @@ def _split(text: str) -> tuple[str | None, str]:
     return None, text
 
 
-def _own_extension(number: str, name: str | None, tenant: Tenant) -> str | None:
-    """The tenant's own extension that a number means, known from the list or by its form; None if it is not one."""
-    if number in tenant.extensions:
-        return number
-    for joined in (tenant.code, f"{tenant.code}+") if tenant.code else ():
-        if number.startswith(joined) and number[len(joined) :] in tenant.extensions:
-            return number[len(joined) :]
+def _listed(number: str, tenant: Tenant) -> str | None:
+    """The tenant's own number that a number means, if the PBX lists it: an extension, or what a DID leads to."""
+    for joined in ("", tenant.code, f"{tenant.code}+") if tenant.code else ("",):
+        own = number.removeprefix(joined)
+        if number.startswith(joined) and (own in tenant.extensions or own in tenant.groups):
+            return own
+    return None
+
+
+def _own_by_form(number: str, name: str | None, tenant: Tenant, *, called: bool) -> str | None:
+    """The tenant's own number that a number can only be, by its form; None if it is not one."""
     if not (number.isascii() and number.isdigit()) or is_emergency(number, tenant.region):
         return None
-    if name and len(number) <= 6:
+    if name and len(number) <= LONGEST_EXTENSION:
         return number  # a ring group, queue or voicemail box: only the PBX itself names short numbers
-    rest = number.removeprefix(tenant.code) if tenant.code else number
-    if tenant.digits and not number.startswith("0"):
-        if len(number) == tenant.digits:
-            return number
-        if rest != number and len(rest) == tenant.digits:
-            return rest
-    return None
+    if number.startswith("0") or (called and is_public_short(number, tenant.region)):
+        return None
+    lengths = {tenant.digits} if tenant.digits else tenant.lengths
+    rest = number.removeprefix(tenant.code)
+    return next((own for own in (number, rest) if len(own) in lengths), None)
 
 
 _PARTY = pa.schema(
     [
         *((name, pa.string()) for name in ("account_id", "text", "name", "number", "kind", "extension")),
         *((name, pa.string()) for name in ("e164", "country", "type", "currency", "made_by", "put_to")),
-        ("phone", pa.bool_()),
+        *((name, pa.bool_()) for name in ("phone", "called")),
     ]
 )
 
 
-def _party_table(directory: Directory, texts: list[tuple[str, str]]) -> pa.Table:
-    """The dimension of parties: one row per tenant and distinct text, with the tenant's currency.
+def _party_table(directory: Directory, texts: list[tuple[str, str, bool]]) -> pa.Table:
+    """The dimension of parties: one row per tenant, distinct text and side, with the tenant's currency.
 
     ``made_by`` and ``put_to`` are the number without a phone of its own that a leg from or to this party is by.
     """
-    codes = frozenset(tenant.code for tenant in directory.tenants.values())
+    codes = directory.codes
     rows = []
-    for account, text in texts:
+    for account, text, called in texts:
         tenant = directory.tenants.get(account)
-        party = read_party(text, tenant, codes) if tenant else Party(None, text, "outside")
+        party = read_party(text, tenant, codes, called=called) if tenant else Party(None, text, "outside")
         leads_to = party.extension or party.target
         phone = tenant is not None and leads_to in tenant.extensions
         own = (account, text, party.name, party.number, party.kind, party.extension, *party.public)
@@ -1075,6 +1142,7 @@ def _party_table(directory: Directory, texts: list[tuple[str, str]]) -> pa.Table
                 party.extension if party.kind == "own" and not phone else None,
                 None if phone else leads_to,
                 phone,
+                called,
             )
         )
     columns = zip(*rows, strict=True) if rows else [()] * len(_PARTY)

@@ -36,7 +36,7 @@ from assets.materialize import (
     materialize_stream,
     raw_spec,
 )
-from assets.phone import UNREADABLE, is_withheld, read_number
+from assets.phone import UNREADABLE, dialled_number, is_withheld, read_number
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.client import Forbidden, HttpStatusError
@@ -430,8 +430,8 @@ WITH call AS (
         coalesce(dst.extension, CASE WHEN t.own THEN t.number END) AS to_extension,
         f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type, k.currency
     FROM call c
-    LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(c."from", '')
-    LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(c."to", '')
+    LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(c."from", '') AND NOT f.called
+    LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(c."to", '') AND t.called
     LEFT JOIN account_currency AS k ON k.account_id = c.account_id
     LEFT JOIN endpoint src ON src.account_id = c.account_id
         AND src.uri_id = regexp_extract(c."srcEndpoint", '/endpoints/([^/?#]+)', 1)
@@ -495,7 +495,7 @@ class CallTyping:
         source, con = self._source, self._con
         con.register("answer", answers)
         con.execute(_TYPED_CALLS, self._bounds)
-        texts = con.execute(f"FROM ({_texts('from', 'to')}) ANTI JOIN party USING (account_id, text)").fetchall()
+        texts = con.execute(f"FROM ({_TEXTS}) ANTI JOIN party USING (account_id, text, called)").fetchall()
         con.register("somebody", _party_table(source, self._own, texts))
         con.execute("INSERT INTO party FROM somebody")
         con.execute(_HAVE_READ)
@@ -672,27 +672,32 @@ def _own_numbers(con: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
     return own
 
 
-def _texts(*columns: str) -> str:
-    """The query for the parties of the relation ``typed``: account and distinct text."""
-    return " UNION ".join(
-        f"SELECT account_id, coalesce(\"{column}\", '') AS text FROM typed WHERE problem IS NULL" for column in columns
-    )
+# The parties of the relation ``typed``: account, distinct text, and whether it was called.
+_TEXTS = """
+SELECT account_id, coalesce("from", '') AS text, false AS called FROM typed WHERE problem IS NULL
+UNION SELECT account_id, coalesce("to", ''), true FROM typed WHERE problem IS NULL
+"""
 
 
-def _party_table(source: Source, own: dict[str, set[str]], texts: list[tuple[str, str]]) -> pa.Table:
-    """The dimension of parties: one row per account and distinct text."""
+def _party_table(source: Source, own: dict[str, set[str]], texts: list[tuple[str, str, bool]]) -> pa.Table:
+    """The dimension of parties: one row per account, distinct text and side."""
     rows = [
-        {"account_id": account, "text": text, **_party(text, own.get(account, set()), source.region)}
-        for account, text in texts
+        {
+            "account_id": account,
+            "text": text,
+            "called": called,
+            **_party(text, own.get(account, set()), source.region, source.outside_line if called else ""),
+        }
+        for account, text, called in texts
     ]
     schema = pa.schema(
         [(name, pa.string()) for name in ("account_id", "text", "name", "number", "e164", "country", "type")]
-        + [("own", pa.bool_())]
+        + [(name, pa.bool_()) for name in ("own", "called")]
     )
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _party(text: str, own: set[str], region: str) -> dict[str, Any]:
+def _party(text: str, own: set[str], region: str, outside_line: str) -> dict[str, Any]:
     """Read ``Name <103>``, ``Mary - Clients <103>``, a bare number or ``anonymous``."""
     name, number = None, text.strip()
     if number.endswith(">") and "<" in number:
@@ -701,7 +706,8 @@ def _party(text: str, own: set[str], region: str) -> dict[str, Any]:
     if is_withheld(number):
         return {"name": name, "number": None, "own": False}
     ours = number in own or (len(number) <= 4 and number.isdigit() and name is not None)
-    read = UNREADABLE if ours else read_number(number, region)
+    dialled = number if ours else dialled_number(number, region, outside_line)
+    read = UNREADABLE if dialled in own or ours else read_number(dialled, region)
     return {
         "name": name,
         "number": number,
@@ -748,8 +754,8 @@ WITH message AS (
             WHEN {_LETTERS.format(text="direction")} IN ('OUT', 'OUTBOUND') THEN 'outbound' ELSE 'unknown' END
             AS direction_found
     FROM message m
-    LEFT JOIN party f ON f.account_id = m.account_id AND f.text = coalesce(m."from", '')
-    LEFT JOIN party t ON t.account_id = m.account_id AND t.text = coalesce(m."to", '')
+    LEFT JOIN party f ON f.account_id = m.account_id AND f.text = coalesce(m."from", '') AND NOT f.called
+    LEFT JOIN party t ON t.account_id = m.account_id AND t.text = coalesce(m."to", '') AND t.called
     LEFT JOIN account_currency AS k ON k.account_id = m.account_id
 )
 SELECT
@@ -778,7 +784,7 @@ def normalise_messages(
     start, end = bounds(day, source.zone)
     _register_lists(source, con, source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS]))
     con.execute(_TYPED_SMS, {"raw": str(source.lake.verified(landing))})
-    con.register("party", _party_table(source, _own_numbers(con), con.execute(_texts("from", "to")).fetchall()))
+    con.register("party", _party_table(source, _own_numbers(con), con.execute(_TEXTS).fetchall()))
     parameters = {"connection": source.name, "day": day, "file": landing.file, "start": start, "end": end}
     con.execute(_SMS, parameters)
     if day != landing.window_from:

@@ -73,7 +73,7 @@ def run_erase(settings: Settings, written: str, watch: Watch) -> Erased:
         rows = _rows_holding(settings.data_dir, only)
         # Kept first: from here on no load lands the number, and whatever stops this, a repetition finishes.
         register.keep(erasure, rows)
-        scrub(lake, {connection.name: connection.region for connection in settings.connections}, watch)
+        scrub(lake, {each.name: (each.region, each.outside_line) for each in settings.connections}, watch)
         _clear_leftovers(settings.data_dir)
         reports = _remove_reports(settings.data_dir / "reports", only)
     if lake.windows():

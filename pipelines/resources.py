@@ -108,6 +108,7 @@ class House:
             zone=self.settings.zone,
             account_zone=connection.zone,
             region=connection.region,
+            outside_line=connection.outside_line,
             currency=connection.currency,
             tenants=connection.tenants,
             count_by_status=connection.count_by_status,

@@ -157,7 +157,7 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
             days = Window(window_from, window_to).days
             todo |= {(connection, stream, day) for day in days if day is None or day >= lake.kept_from()}
     with lake.writing():
-        scrub(lake, {connection.name: connection.region for connection in settings.connections}, watch)
+        scrub(lake, {each.name: (each.region, each.outside_line) for each in settings.connections}, watch)
     if not todo:
         raise StorageError(f"nothing was landed in {settings.data_dir / 'raw'} yet", hint="run: tollbook load")
     # Damage is found before anything is cleared: a rebuild that cannot be finished must not take away what stands.

@@ -48,13 +48,15 @@ class Vendor:
     own_keys: tuple[str, ...] = ()
 
 
+_NUMBERS = ("region", "outside_line")  # how numbers are read
+
 VENDORS: Mapping[str, Vendor] = {
-    "pbxware": Vendor(secrets=("api_key",), own_keys=("tenants", "region", "key_in_url", "count_by_status")),
+    "pbxware": Vendor(secrets=("api_key",), own_keys=("tenants", *_NUMBERS, "key_in_url", "count_by_status")),
     "sipcentric": Vendor(
         secrets=("username", "password"),
         url="https://pbx.sipcentric.com/api/v1",
         requests_per_hour=1200,
-        own_keys=("region",),
+        own_keys=_NUMBERS,
     ),
     "tim4biz": Vendor(
         secrets=("username", "password"),
@@ -164,6 +166,8 @@ class Connection:
     """ISO 4217; what the amounts are in where the vendor does not say."""
     region: str = "GB"
     """ISO 3166 country in which numbers without a country code are read."""
+    outside_line: str = ""
+    """Digits that are dialled for an outside line, before the number; empty where there are none."""
     tenants: tuple[str, ...] = ()
     """Keys of PBXware's ``tenant.list``; empty means all."""
     ca_bundle: Path | None = None
@@ -354,6 +358,7 @@ def _connection(table: "_Table", timezone: str, region: str) -> Connection:
         credentials=tuple((key, table.secret(key)) for key in vendor.secrets),
         currency=table.optional_currency("currency", None),
         region=table.region("region", region),
+        outside_line=table.few_digits("outside_line"),
         tenants=table.texts("tenants"),
         ca_bundle=table.optional_path("ca_bundle"),
         timeout_seconds=table.integer("timeout_seconds", 60, 1, 3600),
@@ -579,6 +584,12 @@ class _Table:
         if not isinstance(value, str) or value not in SUPPORTED_REGIONS:
             raise self.error(key, 'an ISO 3166 country in two capitals, such as "GB"')
         return value
+
+    def few_digits(self, key: str) -> str:
+        value = self._values.get(key, "")
+        if key in self and not (isinstance(value, str) and re.fullmatch("[0-9]{1,4}", value)):
+            raise self.error(key, 'one to four digits in quotes, such as "9"')
+        return str(value)
 
     def cron(self, key: str, default: str) -> str:
         """Five fields of a cron expression; what they may hold is Dagster's to say."""

@@ -23,7 +23,7 @@ from loading import World, world
 
 import warehouse.lake
 from assets.erasure import Eraser
-from assets.phone import digits_of, read_number
+from assets.phone import dialled_number, digits_of, read_number
 from pipelines.cli import main
 from warehouse.erasures import Register
 from warehouse.schema import COVERAGE, MARTS
@@ -194,6 +194,25 @@ def test_a_number_is_found_however_it_is_written(eraser: Eraser, form: str, arou
     if around == "{}":
         was, stays = read_number(form, "GB"), read_number(cleaned, "GB")
         assert (stays.e164, stays.country, stays.type) == (None, was.country, was.type)
+
+
+@pytest.mark.parametrize(
+    ("before", "form", "outside_line"),
+    [
+        ("*67", "02079460123", ""),
+        ("#31#", "00442079460123", ""),
+        ("*65*442079460100*", "02079460123", ""),
+        ("141", "02079460123", ""),
+        ("9", "02079460123", "9"),
+        ("9141", "02079460123", "9"),
+    ],
+)
+def test_what_was_dialled_before_a_number_stays(eraser: Eraser, before: str, form: str, outside_line: str) -> None:
+    """So the call is still one to where the number was."""
+    dialling = Eraser(eraser._digest, list(eraser._by_digest.values()), "GB", outside_line)
+    cleaned = dialling.text(before + form)
+    assert cleaned == f"{before}erased-GB-fixed"
+    assert read_number(dialled_number(cleaned, "GB", outside_line), "GB") == (None, "GB", "fixed")
 
 
 @pytest.mark.parametrize(

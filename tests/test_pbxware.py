@@ -375,7 +375,7 @@ OWN, OUT, DID = "Ada Quill (100)", "02079460123", "442079460100"
 
 
 DIRECTIONS = [
-    (OWN, "101", "internal", "100", None),
+    (OWN, "107", "internal", "100", None),
     (OWN, "*97", "internal", "100", None),
     (OWN, DID, "internal", "100", None),
     (OWN, OUT, "outbound", "100", "+442079460123"),
@@ -401,6 +401,57 @@ def test_directions(tmp_path: Path) -> None:
     source, _ = loaded(pbx, tmp_path)
     for found, case in zip(by_number(source), DIRECTIONS, strict=True):
         assert (*case[:2], found["direction"], found["extension"], found["remote_e164"]) == case
+
+
+def test_the_number_behind_a_code_decides(tmp_path: Path) -> None:
+    """Norway twice, a satellite, a premium number, our own number, our own extension, a code alone."""
+    dialled = [
+        ("*67004721234567", "outbound", "+4721234567", "NO", "fixed"),
+        ("1470004721234567", "outbound", "+4721234567", "NO", "fixed"),
+        ("*65*442079460100*00881612345678", "outbound", "+881612345678", None, "mobile"),
+        ("#31#09098790123", "outbound", "+449098790123", "GB", "premium"),
+        (f"*67{DID}", "internal", None, None, None),
+        ("*67100", "internal", None, None, None),
+        ("*97", "internal", None, None, None),
+    ]
+    pbx = FakePbx([row(number=n, **{"from": OWN, "to": case[0]}) for n, case in enumerate(dialled)])
+    source, _ = loaded(pbx, tmp_path)
+    remote = ("direction", "remote_e164", "remote_country", "remote_type")
+    assert [(found["to_number"], *map(found.get, remote)) for found in by_number(source)] == dialled
+
+
+def test_the_digits_for_an_outside_line_are_not_the_number(tmp_path: Path) -> None:
+    """Only of what was dialled: a caller's number has none."""
+    pbx = FakePbx(
+        [
+            row(number=0, **{"from": OWN, "to": "9004721234567"}),
+            row(number=1, **{"from": OWN, "to": "9999"}),
+            row(number=2, **{"from": OWN, "to": "02079460123"}),
+            row(number=3, **{"from": "919876543210", "to": OWN}),
+            row(number=4, **{"from": "9004721234567", "to": OWN}),
+        ]
+    )
+    source, _ = loaded(pbx, tmp_path, outside_line="9")
+    assert [(found["direction"], found["remote_country"], found["remote_type"]) for found in by_number(source)] == [
+        ("outbound", "NO", "fixed"),
+        ("outbound", "GB", "emergency"),
+        ("outbound", "GB", "fixed"),
+        ("inbound", "IN", "mobile"),
+        ("inbound", None, "unknown"),
+    ]
+
+
+def test_a_public_short_number_is_outside_and_nobody_is_put_through_to_one(tmp_path: Path) -> None:
+    """111 has the length of an extension and is none that is listed; who calls in from outside reached one of ours."""
+    records = [(OWN, "111"), (OWN, "118118"), (OWN, "107"), (OUT, "111")]
+    pbx = FakePbx([row(number=n, **{"from": caller, "to": called}) for n, (caller, called) in enumerate(records)])
+    source, _ = loaded(pbx, tmp_path)
+    assert [(found["direction"], found["remote_type"]) for found in by_number(source)] == [
+        ("outbound", "short"),
+        ("outbound", "premium"),
+        ("internal", None),
+        ("inbound", "fixed"),
+    ]
 
 
 def test_an_emergency_call_is_outbound_also_where_its_number_is_a_tenants_code(tmp_path: Path) -> None:
@@ -819,6 +870,40 @@ def test_the_pbxs_own_direction_proves_ours(tmp_path: Path) -> None:
     assert money == dict.fromkeys(checks(source), "EUR") | {"rows_by_status": None}
 
 
+def test_what_was_let_pass_as_outgoing_is_said(tmp_path: Path) -> None:
+    """Outgoing the PBX has 0.13 of: our 0.10, and the internal call to *97 at 0.03."""
+    source, loading = loaded(FakePbx([row(number=1), row(number=2, to="*97", rating_cost="0.03")]), tmp_path)
+    said = "0.03 EUR of ours are internal calls that the PBX counts as outgoing"
+    assert checks(source)["billamount_outgoing"] == ("matched", Decimal("0.13"), Decimal("0.13"))
+    compares = {row["check_name"]: row["compares"] for row in rows_of(source, "audit.control_total")}
+    assert compares["billamount_outgoing"].endswith(said)
+    assert not any(said in text for name, text in compares.items() if name != "billamount_outgoing")
+    assert f"account 2: {said}" in loading.warnings
+
+
+@pytest.mark.parametrize("called", ["107", "*65*442079460100*99999999999", "*6799999"])
+def test_internal_cost_of_what_is_not_known_to_be_ours_is_not_let_pass(called: str, tmp_path: Path) -> None:
+    """Read as internal by its form alone: it may as well be a call to the outside, as the PBX has it."""
+    source, _ = loaded(FakePbx([row(number=1), row(number=2, to=called, rating_cost="0.03")]), tmp_path)
+    found = checks(source)["billamount_outgoing"]
+    assert (found, by_number(source)[1]["direction"]) == (
+        ("variance", Decimal("0.1"), Decimal("0.13")),
+        "internal",
+    )
+
+
+@pytest.mark.parametrize("other", ["", "1"])
+def test_internal_cost_does_not_pass_where_another_sum_is_not_ours(other: str, tmp_path: Path) -> None:
+    pbx = FakePbx(
+        [row(number=1), row(number=2, to="*97", rating_cost="0.03"), row(number=3, **{"from": OUT, "to": OWN})]
+    )
+    pbx.change = lambda asked, data: (
+        {"billamount": "0.77"} if "billamount" in data and asked.get("cdrtype", "") == other else data
+    )
+    source, _ = loaded(pbx, tmp_path)
+    assert checks(source)["billamount_outgoing"] == ("variance", Decimal("0.1"), Decimal("0.13"))
+
+
 def test_a_direction_that_the_pbx_sees_otherwise_is_a_variance(tmp_path: Path) -> None:
     source, _ = loaded(FakePbx([row(number=1, **{"from": DID}), row(number=2)]), tmp_path)
     tenth, fifth = Decimal("0.1"), Decimal("0.2")
@@ -980,6 +1065,24 @@ def test_not_in_tenant_mode_the_extensions_tell_how_long_their_numbers_are(tmp_p
     pbx = FakePbx([row(**{"from": "07700900123", "to": "600"})])
     pbx.lists |= {"tenant.list": [], "did.list": []}
     assert only(pbx, tmp_path)["direction"] == "inbound"
+
+
+def test_not_in_tenant_mode_extensions_may_be_of_several_lengths(tmp_path: Path) -> None:
+    """Of three and four digits here; and what a DID leads to is ours whatever its length, unless that is outside."""
+    called = [("2001", "inbound"), ("700", "inbound"), ("7001", "inbound"), ("60", "inbound"), ("20202", "inbound")]
+    outside = [("07700900999", "unknown"), ("02079460199", "unknown")]
+    pbx = FakePbx([row(number=n, **{"from": OUT, "to": to}) for n, (to, _) in enumerate(called + outside)])
+    pbx.lists |= {
+        "tenant.list": [],
+        "ext.list": {"1": {"name": "Ada Quill", "ext": "100"}, "2": {"name": "Bo Reed", "ext": "2001"}},
+        "did.list": {
+            "8": {"number": DID, "type": "Ring Group", "ext": "60, 20202"},
+            "9": {"number": "442079460101", "type": "External Number", "ext": "07700900999"},
+        },
+    }
+    source, _ = loaded(pbx, tmp_path)
+    assert [(found["to_number"], found["direction"]) for found in by_number(source)] == called + outside
+    assert [found["extension"] for found in by_number(source)][:5] == [to for to, _ in called]
 
 
 def test_empty_lists_arrive_as_lists(tmp_path: Path) -> None:

@@ -130,10 +130,11 @@ def test_the_shortest_configuration_has_all_defaults(tmp_path: Path) -> None:
 
 def test_a_connection_has_its_own_zone_and_region_or_those_of_all(tmp_path: Path) -> None:
     main = '[tollbook]\ntimezone = "Europe/Berlin"\nregion = "DE"\n'
-    own = PBX.replace("hq", "second") + 'timezone = "Europe/Lisbon"\nregion = "PT"\n'
+    own = PBX.replace("hq", "second") + 'timezone = "Europe/Lisbon"\nregion = "PT"\noutside_line = "0"\n'
     first, second = load(tmp_path, main + PBX + own).connections
     assert (first.zone.key, first.region) == ("Europe/Berlin", "DE")
     assert (second.zone.key, second.region) == ("Europe/Lisbon", "PT")
+    assert (first.outside_line, second.outside_line) == ("", "0")
 
 
 def test_optional_keys_are_taken(tmp_path: Path) -> None:
@@ -256,6 +257,9 @@ def test_a_wrong_tollbook_key_is_named(line: str, expected: str, tmp_path: Path)
         ("requests_per_hour = 0", "connections[hq].requests_per_hour: expected a whole number"),
         ("max_in_flight = 65", "connections[hq].max_in_flight: expected a whole number from 1 to 64"),
         ('allow_http = "yes"', "connections[hq].allow_http: expected true or false"),
+        ("outside_line = 9", "connections[hq].outside_line: expected one to four digits in quotes"),
+        ('outside_line = "*9"', "connections[hq].outside_line: expected one to four digits in quotes"),
+        ('outside_line = ""', "connections[hq].outside_line: expected one to four digits in quotes"),
         ("key_in_url = 1", "connections[hq].key_in_url: expected true or false"),
         ("ca_bundle = false", "connections[hq].ca_bundle: expected a text"),
         ('apikey = "env:X"', "connections[hq].apikey is not a key of a pbxware connection (did you mean api_key?)"),

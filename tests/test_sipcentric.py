@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -125,6 +126,7 @@ class Account:
         self.inclusive = False
         self.cap = PAGE_SIZE
         self.stats = True
+        self.outside_line = ""
         self.change: Callable[[dict[str, Any], str], Any] = lambda answer, kind: answer
         self.stand_in = StandIn(self.answer)
 
@@ -166,7 +168,8 @@ class Account:
         return {"type": "datatable", "columnHeaders": headers, "rows": [["x", amount]], "totals": {"x": amount}}
 
     def source(self, folder: Path) -> Source:
-        return source(self.stand_in, folder, "sipcentric", currency=self.currency)
+        own = {"currency": self.currency, "outside_line": self.outside_line}
+        return source(self.stand_in, folder, "sipcentric", **own)
 
     def load_lists(self, folder: Path) -> Source:
         from_ = self.source(folder)
@@ -543,6 +546,40 @@ def test_what_cannot_be_understood_is_quarantined_and_the_rest_loads(
     refused = rows(from_, "quarantine")
     assert len({(row["raw_file"], row["raw_row"]) for row in refused}) == 2
     assert all(reason in row["reason"] and row["account_id"] == "25" for row in refused)
+
+
+DIALLED = [
+    ("4721234567", "NO"),  # with its calling code, as the vendor writes them
+    ("33142685300", "FR"),
+    ("0022507081234", "CI"),  # eight digits, as until 2021
+    ("#31#004721234567", "NO"),
+    ("14102079460123", "GB"),
+    ("9004721234567", "NO"),
+    ("9999", "GB"),
+    ("*67103", None),  # an extension of ours
+    ("*97", None),
+]
+
+
+def test_the_number_behind_what_was_dialled_decides(tmp_path: Path) -> None:
+    account = Account(calls=[call(START + timedelta(minutes=n), to=to) for n, (to, _) in enumerate(DIALLED)])
+    account.outside_line = "9"
+    found = sorted(rows(account.load_calls(tmp_path), "cdr"), key=itemgetter("started_at"))
+    assert [(row["to_number"], row["remote_country"]) for row in found] == DIALLED
+
+
+def test_a_callers_number_has_no_digits_for_an_outside_line(tmp_path: Path) -> None:
+    account = Account(calls=[call(START, direction="IN", to="103") | {"from": "919876543210"}])
+    account.outside_line = "91"
+    (found,) = rows(account.load_calls(tmp_path), "cdr")
+    assert (found["remote_e164"], found["remote_country"]) == ("+919876543210", "IN")
+
+
+def test_messages_are_read_like_calls(tmp_path: Path) -> None:
+    texts = DIALLED[:3]
+    items = [message(START + timedelta(minutes=n), to=to) for n, (to, _) in enumerate(texts)][::-1]
+    found = sorted(rows(Account(sms=items).load_messages(tmp_path), "sms"), key=itemgetter("sent_at"))
+    assert [(row["to_text"], row["remote_country"]) for row in found] == texts
 
 
 def test_an_unknown_outcome_or_direction_is_unknown_with_a_warning(tmp_path: Path) -> None:

@@ -99,14 +99,18 @@ EXTENSION = _c("extension", "VARCHAR", "Our extension that made or took the call
 DIRECTION = _c("direction", "VARCHAR", "inbound, outbound, internal or unknown")
 OUTCOME = _c("outcome", "VARCHAR", "answered, no_answer, busy, failed, cancelled, voicemail or unknown")
 REMOTE = (
-    _c("remote_e164", "VARCHAR", "Outside party in E.164; NULL for internal calls and unreadable numbers"),
+    _c(
+        "remote_e164",
+        "VARCHAR",
+        "Outside party in E.164, without what was dialled before it; NULL for internal calls and unreadable numbers",
+    ),
     _c("remote_country", "VARCHAR", "ISO 3166 alpha-2 country of the outside party; NULL if unknown or worldwide"),
 )
 REMOTE_TYPE = _c(
     "remote_type",
     "VARCHAR",
-    "Kind of outside number: mobile, fixed, fixed_or_mobile, toll_free, premium, shared_cost, voip, "
-    "personal, pager, uan, voicemail, emergency, short or unknown; NULL for internal calls",
+    "Kind of outside number: mobile, fixed, fixed_or_mobile, toll_free, premium (also directory enquiries), "
+    "shared_cost, voip, personal, pager, uan, voicemail, emergency, short or unknown; NULL for internal calls",
 )
 
 CDR = Table(
@@ -136,8 +140,12 @@ CDR = Table(
         _c("from_e164", "VARCHAR", "Caller in E.164, when it is an outside number"),
         _c("to_text", "VARCHAR", "Called party as the vendor wrote it"),
         _c("to_name", "VARCHAR", "Name part of to_text"),
-        _c("to_number", "VARCHAR", "Number part of to_text"),
-        _c("to_e164", "VARCHAR", "Called party in E.164, when it is an outside number"),
+        _c("to_number", "VARCHAR", "Number part of to_text: as dialled, with codes and the digits for an outside line"),
+        _c(
+            "to_e164",
+            "VARCHAR",
+            "Called party in E.164, when it is an outside number: that behind what else was dialled",
+        ),
         EXTENSION,
         *REMOTE,
         REMOTE_TYPE,
@@ -924,7 +932,7 @@ CONTROL_TOTAL = Table(
             "VARCHAR",
             "What exactly: an invoice, a bundle, a list, a stretch of days (first..last); else empty",
         ),
-        _c("ours", TOTAL, "Our figure"),
+        _c("ours", TOTAL, "Our figure; what of it was let pass is said in compares"),
         _c("theirs", TOTAL, "The vendor's figure; NULL when unavailable"),
         _c("difference", TOTAL, "ours − theirs"),
         _c("currency", "VARCHAR", "ISO 4217 code of the figures; NULL where they are numbers, seconds or minutes"),

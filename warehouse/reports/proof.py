@@ -344,11 +344,11 @@ _CONTROLS = (
 
 def _controls(reader: Reader) -> Section:
     answers = reader.all(
-        "SELECT grouping(connection), connection, vendor, check_name, compares, "
+        "SELECT grouping(connection), connection, vendor, check_name, min(compares) AS compares, "
         "count(*) FILTER (status = 'matched'), count(*) FILTER (status = 'variance'), "
         "count(*) FILTER (status = 'unavailable') "
         "FROM audit.control_total WHERE window_date >= $first AND window_date < $next "
-        "GROUP BY GROUPING SETS ((connection, vendor, check_name, compares), ()) ORDER BY ALL"
+        "GROUP BY GROUPING SETS ((connection, vendor, check_name), ()) ORDER BY ALL"
     )
     rows = [reader.row(answer[1:], _CONTROLS) for answer in answers if not answer[0]]
     totals = tuple(("Total", *answer[2:]) for answer in answers if answer[0]) if rows else ()
