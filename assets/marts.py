@@ -58,9 +58,9 @@ _FROM: dict[str, tuple[str, ...]] = {
     "mart.extension_reconciliation": ("core.call", "core.extension_total"),
     "mart.busy_hour": ("mart.usage_hourly",),
     "mart.unanswered": ("core.call",),
-    "mart.destination_monthly": ("core.call",),
-    "mart.top_calls": ("core.call",),
-    "mart.fraud_signal": ("core.call", "core.account", "mart.cost_daily", "mart.destination_monthly"),
+    "mart.destination_monthly": ("core.cdr", "core.call", "core.call_leg"),
+    "mart.top_calls": ("core.cdr", "core.call", "core.call_leg"),
+    "mart.fraud_signal": ("core.cdr", "core.call_leg", "core.account", "mart.cost_daily", "mart.destination_monthly"),
     "audit.coverage": ("core.cdr", "core.sms", "core.extension_total"),
     "audit.tie_out": tuple(mart.full_name for mart in MARTS if mart.full_name not in NOT_TIED_OUT),
 }

@@ -43,6 +43,7 @@ from assets.phone import (
     is_emergency,
     is_public_short,
     is_withheld,
+    outside_country,
     read_number,
     region_of_calling_code,
 )
@@ -54,7 +55,7 @@ from assets.sources.slices import NOTHING
 from tollbook_errors import ContractError
 from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
 from warehouse.money import amount_sql, currency_code, money
-from warehouse.restate import as_landed
+from warehouse.restate import Changes, as_landed, with_values
 from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, MONEY, SERVICE_PLAN_RATE
 
 INCOMING, OUTGOING = "1", "2"  # ``cdrtype``
@@ -219,6 +220,7 @@ class Tenant:
     groups: set[str] = field(default_factory=set)  # what our outside numbers lead to: our own numbers, whatever rings
     lengths: frozenset[int] = frozenset()  # of extensions, where there is no ext_length
     outside_line: str = ""
+    machines: set[str] = field(default_factory=set)  # our outside numbers that lead to a group, IVR, …, and what to
 
 
 @dataclass
@@ -371,6 +373,8 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
             for written in {one, read_number(one, tenant.region).e164 or one}:
                 tenant.dids[written] = extension or None
                 tenant.targets[written] = target
+                if _OF_MACHINES.search(str(entry.get("type") or "")):
+                    tenant.machines |= {written, target} - {""}
         found.extensions.append(
             {
                 **_whose(source, account),
@@ -382,6 +386,13 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
                 **place,
             }
         )
+
+
+# Destination types of ``did.list`` behind which there is no person: of the others (Extension, Multi User, External
+# Number, Trunk, Agents, CRM Routing) somebody may be reached.
+_OF_MACHINES = re.compile(
+    r"group|ivr|queue|conference|voicemail|remote access|fax|callback|deny|\bari\b|parking", re.IGNORECASE
+)
 
 
 def _block(entry: dict[str, Any], first: str, last: str) -> list[str]:
@@ -619,21 +630,29 @@ FROM split
 # IVR. Such a number calls nobody by itself, so its legs belong to the call that was put through to it, which is told
 # when the legs of exactly one other Unique ID to that number span them (within the second that rounding takes). Spans
 # are looked up by the stretches of ten minutes that they touch; one of more than a day ends after it here.
-_PUT_THROUGH = """
-CREATE OR REPLACE TEMP TABLE put_through AS
-WITH RECURSIVE leg AS (
-    SELECT c.account_id, native_id AS unique_id, epoch(started_at)::BIGINT AS start,
-        start + least(coalesce(duration_seconds, 0), 90000) AS until, f.made_by, t.put_to
+_LEG_OF_A_GROUP = """
+    SELECT c.account_id, native_id AS unique_id, raw_row, epoch(started_at)::BIGINT AS start,
+        start + least(coalesce(duration_seconds, 0), 90000) AS until, f.made_by, t.put_to,
+        outcome = 'answered' AND to_kind = 'person' AS is_talk
     FROM read_parquet($legs) c
     LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(from_text, '') AND NOT f.called
     LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(to_text, '') AND t.called
-), child AS (
-    SELECT account_id, unique_id, min(made_by) AS made_by, min(start) AS start, max(until) AS until
-    FROM leg SEMI JOIN (FROM leg WHERE made_by IS NOT NULL) AS made USING (account_id, unique_id)
-    GROUP BY account_id, unique_id HAVING count(made_by) = count(*) AND min(made_by) = max(made_by)
-), span AS (
-    SELECT leg.*, unnest(range(start // 600, until // 600 + 1)) AS stretch FROM leg WHERE put_to IS NOT NULL
-), parent AS (
+"""
+_CHILDREN = f"""
+CREATE OR REPLACE TEMP TABLE child AS
+WITH leg AS ({_LEG_OF_A_GROUP})
+SELECT account_id, unique_id, min(made_by) AS made_by, min(start) AS start, max(until) AS until,
+    bool_or(is_talk) AS is_talk
+FROM leg SEMI JOIN (FROM leg WHERE made_by IS NOT NULL) AS made USING (account_id, unique_id)
+GROUP BY account_id, unique_id HAVING count(made_by) = count(*) AND min(made_by) = max(made_by)
+"""
+_SPANS = f"""
+CREATE OR REPLACE TEMP TABLE span AS
+SELECT *, unnest(range(start // 600, until // 600 + 1)) AS stretch FROM ({_LEG_OF_A_GROUP}) WHERE put_to IS NOT NULL
+"""
+_PUT_THROUGH = """
+CREATE OR REPLACE TEMP TABLE put_through AS
+WITH RECURSIVE parent AS (
     SELECT child.account_id, child.unique_id, min(span.unique_id) AS parent
     FROM child JOIN span ON span.account_id = child.account_id AND span.put_to = child.made_by
         AND span.stretch = child.start // 600 AND span.unique_id <> child.unique_id
@@ -647,6 +666,76 @@ WITH RECURSIVE leg AS (
 )
 SELECT account_id, unique_id, arg_max(root, depth) AS root FROM walk GROUP BY ALL
 HAVING max(depth) < 9  -- else two put through to each other, and neither was first
+"""
+# The legs to a group while somebody answered it for a caller who could not be told: that may have been theirs, so that
+# it is not known whether it was a machine alone that answered them.
+_UNTOLD = """
+SELECT DISTINCT span.raw_row, NULL
+FROM child ANTI JOIN put_through USING (account_id, unique_id)
+JOIN span ON span.account_id = child.account_id AND span.put_to = child.made_by AND span.stretch = child.start // 600
+    AND child.start BETWEEN span.start AND span.until
+WHERE child.is_talk
+"""
+_NONE_PUT_THROUGH = "CREATE OR REPLACE TEMP TABLE put_through (account_id VARCHAR, unique_id VARCHAR, root VARCHAR)"
+
+# The legs from one outside party to another: few.
+_OUTSIDE_TO_OUTSIDE = """
+CREATE OR REPLACE TEMP TABLE sent AS
+SELECT c.account_id, native_id AS unique_id, raw_row, outcome, cost, epoch(started_at)::BIGINT AS start,
+    start + coalesce(duration_seconds, 0) AS until, coalesce(from_e164, from_number, '') AS caller,
+    t.e164, t.country, t.type
+FROM read_parquet($legs) c
+JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(from_text, '') AND NOT f.called
+JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(to_text, '') AND t.called
+WHERE direction = 'unknown' AND f.kind IN ('outside', 'withheld') AND t.kind = 'outside'
+"""
+# Those of them by which the PBX forwarded a call of ours: one with other legs of their Unique ID, which say so, or else
+# one that the same caller had come in by, and whose leg spans them; only where none does, one that had begun and not
+# ended when they began. Where that is one call they belong to it, and where one telephone of ours is all that it and
+# its like led to, they are that telephone's.
+_FORWARDED = """
+CREATE OR REPLACE TEMP TABLE forwarded AS
+WITH attempt AS (
+    SELECT account_id, unique_id, min(start) AS start, max(until) AS until,
+        CASE WHEN min(caller) = max(caller) THEN min(caller) END AS caller
+    FROM sent GROUP BY ALL
+), leg AS (
+    SELECT c.account_id, coalesce(p.root, native_id) AS call, direction, epoch(started_at)::BIGINT AS start,
+        start + least(coalesce(duration_seconds, 0), 90000) AS until,
+        coalesce(from_e164, from_number, '') AS caller,
+        CASE WHEN t.who <> 'machine' THEN t.extension END AS to_telephone,
+        CASE WHEN f.who <> 'machine' THEN f.extension END AS from_telephone
+    FROM read_parquet($legs) c
+    LEFT JOIN put_through p ON p.account_id = c.account_id AND p.unique_id = native_id
+    LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(from_text, '') AND NOT f.called
+    LEFT JOIN party t ON t.account_id = c.account_id AND t.text = coalesce(to_text, '') AND t.called
+    WHERE direction <> 'unknown'
+), of_own_id AS (
+    SELECT account_id, unique_id, unique_id AS call, true AS spans FROM attempt
+    SEMI JOIN leg ON leg.account_id = attempt.account_id AND leg.call = attempt.unique_id
+), candidate AS (
+    FROM of_own_id
+    UNION
+    SELECT attempt.account_id, attempt.unique_id, leg.call, bool_or(attempt.until <= leg.until + 1)
+    FROM attempt ANTI JOIN of_own_id USING (account_id, unique_id)
+    JOIN leg ON leg.account_id = attempt.account_id AND leg.caller = attempt.caller AND leg.direction = 'inbound'
+        AND attempt.start BETWEEN leg.start AND leg.until
+    GROUP BY ALL
+), origin AS (
+    FROM candidate QUALIFY spans OR NOT bool_or(spans) OVER (PARTITION BY account_id, unique_id)
+), telephone AS (
+    SELECT account_id, call, unnest([to_telephone, from_telephone]) AS extension
+    FROM leg SEMI JOIN origin USING (account_id, call)
+), owner AS (
+    SELECT account_id, call, CASE WHEN min(extension) = max(extension) THEN min(extension) END AS extension
+    FROM telephone GROUP BY ALL
+), told AS (
+    SELECT account_id, unique_id, CASE WHEN count(*) = 1 THEN min(call) END AS call,
+        CASE WHEN count(extension) = count(*) AND min(extension) = max(extension) THEN min(extension) END AS extension
+    FROM origin JOIN owner USING (account_id, call) GROUP BY ALL
+)
+SELECT raw_row, account_id, unique_id, call, extension, e164, country, type, outcome, cost
+FROM sent JOIN told USING (account_id, unique_id)
 """
 
 # The rows that are alike in what identifies a leg, told apart by the rest: all but the first have another id or number.
@@ -669,12 +758,12 @@ FROM (
 ) ANTI JOIN party USING (account_id, text, called)
 """
 
-# As if no two were alike and none was put through: of both there are few.
+# As if no two were alike and none was put through or forwarded: of these there are few.
 _CDRS = f"""
 WITH placed AS (
     SELECT n.*, coalesce(f.currency, 'XXX') AS currency,
         f.name AS from_name, f.number AS from_number, f.e164 AS from_e164,
-        t.name AS to_name, t.number AS to_number, t.e164 AS to_e164,
+        t.name AS to_name, t.number AS to_number, t.e164 AS to_e164, t.who AS to_kind,
         CASE
             WHEN f.kind = 'own' AND t.kind IN ('own', 'feature') THEN 'internal'
             WHEN f.kind IN ('own', 'did') AND t.kind = 'outside' THEN 'outbound'
@@ -696,7 +785,7 @@ SELECT
     'pbxware' AS vendor, $connection AS connection, account_id, unique_id AS native_id,
     unique_id AS linked_id, 1::INTEGER AS occurrence, to_timestamp(second) AS started_at, $day::DATE AS call_date,
     direction, {_OUTCOMES} AS outcome,
-    from_text, from_name, from_number, from_e164, to_text, to_name, to_number, to_e164,
+    from_text, from_name, from_number, from_e164, to_text, to_name, to_number, to_e164, to_kind,
     CASE WHEN direction = 'inbound' OR (to_phone AND NOT from_phone) THEN to_extension
         ELSE coalesce(from_extension, to_extension) END AS extension,
     CASE direction WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
@@ -781,19 +870,21 @@ class CdrTyping:
         )
 
     def _amended(self, landing: Landing) -> Written:
-        """The file of legs; another one where some are alike or were put through."""
-        ids, links = self._alike(landing), self._put_through()
-        if not ids and not links:
+        """The file of legs; another one where some are alike or were put through or forwarded."""
+        changes = self._alike(landing)
+        links = self._put_through(changes)
+        self._forward(changes, links)
+        if not changes and not links:
             return Written(self._path, self._legs.rows)
         path = self._path.with_suffix(".amended.parquet")
         with closing(CoreWriter(CDR, path)) as amended, pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches():
-                amended.write(_amend(batch, ids, links))
+                amended.write(_amend(batch, changes, links))
         self._path.unlink()
         return Written(path, amended.rows)
 
-    def _alike(self, landing: Landing) -> dict[int, tuple[str, int]]:
-        """By ``raw_row``, id and occurrence of the legs that are identified as one before them is."""
+    def _alike(self, landing: Landing) -> Changes:
+        """Id and occurrence of the legs that are identified as one before them is."""
         con = self._con
         con.execute(
             "CREATE TEMP TABLE alike AS SELECT raw_row FROM seen"
@@ -810,17 +901,41 @@ class CdrTyping:
                 con.register("answer", _long_numbers_as_text(answers.filter(pa.array(held))))
                 con.execute(_TYPED, {"connection": self._source.name, "alike": True})
                 con.execute(_ALIKE_LEGS)
-        return {row: (cdr_id, occurrence) for row, cdr_id, occurrence in con.execute(_RANKED).fetchall()}
+        return _changes(("cdr_id", "occurrence"), con.execute(_RANKED).fetchall())
 
-    def _put_through(self) -> dict[tuple[str, str], str]:
-        """By account and Unique ID, the Unique ID of the call that was put through to it."""
+    def _put_through(self, changes: Changes) -> dict[tuple[str, str], str]:
+        """By account and Unique ID, the Unique ID of the call that was put through to it; add what cannot be told."""
         made, led = self._con.execute("SELECT count(made_by), count(put_to) FROM party").fetchall()[0]
         if not (made and led):
+            self._con.execute(_NONE_PUT_THROUGH)
             return {}
-        self._con.execute(_PUT_THROUGH, {"legs": str(self._path)})
+        self._con.execute(_CHILDREN, {"legs": str(self._path)})
+        self._con.execute(_SPANS, {"legs": str(self._path)})
+        self._con.execute(_PUT_THROUGH)
+        changes |= _changes(("to_kind",), self._con.execute(_UNTOLD).fetchall())
         return {
             (account, unique_id): root for account, unique_id, root in self._con.execute("FROM put_through").fetchall()
         }
+
+    def _forward(self, changes: Changes, links: dict[tuple[str, str], str]) -> None:
+        """Add what is told in the end of legs by which a call was forwarded; they count as outbound ones."""
+        con, legs = self._con, {"legs": str(self._path)}
+        if not any(direction == "unknown" for _, direction, _ in self._tally):
+            return
+        con.execute(_OUTSIDE_TO_OUTSIDE, legs)
+        con.execute(_FORWARDED, legs)
+        names = ("extension", "remote_e164", "remote_country", "remote_type", "direction")
+        rows = con.execute("SELECT raw_row, extension, e164, country, type, 'outbound' FROM forwarded").fetchall()
+        changes |= _changes(names, rows)
+        for account, unique_id, call in con.execute(
+            "SELECT DISTINCT account_id, unique_id, call FROM forwarded WHERE call <> unique_id"
+        ).fetchall():
+            links[account, unique_id] = call
+        for account, outcome, number, cost in con.execute(
+            "SELECT account_id, outcome, count(*), coalesce(sum(cost), 0) FROM forwarded GROUP BY ALL"
+        ).fetchall():
+            _add(self._tally, (account, "unknown", outcome), -number, -cost)
+            _add(self._tally, (account, "outbound", outcome), number, cost)
 
 
 def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
@@ -841,9 +956,12 @@ Tally = dict[tuple[str, str, str], tuple[int, Decimal]]
 def _count(tally: Tally, legs: pa.Table) -> None:
     by = ["account_id", "direction", "outcome"]
     for row in legs.group_by(by).aggregate([([], "count_all"), ("cost", "sum")]).to_pylist():
-        key = (row["account_id"], row["direction"], row["outcome"])
-        number, cost = tally.get(key, (0, Decimal(0)))
-        tally[key] = (number + row["count_all"], cost + (row["cost_sum"] or 0))
+        _add(
+            tally,
+            (row["account_id"], row["direction"], row["outcome"]),
+            row["count_all"],
+            row["cost_sum"] or Decimal(0),
+        )
 
 
 def _add_certain(sums: dict[str, Decimal], legs: pa.Table, directory: Directory) -> None:
@@ -862,23 +980,22 @@ def _add_certain(sums: dict[str, Decimal], legs: pa.Table, directory: Directory)
             sums[tenant.account_id] = sums.get(tenant.account_id, Decimal(0)) + row["cost_sum"]
 
 
-def _amend(legs: pa.RecordBatch, ids: dict[int, tuple[str, int]], links: dict[tuple[str, str], str]) -> pa.RecordBatch:
-    """These legs with the ids, occurrences and links that were told in the end."""
-    if ids:
-        told = [ids.get(row) for row in legs["raw_row"].to_pylist()]
-        for name, place in (("cdr_id", 0), ("occurrence", 1)):
-            legs = _with(
-                legs, name, [new[place] if new else old for new, old in zip(told, legs[name].to_pylist(), strict=True)]
-            )
+def _add(tally: Tally, key: tuple[str, str, str], number: int, cost: Decimal) -> None:
+    numbers, costs = tally.get(key, (0, Decimal(0)))
+    tally[key] = (numbers + number, costs + cost)
+
+
+def _changes(names: Iterable[str], rows: list[tuple[Any, ...]]) -> Changes:
+    """What rows of ``raw_row`` and values of these columns say; nothing when there are none."""
+    return {name: {row[0]: row[place] for row in rows} for place, name in enumerate(names, 1)} if rows else {}
+
+
+def _amend(legs: pa.RecordBatch, changes: Changes, links: dict[tuple[str, str], str]) -> pa.RecordBatch:
+    """These legs with the values and links that were known in the end."""
     if links:
-        keys = zip(legs["account_id"].to_pylist(), legs["native_id"].to_pylist(), strict=True)
-        legs = _with(legs, "linked_id", [links.get(key, key[1]) for key in keys])
-    return legs
-
-
-def _with(rows: pa.RecordBatch, name: str, values: list[Any]) -> pa.RecordBatch:
-    place = rows.schema.get_field_index(name)
-    return rows.set_column(place, rows.schema.field(place), pa.array(values, rows.schema.field(place).type))
+        each = zip(*(legs[name].to_pylist() for name in ("raw_row", "account_id", "native_id")), strict=True)
+        changes = {**changes, "linked_id": {row: links[key] for row, *key_ in each if (key := tuple(key_)) in links}}
+    return with_values(legs, changes)
 
 
 def _check_headers(source: Source, con: duckdb.DuckDBPyConnection, day: date, directory: Directory) -> set[str]:
@@ -1112,10 +1229,32 @@ def _own_by_form(number: str, name: str | None, tenant: Tenant, *, called: bool)
     return next((own for own in (number, rest) if len(own) in lengths), None)
 
 
+# What the PBX itself calls a mailbox; and groups and the like, which are known by it where no extensions are listed.
+_MAILBOX = re.compile(r"\bvoicemail$", re.IGNORECASE)
+_GROUP = re.compile(r"(enhanced |dial |ring )+group\b|queue\b|ivr\b|conference\b", re.IGNORECASE)
+
+
+def _who_is(party: Party, tenant: Tenant) -> str | None:
+    """Who is reached by a call to this party, as ``core.cdr.to_kind`` says it."""
+    if party.kind == "own":
+        return "person" if _is_telephone(party.extension or "", party.name or "", tenant) else "machine"
+    if party.kind == "did":
+        return "machine" if {party.number, party.public.e164} & tenant.machines else "number"
+    return (
+        "person" if party.kind == "outside" else None
+    )  # a feature code can be a mailbox, or pick up a colleague's call
+
+
+def _is_telephone(extension: str, name: str, tenant: Tenant) -> bool:
+    if extension in tenant.extensions:
+        return name == tenant.extensions[extension] or not _MAILBOX.search(name)
+    return not (tenant.extensions or extension in tenant.machines or _GROUP.match(name) or _MAILBOX.search(name))
+
+
 _PARTY = pa.schema(
     [
         *((name, pa.string()) for name in ("account_id", "text", "name", "number", "kind", "extension")),
-        *((name, pa.string()) for name in ("e164", "country", "type", "currency", "made_by", "put_to")),
+        *((name, pa.string()) for name in ("e164", "country", "type", "currency", "who", "made_by", "put_to")),
         *((name, pa.bool_()) for name in ("phone", "called")),
     ]
 )
@@ -1124,7 +1263,8 @@ _PARTY = pa.schema(
 def _party_table(directory: Directory, texts: list[tuple[str, str, bool]]) -> pa.Table:
     """The dimension of parties: one row per tenant, distinct text and side, with the tenant's currency.
 
-    ``made_by`` and ``put_to`` are the number without a phone of its own that a leg from or to this party is by.
+    ``who`` is in ``core.cdr.to_kind`` where a leg is to this party; ``made_by`` and ``put_to`` are the number without a
+    phone of its own that a leg from or to it is by.
     """
     codes = directory.codes
     rows = []
@@ -1133,12 +1273,14 @@ def _party_table(directory: Directory, texts: list[tuple[str, str, bool]]) -> pa
         party = read_party(text, tenant, codes, called=called) if tenant else Party(None, text, "outside")
         leads_to = party.extension or party.target
         phone = tenant is not None and leads_to in tenant.extensions
-        own = (account, text, party.name, party.number, party.kind, party.extension, *party.public)
+        public = (party.public.e164, outside_country(party.public), party.public.type)
+        own = (account, text, party.name, party.number, party.kind, party.extension, *public)
         currency = tenant.currency if tenant else None
         rows.append(
             (
                 *own,
                 currency,
+                _who_is(party, tenant) if tenant else None,
                 party.extension if party.kind == "own" and not phone else None,
                 None if phone else leads_to,
                 phone,

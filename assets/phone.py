@@ -226,6 +226,11 @@ def digits_of(text: str, region: str) -> Digits | None:
     return Digits(str(code), phonenumbers.national_significant_number(number), own)
 
 
+def outside_country(number: Number) -> str | None:
+    """The country of an outside party: a short number is reached in the caller's own, and is no other party's."""
+    return None if number.type in ("short", "emergency") else number.country
+
+
 def is_withheld(text: str | None) -> bool:
     """Whether a party's number says that there is none."""
     return text is None or text.strip().lower() in _WITHHELD

@@ -36,7 +36,7 @@ from assets.materialize import (
     materialize_stream,
     raw_spec,
 )
-from assets.phone import UNREADABLE, dialled_number, is_withheld, read_number
+from assets.phone import UNREADABLE, dialled_number, is_withheld, outside_country, read_number
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.client import Forbidden, HttpStatusError
@@ -47,7 +47,7 @@ from assets.sources.slices import NOTHING
 from tollbook_errors import TollbookError
 from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
 from warehouse.money import amount_sql, currency_code, money
-from warehouse.restate import as_landed
+from warehouse.restate import Changes, as_landed, with_values
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS, Table
 
 METRICS = ("count", "cost", "duration")
@@ -428,6 +428,9 @@ WITH call AS (
             WHEN direction_word IN ('OUT', 'OUTBOUND') THEN 'outbound' ELSE 'unknown' END AS direction_found,
         coalesce(src.extension, CASE WHEN f.own THEN f.number END) AS from_extension,
         coalesce(dst.extension, CASE WHEN t.own THEN t.number END) AS to_extension,
+        CASE WHEN dst.kind IS NOT NULL THEN dst.kind WHEN t.own THEN t.kind WHEN t.number IS NULL THEN NULL
+            WHEN direction_found = 'outbound' THEN 'person' WHEN direction_found = 'inbound' THEN 'number'
+            END AS to_kind,
         f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type, k.currency
     FROM call c
     LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(c."from", '') AND NOT f.called
@@ -447,7 +450,7 @@ SELECT
         WHEN 'BUSY' THEN 'busy' WHEN 'FAILED' THEN 'failed'
         WHEN 'CANCELLED' THEN 'cancelled' WHEN 'CANCELED' THEN 'cancelled' WHEN 'CANCEL' THEN 'cancelled'
         WHEN 'VOICEMAIL' THEN 'voicemail' ELSE 'unknown' END AS outcome,
-    "from" AS from_text, from_name, from_number, from_e164, "to" AS to_text, to_name, to_number, to_e164,
+    "from" AS from_text, from_name, from_number, from_e164, "to" AS to_text, to_name, to_number, to_e164, to_kind,
     CASE direction_found WHEN 'inbound' THEN to_extension WHEN 'outbound' THEN from_extension
         ELSE coalesce(from_extension, to_extension) END AS extension,
     CASE direction_found WHEN 'outbound' THEN to_e164 WHEN 'inbound' THEN from_e164 END AS remote_e164,
@@ -459,6 +462,21 @@ SELECT
 FROM placed
 """
 
+
+# A leg out that names no endpoint of ours was forwarded: where one telephone of ours is all that its call led to, it is
+# that telephone's.
+_FORWARDED = """
+WITH leg AS (
+    SELECT account_id, linked_id, raw_row, direction = 'outbound' AND extension IS NULL AS is_forwarded,
+        CASE WHEN to_kind = 'person' AND direction <> 'outbound'
+            THEN CASE direction WHEN 'inbound' THEN extension ELSE to_number END END AS telephone
+    FROM read_parquet($calls) WHERE linked_id IS NOT NULL
+), owner AS (
+    SELECT account_id, linked_id, min(telephone) AS telephone FROM leg
+    GROUP BY ALL HAVING bool_or(is_forwarded) AND min(telephone) = max(telephone)
+)
+SELECT raw_row, owner.telephone FROM leg JOIN owner USING (account_id, linked_id) WHERE is_forwarded
+"""
 
 _Calls = TypeVar("_Calls", pa.Table, pa.RecordBatch)
 
@@ -511,7 +529,9 @@ class CallTyping:
         con = self._con
         self._calls.close()
         con.execute(_REPEATED)
-        written = self._once([row for (row,) in con.execute(_EARLIER).fetchall() if row not in self._again])
+        earlier = [row for (row,) in con.execute(_EARLIER).fetchall() if row not in self._again]
+        forwarded = dict(con.execute(_FORWARDED, {"calls": str(self._path)}).fetchall())
+        written = self._amended(earlier, {"extension": forwarded} if forwarded else {})
         warnings = []
         columns = ("outcome", "direction")
         counts = ", ".join(f"count(*) FILTER ({column} = 'unknown')" for column in columns)
@@ -524,16 +544,18 @@ class CallTyping:
         controls = _call_controls(self._source, con, raw, self._day, **self._bounds)
         return Normalised({CDR: written}, controls, self._quarantine, outside, warnings)
 
-    def _once(self, earlier: list[int]) -> Written:
-        """The file of calls; another one where some were changed between two answers, of which the last one counts."""
-        if not earlier:
+    def _amended(self, earlier: list[int], changes: Changes) -> Written:
+        """The file of calls; another one without those that were changed between two answers, of which the last one
+        counts, and where some were forwarded.
+        """
+        if not earlier and not changes:
             return Written(self._path, self._calls.rows)
-        path = self._path.with_suffix(".once.parquet")
-        with closing(CoreWriter(CDR, path)) as once, pq.ParquetFile(self._path) as file:
+        path = self._path.with_suffix(".amended.parquet")
+        with closing(CoreWriter(CDR, path)) as amended, pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches():
-                once.write(_without(batch, earlier))
+                amended.write(_without(with_values(batch, changes), earlier))
         self._path.unlink()
-        return Written(path, once.rows)
+        return Written(path, amended.rows)
 
 
 def _without(calls: _Calls, gone: list[int]) -> _Calls:
@@ -646,17 +668,17 @@ def _stat(data: Any, metric: str) -> Decimal | None:
 
 
 def _register_lists(source: Source, con: duckdb.DuckDBPyConnection, lists: Landing) -> None:
-    """The directory of endpoints: which numbers are a customer's own; and ``account_currency``."""
+    """The endpoints: which numbers are ours, and behind which of them there is a person; and ``account_currency``."""
     rows = []
     for answer in source.lake.answers(lists):
         if answer["kind"] == "endpoints":
             for item in strict_json.loads(answer["body"])["items"]:
                 found = identifier(item.get("uri"), "endpoints")
                 if found and item.get("shortNumber") is not None:
-                    rows.append(
-                        {"account_id": answer["account_id"], "uri_id": found, "extension": str(item["shortNumber"])}
-                    )
-    schema = pa.schema([(name, pa.string()) for name in ("account_id", "uri_id", "extension")])
+                    kind = "machine" if str(item.get("type")).lower() in MACHINES else "person"
+                    row = {"account_id": answer["account_id"], "uri_id": found, "kind": kind}
+                    rows.append({**row, "extension": str(item["shortNumber"])})
+    schema = pa.schema([(name, pa.string()) for name in ("account_id", "uri_id", "extension", "kind")])
     con.register("endpoint", pa.Table.from_pylist(rows, schema=schema))
     currencies, _ = _currencies(source, lists)
     columns = {"account_id": list(currencies), "currency": list(currencies.values())}
@@ -664,11 +686,12 @@ def _register_lists(source: Source, con: duckdb.DuckDBPyConnection, lists: Landi
     con.register("account_currency", pa.table(columns, schema=schema))
 
 
-def _own_numbers(con: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
-    """By account the numbers of its endpoints."""
-    own: dict[str, set[str]] = {}
-    for account, extension in con.execute("SELECT account_id, extension FROM endpoint").fetchall():
-        own.setdefault(account, set()).add(extension)
+def _own_numbers(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+    """By account the numbers of its endpoints, each with who is behind it: a person, where a telephone has it too."""
+    own: dict[str, dict[str, str]] = {}
+    found = con.execute("SELECT account_id, extension, max(kind) FROM endpoint GROUP BY ALL").fetchall()
+    for account, extension, kind in found:
+        own.setdefault(account, {})[extension] = kind
     return own
 
 
@@ -679,25 +702,25 @@ UNION SELECT account_id, coalesce("to", ''), true FROM typed WHERE problem IS NU
 """
 
 
-def _party_table(source: Source, own: dict[str, set[str]], texts: list[tuple[str, str, bool]]) -> pa.Table:
+def _party_table(source: Source, own: dict[str, dict[str, str]], texts: list[tuple[str, str, bool]]) -> pa.Table:
     """The dimension of parties: one row per account, distinct text and side."""
     rows = [
         {
             "account_id": account,
             "text": text,
             "called": called,
-            **_party(text, own.get(account, set()), source.region, source.outside_line if called else ""),
+            **_party(text, own.get(account, {}), source.region, source.outside_line if called else ""),
         }
         for account, text, called in texts
     ]
     schema = pa.schema(
-        [(name, pa.string()) for name in ("account_id", "text", "name", "number", "e164", "country", "type")]
+        [(name, pa.string()) for name in ("account_id", "text", "name", "number", "kind", "e164", "country", "type")]
         + [(name, pa.bool_()) for name in ("own", "called")]
     )
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _party(text: str, own: set[str], region: str, outside_line: str) -> dict[str, Any]:
+def _party(text: str, own: dict[str, str], region: str, outside_line: str) -> dict[str, Any]:
     """Read ``Name <103>``, ``Mary - Clients <103>``, a bare number or ``anonymous``."""
     name, number = None, text.strip()
     if number.endswith(">") and "<" in number:
@@ -712,8 +735,9 @@ def _party(text: str, own: set[str], region: str, outside_line: str) -> dict[str
         "name": name,
         "number": number,
         "own": ours,
+        "kind": own.get(number),
         "e164": read.e164,
-        "country": read.country,
+        "country": outside_country(read),
         "type": read.type,
     }
 
@@ -835,6 +859,7 @@ LISTS = "lists"
 CALLS = "cdr"
 MESSAGES = "sms"
 DEFAULT_CURRENCY = "GBP"  # costs are in GBP [API v1]
+MACHINES = ("group", "queue", "ivr", "mailbox")  # types of endpoints behind which there is no person
 
 
 def lists_stream(source: Source) -> Stream:

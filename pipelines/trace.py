@@ -104,17 +104,14 @@ def _marts(con: duckdb.DuckDBPyConnection, row: Row) -> list[Row]:
     v = row.values
     if row.table == "core.cdr":
         query = """
-            SELECT mart.* FROM mart.cost_daily AS mart
-            JOIN core.call_leg AS leg ON leg.cdr_id = $id JOIN core.call AS call ON call.call_id = leg.call_id
-            WHERE mart.cost_date = $day AND mart.charge_kind = 'call' AND mart.connection = call.connection
-                AND mart.account_id IS NOT DISTINCT FROM call.account_id
-                AND mart.extension IS NOT DISTINCT FROM call.extension AND mart.direction = call.direction
-                AND mart.currency = $currency
+            SELECT mart.* FROM mart.cost_daily AS mart JOIN core.cdr AS leg ON leg.cdr_id = $id
+            WHERE mart.cost_date = leg.call_date AND mart.charge_kind = 'call' AND mart.connection = leg.connection
+                AND mart.account_id IS NOT DISTINCT FROM leg.account_id
+                AND mart.extension IS NOT DISTINCT FROM leg.extension AND mart.direction = leg.direction
+                AND mart.currency = leg.currency
                 AND mart.destination_country IS NOT DISTINCT FROM
-                    CASE WHEN call.direction = 'outbound' THEN call.remote_country END"""
-        return _rows(
-            con, "mart.cost_daily", query, {"id": v["cdr_id"], "day": v["call_date"], "currency": v["currency"]}
-        )
+                    CASE WHEN leg.direction = 'outbound' THEN leg.remote_country END"""
+        return _rows(con, "mart.cost_daily", query, {"id": v["cdr_id"]})
     if row.table == "core.call":
         query = """
             SELECT * FROM mart.usage_daily WHERE call_date = $day AND connection = $connection

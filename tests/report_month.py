@@ -288,6 +288,21 @@ def usage_of(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{**{name: row[name] for name in names}, "calls": 1, "answered": 1, "legs": 1} for row in calls]
 
 
+def destinations_of(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = ("vendor", "connection", "account_id", "currency", "talk_seconds")
+    return [
+        {
+            **{name: row.get(name) for name in names},
+            "month": row["call_date"].replace(day=1),
+            "destination_country": row.get("remote_country"),
+            "calls": 1,
+            "answered": 1,
+        }
+        for row in calls
+        if row["direction"] == "outbound"
+    ]
+
+
 def load(
     who: Mapping[str, Any], stream: str, first: str | None, last: str | None, status: str = "loaded", load_id: str = "1"
 ) -> dict[str, Any]:
@@ -475,6 +490,7 @@ def golden_month() -> Rows:
         "mart.budget": budget(),
         "mart.journal": journal(),
         "mart.usage_daily": usage_of(calls + elsewhere),
+        "mart.destination_monthly": destinations_of(calls + elsewhere),
         "mart.usage_hourly": [
             {
                 "hour": at("2026-10-01 09:00"),

@@ -163,9 +163,10 @@ def test_destinations_with_the_mean_cost_of_an_answered_call(tmp_path: Path) -> 
         "SELECT destination_country, destination_type, currency, calls, answered, talk_seconds, minutes, cost, "
         "unrated, average_cost FROM mart.destination_monthly ORDER BY calls DESC, cost",
     ) == [
-        ("DE", "fixed", "EUR", 5, 4, 157, Decimal("2.616667"), Decimal("0.2201"), 1, Decimal("0.0667")),
+        # Five answered, one of them unrated: (0.10 + 0.10 + 0.0001 + 1) / 4. Call x is one in each of its currencies.
+        ("DE", "fixed", "EUR", 6, 5, 187, Decimal("3.116667"), Decimal("1.2201"), 1, Decimal("0.300025")),
+        ("DE", "fixed", "USD", 1, 1, 30, Decimal("0.5"), Decimal(1), 0, Decimal(1)),
         (None, "short", "EUR", 1, 1, 60, Decimal(1), Decimal(5), 0, Decimal(5)),
-        ("DE", "fixed", None, 1, 1, 30, Decimal("0.5"), None, 0, None),
     ]
 
 
@@ -268,6 +269,80 @@ def test_a_country_is_new_once_and_not_while_habits_are_learned(tmp_path: Path) 
     assert query(database, found) == [("2026-03-30", "FR")]
     database.update(cdr_days(tmp_path / "core", [to("GB", "2026-02-01")]))
     assert query(database, found) == [("2026-03-29", "ES"), ("2026-03-30", "FR")]
+
+
+def test_calls_forwarded_abroad_at_night_are_signals_of_who_forwarded_them(tmp_path: Path) -> None:
+    """Six calls came in and were forwarded to a satellite, by two attempts each: six calls, 6 * (0 + 18)."""
+    satellite: Row = {"remote_e164": "+881612345678", "remote_type": "mobile", "to_kind": "person", "extension": "104"}
+    legs = [
+        leg(f"{n}{kind}", f"{MONDAY} 23:0{n}:0{second}", seconds, linked_id=str(n), **values)
+        for n in range(6)
+        for kind, second, seconds, values in (
+            ("in", 0, 65, {"direction": "inbound", "extension": "101", "to_kind": "number"}),
+            ("try", 4, 0, {**satellite, "outcome": "failed", "cost": Decimal(0)}),
+            ("out", 5, 60, {**satellite, "cost": Decimal(18)}),
+        )
+    ]
+    database = built(tmp_path, legs, home(tmp_path, "2"))
+    found = "SELECT extension, rule, country, calls, cost, severity FROM mart.fraud_signal ORDER BY ALL"
+    assert query(database, found) == [("104", "out_of_hours", None, 6, Decimal(108), "medium")]
+    # The night after, in which a signal's call gets a leg more, says the same as a database made anew.
+    later = leg("late", "2026-03-03 00:10:00", 60, linked_id="5", **satellite, cost=Decimal(1))
+    database.update(cdr_days(tmp_path / "core", [later]))
+    assert query(database, found) == [("104", "out_of_hours", None, 6, Decimal(108), "medium")]
+    destinations = "SELECT calls, answered, talk_seconds, cost, average_cost FROM mart.destination_monthly"
+    # Each call once, with its longest leg there: 6 * 60 s, and 109 / 6.
+    assert query(database, destinations) == [(6, 6, 360, Decimal(109), Decimal("18.166667"))]
+
+
+def test_a_spike_counts_the_calls_that_were_forwarded(tmp_path: Path) -> None:
+    def forwarded(day: str, cost: int) -> list[Row]:
+        inbound = {"direction": "inbound", "linked_id": day, "to_kind": "number"}
+        return [
+            leg(f"{day} in", f"{day} 12:00:00", 65, **inbound),
+            leg(f"{day} out", f"{day} 12:00:05", 60, linked_id=day, cost=Decimal(cost)),
+        ]
+
+    legs = [part for n in range(4) for part in forwarded(str(date(2026, 3, 2) + timedelta(7 * n)), 60 if n == 3 else 9)]
+    database = built(tmp_path, legs)
+    found = "SELECT signal_date::VARCHAR, rule, calls, cost, threshold FROM mart.fraud_signal"
+    assert query(database, found) == [("2026-03-23", "spend_spike", 1, Decimal(60), Decimal(27))]
+
+
+def test_a_forwarded_call_is_shown_by_its_dearest_and_by_its_longest_leg(tmp_path: Path) -> None:
+    spain: Row = {"remote_e164": "+34915550100", "remote_country": "ES", "remote_type": "fixed", "to_kind": "person"}
+    inbound: Row = {"direction": "inbound", "remote_country": "GB", "extension": "101"}
+    database = built(
+        tmp_path,
+        [
+            leg("in", f"{MONDAY} 09:00:00", 300, linked_id="a", **inbound, to_kind="number"),
+            leg("desk", f"{MONDAY} 09:00:01", 200, linked_id="a", **inbound, to_kind="person"),
+            leg("out", f"{MONDAY} 09:03:20", 90, linked_id="a", **spain, extension="102", cost=Decimal(7)),
+        ],
+    )
+    shown = "SELECT ranking, extension, direction, remote_country, remote_type, talk_seconds, cost FROM mart.top_calls"
+    assert query(database, f"{shown} ORDER BY ranking") == [
+        ("cost", "102", "outbound", "ES", "fixed", 200, Decimal(7)),
+        ("duration", "101", "inbound", "GB", None, 200, Decimal(7)),
+    ]
+
+
+def test_unanswered_calls_that_a_machine_took_are_abandoned(tmp_path: Path) -> None:
+    inbound: Row = {"direction": "inbound", "extension": "600"}
+    database = built(
+        tmp_path,
+        [
+            leg("queue", f"{MONDAY} 09:00:00", 40, **inbound, to_kind="machine"),
+            leg("desk", f"{MONDAY} 09:10:00", 40, **inbound, to_kind="person"),
+            leg("message", f"{MONDAY} 09:20:00", 9, **inbound, outcome="voicemail", to_kind="machine"),
+            leg("nobody", f"{MONDAY} 09:30:00", 0, **inbound, to_kind="person"),
+        ],
+    )
+    columns = "offered, answered, unanswered, voicemail, abandoned, unanswered_percent"
+    assert query(database, f"SELECT {columns} FROM mart.unanswered") == [(4, 1, 3, 1, 1, Decimal(75))]
+    daily = "calls, answered, no_answer, busy, failed, abandoned, other, talk_seconds"
+    assert query(database, f"SELECT {daily} FROM mart.usage_daily") == [(4, 1, 1, 0, 0, 1, 1, 40)]
+    assert query(database, "SELECT calls, answered FROM mart.usage_hourly") == [(4, 1)]
 
 
 def test_a_spike_is_held_against_the_same_weekday_of_eight_weeks(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
 OUT, OUT2 = "02079460123", "Contoso (07700900123)"
 ADA, BEN, CYD, DEE = "Ada Quill (100)", "Ben Ash (101)", "102", "344103"
 GROUP, IVR, BOX = "Ring Group 600 (600)", "Reception (700)", "Ring Group 600 Voicemail (100)"
-DID_OF_GROUP = "442079460600"
+DID_OF_GROUP, DID_OF_ADA, DID_ELSEWHERE = "442079460600", "442079460100", "442079460700"
+ABROAD = "00881612345678"
 YES, NO, FAILED, VOICEMAIL = "Answered", "No Answer", "Failed", "Voicemail"
 DAYS = (DAY, DAY + timedelta(days=1), DAY + timedelta(days=92))
 
@@ -41,7 +42,7 @@ class Call(NamedTuple):
     attempts: int
     direction: str
     outcome: str
-    extension: str
+    extension: str | None
     talk: int
     linking: str
     cost: Decimal = Decimal(0)
@@ -84,11 +85,11 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
     ),
     "internal leg of an outside call, same id: who talked has it, not the IVR": (
         [Leg(0, "a", OUT, IVR, 80, YES), Leg(20, "a", IVR, BEN, 60, YES)],
-        [Call("aa", 0, "inbound", "answered", "101", 80, "native_id")],
+        [Call("aa", 0, "inbound", "answered", "101", 60, "native_id")],
     ),
     "internal legs of an outside call, ids of their own": (
         [Leg(0, "a", OUT, GROUP, 80, YES), Leg(1, "b", GROUP, ADA, 20, NO), Leg(5, "c", GROUP, BEN, 75, YES)],
-        [Call("abc", 1, "inbound", "answered", "101", 80, "put_through")],
+        [Call("abc", 1, "inbound", "answered", "101", 75, "put_through")],
     ),
     "nobody of the group answers": (
         [Leg(0, "a", OUT, GROUP, 30, NO), Leg(0, "b", GROUP, ADA, 30, NO), Leg(0, "c", GROUP, DEE, 31, NO)],
@@ -96,17 +97,17 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
     ),
     "through an IVR and a group": (
         [Leg(0, "a", OUT, IVR, 200, YES), Leg(30, "b", IVR, GROUP, 165, YES), Leg(40, "c", GROUP, CYD, 150, YES)],
-        [Call("abc", 0, "inbound", "answered", "102", 200, "put_through")],
+        [Call("abc", 0, "inbound", "answered", "102", 150, "put_through")],
     ),
     "through the outside number of a group": (
         [Leg(0, "a", OUT, DID_OF_GROUP, 60, YES), Leg(5, "b", GROUP, ADA, 50, YES)],
-        [Call("ab", 0, "inbound", "answered", "100", 60, "put_through")],
+        [Call("ab", 0, "inbound", "answered", "100", 50, "put_through")],
     ),
     "a colleague calls the group": (
         [Leg(0, "a", DEE, GROUP, 60, YES), Leg(5, "b", GROUP, ADA, 50, YES)],
-        [Call("ab", 0, "internal", "answered", "103", 60, "put_through")],
+        [Call("ab", 0, "internal", "answered", "103", 50, "put_through")],
     ),
-    "two callers of a group at once: whose leg it is cannot be told": (
+    "two callers of a group at once: whose leg it is cannot be told, nor who of them was answered": (
         [Leg(0, "a", OUT, GROUP, 80, YES), Leg(5, "b", OUT2, GROUP, 80, YES), Leg(10, "c", GROUP, ADA, 60, YES)],
         [Call("a", 0, "inbound", "answered", "600", 80, "single"),
          Call("b", 0, "inbound", "answered", "600", 80, "single"),
@@ -115,8 +116,8 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
     "two callers of a group, one after the other": (
         [Leg(0, "a", OUT, GROUP, 80, YES), Leg(5, "b", GROUP, ADA, 70, YES),
          Leg(80, "c", OUT2, GROUP, 80, YES), Leg(85, "d", GROUP, ADA, 70, YES)],
-        [Call("ab", 0, "inbound", "answered", "100", 80, "put_through"),
-         Call("cd", 0, "inbound", "answered", "100", 80, "put_through")],
+        [Call("ab", 0, "inbound", "answered", "100", 70, "put_through"),
+         Call("cd", 0, "inbound", "answered", "100", 70, "put_through")],
     ),
     "a leg that outlasts the call to the group": (
         [Leg(0, "a", OUT, GROUP, 30, YES), Leg(10, "b", GROUP, ADA, 60, YES)],
@@ -130,13 +131,13 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
     ),
     "one caller twice at once, on two ids: a company's line may well call twice": (
         [Leg(0, "a", OUT, GROUP, 80, YES), Leg(10, "b", OUT, ADA, 60, YES)],
-        [Call("a", 0, "inbound", "answered", "600", 80, "single"),
+        [Call("a", 0, "inbound", "abandoned", "600", 0, "single"),
          Call("b", 0, "inbound", "answered", "100", 60, "single")],
     ),
     "groups that lead to each other: neither was first": (
         [Leg(0, "a", IVR, GROUP, 30, YES), Leg(0, "b", GROUP, IVR, 30, YES)],
-        [Call("a", 0, "internal", "answered", "700", 30, "single"),
-         Call("b", 0, "internal", "answered", "600", 30, "single")],
+        [Call("a", 0, "internal", "abandoned", "700", 0, "single"),
+         Call("b", 0, "internal", "abandoned", "600", 0, "single")],
     ),
     "two answer: a conference, or a second handset": (
         [Leg(0, "a", OUT, ADA, 100, YES), Leg(5, "a", OUT, BEN, 90, YES)],
@@ -150,9 +151,9 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
     "one id on two servers, and a group on one with its caller on the other": (
         [Leg(0, "a", OUT, GROUP, 60, YES), Leg(0, "a", OUT, GROUP, 60, YES, server="7"),
          Leg(200, "b", OUT, GROUP, 60, YES), Leg(205, "c", GROUP, ADA, 50, YES, server="7")],
-        [Call("a", 0, "inbound", "answered", "600", 60, "single"),
-         Call("a", 0, "inbound", "answered", "600", 60, "single", server="7"),
-         Call("b", 0, "inbound", "answered", "600", 60, "single"),
+        [Call("a", 0, "inbound", "abandoned", "600", 0, "single"),
+         Call("a", 0, "inbound", "abandoned", "600", 0, "single", server="7"),
+         Call("b", 0, "inbound", "abandoned", "600", 0, "single"),
          Call("c", 0, "internal", "answered", "100", 50, "single", server="7")],
     ),
     "over midnight": (
@@ -161,8 +162,65 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
     ),
     "over midnight on ids of their own: told within a day only": (
         [Leg(LATE + 5, "a", OUT2, GROUP, 60, YES), Leg(LATE + 15, "b", GROUP, ADA, 45, YES)],
-        [Call("a", 0, "inbound", "answered", "600", 60, "single"),
+        [Call("a", 0, "inbound", "abandoned", "600", 0, "single"),
          Call("b", 0, "internal", "answered", "100", 45, "single")],
+    ),
+    "a queue picks up, somebody answers: talk is theirs": (
+        [Leg(0, "a", OUT, DID_OF_GROUP, 95, YES), Leg(2, "a", OUT, GROUP, 93, YES), Leg(3, "a", GROUP, ADA, 0, NO),
+         Leg(5, "a", GROUP, BEN, 90, YES)],
+        [Call("aaaa", 1, "inbound", "answered", "101", 90, "native_id")],
+    ),
+    "a queue picks up, and nobody answers": (
+        [Leg(0, "a", OUT, DID_OF_GROUP, 40, YES), Leg(3, "a", GROUP, ADA, 0, NO), Leg(13, "a", GROUP, BEN, 0, NO)],
+        [Call("aaa", 2, "inbound", "abandoned", "100", 0, "native_id")],
+    ),
+    "an IVR picks up, and the caller hangs up": (
+        [Leg(0, "a", OUT, IVR, 12, YES)], [Call("a", 0, "inbound", "abandoned", "700", 0, "single")],
+    ),
+    "a queue picks up, nobody answers, and the caller leaves a message": (
+        [Leg(0, "a", OUT, DID_OF_GROUP, 40, YES), Leg(3, "a", GROUP, ADA, 0, NO),
+         Leg(20, "a", OUT, BOX, 20, VOICEMAIL)],
+        [Call("aaa", 2, "inbound", "voicemail", "100", 0, "native_id")],
+    ),
+    "a mailbox that the PBX says answered, and which has the number of a telephone": (
+        [Leg(0, "a", OUT, BOX, 20, YES)], [Call("a", 0, "inbound", "abandoned", "100", 0, "single")],
+    ),
+    "a feature code: it can pick up a colleague's call": (
+        [Leg(0, "a", ADA, "*8", 30, YES)], [Call("a", 0, "internal", "answered", "100", 30, "single")],
+    ),
+    "the number of a telephone says answered, but the telephone does not": (
+        [Leg(0, "a", OUT, DID_OF_ADA, 30, YES), Leg(2, "a", OUT, ADA, 20, NO)],
+        [Call("aa", 1, "inbound", "abandoned", "100", 0, "native_id")],
+    ),
+    "the number of a telephone alone: it was the telephone": (
+        [Leg(0, "a", OUT, DID_OF_ADA, 30, YES)], [Call("a", 0, "inbound", "answered", "100", 30, "single")],
+    ),
+    "a number that leads to an outside number, and nothing more is written of it": (
+        [Leg(0, "a", OUT, DID_ELSEWHERE, 30, YES)], [Call("a", 0, "inbound", "answered", None, 30, "single")],
+    ),
+    "forwarded, from the caller: the call of who was called, talk of who was forwarded to": (
+        [Leg(0, "a", OUT, DID_OF_ADA, 65, YES), Leg(5, "a", OUT, ABROAD, 0, FAILED),
+         Leg(6, "a", OUT, ABROAD, 59, YES, "3")],
+        [Call("aaa", 1, "inbound", "answered", "100", 59, "native_id", Decimal(3))],
+    ),
+    "forwarded on an id of its own, while the caller has another call that ends before": (
+        [Leg(0, "a", OUT, DID_OF_ADA, 65, YES), Leg(30, "b", OUT, DID_OF_ADA, 90, YES),
+         Leg(35, "c", OUT, ABROAD, 85, YES, "3")],
+        [Call("a", 0, "inbound", "answered", "100", 65, "single"),
+         Call("bc", 0, "inbound", "answered", "100", 85, "put_through", Decimal(3))],
+    ),
+    "forwarded on an id of its own, of a caller who withholds the number": (
+        [Leg(0, "a", "anonymous", BEN, 20, NO), Leg(20, "b", "anonymous", ABROAD, 60, YES, "2")],
+        [Call("ab", 1, "inbound", "answered", "101", 60, "put_through", Decimal(2))],
+    ),
+    "forwarded outside by a telephone that a group rang, on ids of their own": (
+        [Leg(0, "a", OUT, GROUP, 90, YES), Leg(1, "b", GROUP, BEN, 20, NO), Leg(20, "c", OUT, ABROAD, 70, YES, "1")],
+        [Call("abc", 1, "inbound", "answered", "101", 70, "put_through", Decimal(1))],
+    ),
+    "from outside to outside, and no call to us by that caller": (
+        [Leg(0, "a", OUT2, ADA, 60, YES), Leg(10, "b", OUT, ABROAD, 40, YES, "1")],
+        [Call("a", 0, "inbound", "answered", "100", 60, "single"),
+         Call("b", 0, "unknown", "answered", None, 40, "single", Decimal(1))],
     ),
 }
 # fmt: on
@@ -205,7 +263,14 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[Call]]:
         for number, name in ((100, "Ada Quill"), (101, "Ben Ash"), (102, "Cyd Moor"), (103, "Dee Vale"))
     }
     pbx.lists["did.list"] = {
-        "9": {"number": DID_OF_GROUP, "type": "Ring Group", "ext": "600", "e164": f"+{DID_OF_GROUP}"}
+        str(key): {"number": number, "type": kind, "ext": target, "e164": f"+{number}"}
+        for key, (number, kind, target) in enumerate(
+            (
+                (DID_OF_GROUP, "Ring Group", "600"),
+                (DID_OF_ADA, "Extension", "100"),
+                (DID_ELSEWHERE, "External Number", "07700900456"),
+            )
+        )
     }
     source = source_of(pbx, folder)
     rows = []

@@ -218,7 +218,7 @@ def test_legs_after_midnight_belong_to_the_calls_day_and_their_cost_to_their_own
     assert query(database, "SELECT call_date, calls, legs FROM mart.usage_daily") == [(D2, 1, 2)]
     assert query(database, "SELECT cost_date, extension, quantity, cost FROM mart.cost_daily ORDER BY ALL") == [
         (D2, "101", 1, 1),
-        (D3, "101", 0, 2),
+        (D3, "102", 0, 2),  # who took the call over caused the leg's cost
     ]
 
 
@@ -232,9 +232,70 @@ def test_a_call_in_two_currencies_has_no_one_cost_but_each_leg_has(tmp_path: Pat
     )
     assert calls(database, "cost, currency, legs") == [(None, None, 2)]
     assert query(database, "SELECT currency, cost, quantity FROM mart.cost_daily ORDER BY ALL") == [
-        ("EUR", 1, 1),
+        ("EUR", 1, 0),
         ("USD", 2, 0),
+        (None, None, 1),
     ]
+
+
+@pytest.mark.parametrize(
+    ("legs", "told"),
+    [
+        # A number of ours counts for a person where nothing else is written of the call, and a machine never.
+        ([("number", 30)], ("answered", 30)),
+        ([(None, 30)], ("answered", 30)),
+        ([("machine", 30)], ("abandoned", 0)),
+        ([("machine", 90), ("person", 0)], ("abandoned", 0)),
+        ([("number", 90), ("person", 0)], ("abandoned", 0)),
+        ([("number", 90), ("person", 60)], ("answered", 60)),
+        ([("machine", 90), ("number", 60)], ("answered", 60)),
+        ([("machine", 0), ("person", 0)], ("no_answer", 0)),
+    ],
+)
+def test_who_answered(tmp_path: Path, legs: list[tuple[str | None, int]], told: tuple[str, int]) -> None:
+    database = built(
+        tmp_path,
+        [
+            leg(f"w{n}", f"2026-03-02 09:00:0{n}", seconds, linked_id="1", direction="inbound", to_kind=kind)
+            for n, (kind, seconds) in enumerate(legs)
+        ],
+    )
+    assert calls(database, "outcome, talk_seconds") == [told]
+
+
+def test_a_call_forwarded_abroad_costs_there_and_is_counted_where_it_came_in(tmp_path: Path) -> None:
+    """Its caller withheld the number, so that nothing is known of the outside party of the call itself."""
+    forwarded: Row = {"linked_id": "f", "remote_e164": "+34915550100", "remote_country": "ES", "remote_type": "fixed"}
+    database = built(
+        tmp_path,
+        [
+            leg("f1", "2026-03-02 09:00:00", 65, linked_id="f", direction="inbound", to_kind="number", extension="100"),
+            leg("f2", "2026-03-02 09:00:04", 0, **forwarded, outcome="failed", to_kind="person"),
+            leg("f3", "2026-03-02 09:00:05", 60, **forwarded, cost=Decimal(3), to_kind="person"),
+        ],
+    )
+    assert calls(
+        database,
+        "direction, outcome, extension, remote_e164, remote_country, remote_type, outbound_legs, outbound_seconds, "
+        "talk_seconds, cost",
+    ) == [("inbound", "answered", "101", None, None, None, 2, 60, 60, 3)]
+    assert query(
+        database,
+        "SELECT extension, direction, destination_country, quantity, cost, unrated FROM mart.cost_daily ORDER BY ALL",
+    ) == [
+        ("100", "inbound", None, 0, None, 1),
+        ("101", "inbound", None, 1, None, 0),
+        ("101", "outbound", "ES", 0, 3, 1),
+    ]
+    assert query(
+        database, "SELECT destination_country, calls, answered, talk_seconds, cost FROM mart.destination_monthly"
+    ) == [("ES", 1, 1, 60, 3)]
+    # A line in and a line out, 60 s each; one call.
+    assert query(
+        database,
+        "SELECT direction, calls, answered, erlangs, peak_concurrent FROM mart.usage_hourly ORDER BY direction",
+    ) == [("inbound", 1, 1, Decimal("0.016667"), 1), ("outbound", 0, 0, Decimal("0.016667"), 1)]
+    assert query(database, "SELECT direction, calls, talk_seconds FROM mart.usage_daily") == [("inbound", 1, 60)]
 
 
 # --- traffic ----------------------------------------------------------------------------------------------------------

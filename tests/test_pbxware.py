@@ -397,8 +397,8 @@ DIRECTIONS = [
 
 
 def test_directions(tmp_path: Path) -> None:
-    pbx = FakePbx([row(number=n, **{"from": case[0], "to": case[1]}) for n, case in enumerate(DIRECTIONS)])
-    source, _ = loaded(pbx, tmp_path)
+    legs = [row(NOON + 100 * n, n, **{"from": case[0], "to": case[1]}) for n, case in enumerate(DIRECTIONS)]
+    source, _ = loaded(FakePbx(legs), tmp_path)
     for found, case in zip(by_number(source), DIRECTIONS, strict=True):
         assert (*case[:2], found["direction"], found["extension"], found["remote_e164"]) == case
 
@@ -452,6 +452,148 @@ def test_a_public_short_number_is_outside_and_nobody_is_put_through_to_one(tmp_p
         ("internal", None),
         ("inbound", "fixed"),
     ]
+
+
+CALLER, FAR, QUEUE = "07700900123", "00881612345678", "Queue Sales (600)"
+
+# Legs as second, id, from, to, length and cost; what the last of them, from outside to outside, is found to be: its
+# direction, its extension, and the number of the id of the call that it belongs to.
+FORWARDED = {
+    "of the same id": ([(0, 1, CALLER, DID, 65), (5, 1, CALLER, FAR, 60)], ("outbound", "100", 1)),
+    "the telephone that was rung": ([(0, 1, CALLER, "101", 0), (5, 1, CALLER, FAR, 60)], ("outbound", "101", 1)),
+    "a caller who withholds the number": (
+        [(0, 1, "anonymous", DID, 65), (5, 1, "anonymous", FAR, 60)],
+        ("outbound", "100", 1),
+    ),
+    "of a queue that rang two: whose it is cannot be told": (
+        [(0, 1, CALLER, QUEUE, 65), (1, 1, QUEUE, OWN, 0), (1, 1, QUEUE, "101", 0), (5, 1, CALLER, FAR, 60)],
+        ("outbound", None, 1),
+    ),
+    "of a queue that rang none": ([(0, 1, CALLER, QUEUE, 65), (5, 1, CALLER, FAR, 60)], ("outbound", None, 1)),
+    "by a telephone that had called out": ([(0, 1, OWN, OUT, 30), (30, 1, OUT, FAR, 60)], ("outbound", "100", 1)),
+    "on an id of its own": ([(0, 1, CALLER, DID, 65), (5, 2, CALLER, FAR, 60)], ("outbound", "100", 1)),
+    "on an id of its own, written in another way": (
+        [(0, 1, CALLER, DID, 65), (5, 2, "Jo (+447700900123)", FAR, 60)],
+        ("outbound", "100", 1),
+    ),
+    "on an id of its own, longer than the call": (
+        [(0, 1, CALLER, DID, 30), (5, 2, CALLER, FAR, 60)],
+        ("outbound", "100", 1),
+    ),
+    "two calls of the caller at once to one telephone: whose it is can be told, and not which call": (
+        [(0, 1, CALLER, DID, 90), (2, 3, CALLER, "100", 90), (5, 2, CALLER, FAR, 60)],
+        ("outbound", "100", 2),
+    ),
+    "two calls of the caller at once to two telephones": (
+        [(0, 1, CALLER, DID, 90), (2, 3, CALLER, "101", 90), (5, 2, CALLER, FAR, 60)],
+        ("outbound", None, 2),
+    ),
+    "after the caller's call": ([(0, 1, CALLER, DID, 4), (5, 2, CALLER, FAR, 60)], ("unknown", None, 2)),
+    "of another caller": ([(0, 1, OUT, DID, 65), (5, 2, CALLER, FAR, 60)], ("unknown", None, 2)),
+}
+
+
+@pytest.mark.parametrize("case", FORWARDED)
+def test_a_leg_from_outside_to_outside_is_the_forwarding_of_a_call_to_us(case: str, tmp_path: Path) -> None:
+    legs, (direction, extension, call) = FORWARDED[case]
+    pbx = FakePbx(
+        [
+            row(
+                NOON + second,
+                number,
+                **{"from": source, "to": target, "total_duration": str(length), "rating_cost": "18" * (target == FAR)},
+                status="Answered" if length else "Not Answered",
+            )
+            for second, number, source, target, length in legs
+        ]
+    )
+    pbx.lists["ext.list"]["8"] = {"name": "Ben Ash", "ext": "101", "status": "enabled"}
+    source, _ = loaded(pbx, tmp_path)
+    (found,) = (leg for leg in rows_of(source) if leg["to_text"] == FAR)
+    assert (found["direction"], found["extension"], found["linked_id"]) == (direction, extension, f"{NOON}.{call}")
+    told = direction == "outbound"
+    assert (found["remote_e164"], found["remote_type"]) == (("+881612345678", "mobile") if told else (None, None))
+    assert (found["to_kind"], found["cost"]) == ("person", Decimal(18))
+
+
+def test_forwarded_legs_are_proved_as_outgoing_by_the_pbx_itself(tmp_path: Path) -> None:
+    """Where their cost counts as outgoing at the PBX, it does with us: 18 of 18."""
+    pbx = FakePbx(
+        [
+            row(NOON, 1, **{"from": CALLER, "to": DID, "rating_cost": ""}),
+            row(NOON + 5, 1, **{"from": CALLER, "to": FAR, "rating_cost": "18.00000"}),
+        ]
+    )
+    pbx.change = lambda asked, data: (
+        {"billamount": "0" if asked.get("cdrtype") == "1" else "18"} if "billamount" in data else data
+    )
+    source, _ = loaded(pbx, tmp_path)
+    checks = {check["check_name"]: check["status"] for check in rows_of(source, "audit.control_total")}
+    assert {checks[f"billamount{kind}"] for kind in ("", "_incoming", "_outgoing")} == {"matched"}
+
+
+# What a number of ours leads to, and who a leg to it, or to the extension or group behind it, reaches.
+BEHIND = [
+    ("Extension", "100", "number"),
+    ("Multi User", "100", "number"),
+    ("network user (Forward DID)", "100", "number"),
+    ("External Number", "+447700900456", "number"),
+    ("Trunk", "Carrier A", "number"),
+    ("Agents", "5", "number"),
+    ("CRM Routing", "", "number"),
+    ("", "", "number"),
+    ("Ring Group", "600", "machine"),
+    ("Enhanced Ring Group", "600", "machine"),
+    ("Queues", "600", "machine"),
+    ("Queue", "600", "machine"),
+    ("IVR", "600", "machine"),
+    ("IVR tree", "600", "machine"),
+    ("Voicemail", "100", "machine"),
+    ("Conferences", "600", "machine"),
+    ("Remote Access", "600", "machine"),
+    ("Fax to E-mail", "fax@example.com", "machine"),
+    ("Phone Callback", "600", "machine"),
+    ("Deny Access", "", "machine"),
+    ("ARI Application", "app", "machine"),
+    ("Parking Lot", "1", "machine"),
+]
+
+
+@pytest.mark.parametrize(("kind", "target", "who"), BEHIND)
+def test_who_is_behind_a_number_of_ours(kind: str, target: str, who: str, tmp_path: Path) -> None:
+    pbx = FakePbx([row(**{"from": CALLER, "to": DID}), row(number=1, **{"from": CALLER, "to": OWN})])
+    pbx.lists["did.list"]["9"] |= {"type": kind, "ext": target}
+    source, _ = loaded(pbx, tmp_path)
+    assert [leg["to_kind"] for leg in by_number(source)] == [who, "person"]
+
+
+WHO = [
+    # An extension that is listed is a telephone, whatever it is called, but for its mailbox.
+    (OWN, "person", "person"),
+    ("Ring Group 600 (100)", "person", "machine"),
+    ("Ring Group 600 Voicemail (100)", "machine", "machine"),
+    # One that is not is a machine; where none are listed it is one that the PBX calls so, or that a number leads to.
+    ("Reception (700)", "machine", "person"),
+    ("101", "machine", "person"),
+    ("Enhanced Ring Group 7 (701)", "machine", "machine"),
+    (QUEUE, "machine", "machine"),
+    ("IVR Day (702)", "machine", "machine"),
+    ("Conference (703)", "machine", "machine"),
+    ("650", "machine", "machine"),
+    ("*97", None, None),
+    (FAR, "person", "person"),
+    ("", None, None),
+]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_who_a_leg_is_to(listed: bool, tmp_path: Path) -> None:
+    pbx = FakePbx([row(number=n, **{"from": CALLER, "to": text}) for n, (text, *_) in enumerate(WHO)])
+    pbx.lists["did.list"]["9"] |= {"type": "Queue", "ext": "650"}
+    if not listed:
+        pbx.lists["ext.list"] = []
+    source, _ = loaded(pbx, tmp_path)
+    assert [leg["to_kind"] for leg in by_number(source)] == [case[1 if listed else 2] for case in WHO]
 
 
 def test_an_emergency_call_is_outbound_also_where_its_number_is_a_tenants_code(tmp_path: Path) -> None:

@@ -708,10 +708,56 @@ def test_legs_that_share_a_linked_id_are_one_call_whatever_page_they_stand_on(tm
         " ORDER BY ALL",
     )
     assert found == [
-        ("ast01-1.1", DAY, 4, 1, "inbound", "answered", 100, "linked_id"),
+        ("ast01-1.1", DAY, 4, 1, "inbound", "answered", 50, "linked_id"),  # talked at the desks, not in the queue
         ("ast01-5.1", DAY, 1, 0, "internal", "answered", 9, "single"),
         ("ast01-6.1", DAY, 1, 0, "inbound", "answered", 8, "single"),
     ]
+
+
+ENDPOINTS = [(kind, "person") for kind in ("phone", "virtual")]
+ENDPOINTS += [(kind, "machine") for kind in ("GROUP", "queue", "ivr", "mailbox")]
+
+
+@pytest.mark.parametrize(("kind", "who"), ENDPOINTS)
+def test_who_is_behind_an_endpoint(kind: str, who: str, tmp_path: Path) -> None:
+    """By number, and by the endpoint that newer releases name. A number of ours does not say; outside is a person."""
+    account = Account(endpoints=[endpoint(1, 500, type=kind), endpoint(2, 103)])
+    inbound = {"direction": "IN", "from": "02079460123"}
+    account.calls = [
+        call(START, 1, to="Sales Group <500>", **inbound),
+        call(START, 2, to="02079460999", dstEndpoint=f"{URI}/25/endpoints/1", **inbound),
+        call(START, 3, to="02079460999", **inbound),
+        call(START, 4),
+        call(START, 5, scope="LOCAL", to="*97"),
+        call(START, 6, to="anonymous", **inbound),
+    ]
+    found = sorted(rows(account.load_calls(tmp_path), "cdr"), key=lambda leg: leg["native_id"])
+    assert [leg["to_kind"] for leg in found] == [who, who, "number", "person", None, None]
+
+
+def test_a_leg_out_that_names_no_endpoint_is_of_the_telephone_that_its_call_led_to(tmp_path: Path) -> None:
+    """A desk's call that is forwarded to Spain; one that a group of two forwards; one that nothing is known of."""
+    account = Account(endpoints=[endpoint(1, 103), endpoint(2, 104), endpoint(3, 600, type="group")])
+    caller = {"from": "02079460123"}
+    out = {**caller, "to": "0034915550100", "cost": 0.5}
+
+    def leg(number: int, linked: str, **fields: Any) -> Item:
+        return call(START + timedelta(seconds=number), number, linkedId=linked, **fields)
+
+    account.calls = [
+        leg(1, "a", direction="IN", to="Desk <103>", outcome="NO_ANSWER", **caller),
+        leg(2, "a", **out),
+        leg(3, "b", direction="IN", to="Group <600>", **caller),
+        leg(4, "b", direction="IN", to="Desk <103>", outcome="NO_ANSWER", **caller),
+        leg(5, "b", scope="LOCAL", **{"from": "Group <600>"}, to="Desk <104>", outcome="NO_ANSWER"),
+        leg(6, "b", **out),
+        leg(7, "c", **out),
+    ]
+    found = sorted(rows(account.load_calls(tmp_path), "cdr"), key=lambda leg: leg["native_id"])
+    sent = [
+        (leg["direction"], leg["extension"], leg["remote_country"]) for leg in found if leg["cost"] == Decimal("0.5")
+    ]
+    assert sent == [("outbound", "103", "ES"), ("outbound", None, "ES"), ("outbound", None, "ES")]
 
 
 def test_stats_may_leave_local_calls_out(tmp_path: Path) -> None:

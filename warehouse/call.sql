@@ -1,61 +1,90 @@
 -- One row per end-to-end call: the legs of `several`, put together as `linking` (the result of linking.sql) says, and
 -- those legs of `leg` that are calls of their own.
-WITH part AS (
+WITH led AS (
+    SELECT
+        linking.call_row,
+        coalesce(
+            arg_min(several.direction, linking.leg_number) FILTER (
+                WHERE several.direction IN ('inbound', 'outbound')
+            ),
+            min(several.direction) FILTER (WHERE several.direction = 'internal'),
+            'unknown'
+        ) AS call_direction,
+        coalesce(bool_or(several.to_kind = 'person'), false) AS rang_a_person
+    FROM linking
+    JOIN several ON several.rowid = linking.leg_row
+    GROUP BY linking.call_row
+),
+part AS (
     SELECT
         several.*,
         linking.call_row,
         linking.leg_number,
+        led.call_direction,
         several.vendor = 'pbxware' AND several.native_id <> several.linked_id AS put_through,
         -- A group or an IVR made the leg: its extension is who took it, and not, as else, who made it.
         several.direction = 'internal' AND ends_with(several.to_number, several.extension)
             AND NOT ends_with(several.from_number, several.extension) AS taken,
         several.outcome = 'answered' AS answered,
-        -- The most telling outcome first: that a call was answered says more than that another leg of it was not; a
-        -- message was left; the line was engaged or nobody came; the caller gave up; only then that a trunk failed,
-        -- since a failed attempt is often followed by a better one.
-        CASE several.outcome
-            WHEN 'answered' THEN 1
-            WHEN 'voicemail' THEN 2
-            WHEN 'busy' THEN 3
-            WHEN 'no_answer' THEN 4
-            WHEN 'cancelled' THEN 5
-            WHEN 'failed' THEN 6
-            ELSE 7
+        -- A machine that answers is nobody. Neither is a number of ours: who answered a call to it is told by the legs to
+        -- telephones and outside numbers, and only where there are none by the number's own leg.
+        several.outcome = 'answered'
+            AND (several.to_kind = 'person' OR (several.to_kind IS DISTINCT FROM 'machine' AND NOT led.rang_a_person))
+            AS by_person,
+        -- The most telling outcome first: that a person answered says more than that another leg was not answered; a
+        -- message was left; a machine answered, which kept the caller waiting for nobody; the line was engaged or nobody
+        -- came; the caller gave up; only then that a trunk failed, since a failed attempt is often followed by a better
+        -- one.
+        CASE
+            WHEN by_person THEN 1
+            WHEN several.outcome = 'voicemail' THEN 2
+            WHEN answered THEN 3
+            WHEN several.outcome = 'busy' THEN 4
+            WHEN several.outcome = 'no_answer' THEN 5
+            WHEN several.outcome = 'cancelled' THEN 6
+            WHEN several.outcome = 'failed' THEN 7
+            ELSE 8
         END AS telling,
         -- Smallest for the longest leg, and among equally long ones for the earliest.
         linking.leg_number
             - 1000000 * least(greatest(coalesce(several.duration_seconds, 0), 0), 1000000000) AS length_rank
     FROM linking
     JOIN several ON several.rowid = linking.leg_row
+    JOIN led ON led.call_row = linking.call_row
 ),
+-- The outside party is that of the legs of the call's own direction: where an inbound call was forwarded to belongs to the
+-- leg by which it was.
 whole AS (
     SELECT
         call_row,
-        coalesce(
-            arg_min(direction, leg_number) FILTER (WHERE direction IN ('inbound', 'outbound')),
-            min(direction) FILTER (WHERE direction = 'internal'),
-            'unknown'
-        ) AS direction,
+        any_value(call_direction) AS direction,
         min(telling) AS telling,
         arg_min(extension, leg_number) AS first_extension,
         coalesce(
-            arg_max(extension, leg_number) FILTER (WHERE answered AND taken),
-            arg_min(extension, length_rank) FILTER (WHERE answered)
+            arg_max(extension, leg_number) FILTER (WHERE by_person AND taken),
+            arg_min(extension, length_rank) FILTER (WHERE by_person)
         ) AS answering_extension,
         coalesce(bool_or(put_through), false) AS put_through,
-        arg_min(remote_e164, leg_number) AS remote_e164,
+        arg_min(remote_e164, leg_number) FILTER (WHERE direction = call_direction) AS remote_e164,
         -- Of an erased number only country and kind are left; a short one is no outside party's country.
         arg_min_null(remote_country, leg_number) FILTER (
-            WHERE remote_e164 IS NOT NULL
-            OR (remote_type NOT IN ('short', 'emergency') AND (remote_type <> 'unknown' OR remote_country IS NOT NULL))
+            WHERE direction = call_direction
+            AND (
+                remote_e164 IS NOT NULL
+                OR (remote_type NOT IN ('short', 'emergency') AND (remote_type <> 'unknown' OR remote_country IS NOT NULL))
+            )
         ) AS remote_country,
         -- A short or emergency number has a type and no E.164.
         coalesce(
-            arg_min(remote_type, leg_number) FILTER (WHERE remote_e164 IS NOT NULL), arg_min(remote_type, leg_number)
+            arg_min(remote_type, leg_number) FILTER (WHERE direction = call_direction AND remote_e164 IS NOT NULL),
+            arg_min(remote_type, leg_number) FILTER (WHERE direction = call_direction)
         ) AS remote_type,
         CAST(count(*) AS INTEGER) AS legs,
+        CAST(count(*) FILTER (WHERE direction = 'outbound') AS INTEGER) AS outbound_legs,
+        coalesce(max(greatest(duration_seconds, 0)) FILTER (WHERE direction = 'outbound' AND answered), 0)
+            AS outbound_seconds,
         CAST(count(*) FILTER (WHERE answered IS NOT TRUE) AS INTEGER) AS attempts,
-        coalesce(max(greatest(duration_seconds, 0)) FILTER (WHERE answered), 0) AS talk_seconds,
+        coalesce(max(greatest(duration_seconds, 0)) FILTER (WHERE by_person), 0) AS talk_seconds,
         sum(cost) AS cost,
         CAST(count(*) FILTER (WHERE cost IS NULL) AS INTEGER) AS unrated_legs,
         min(currency) AS currency,
@@ -75,10 +104,11 @@ SELECT
     CASE whole.telling
         WHEN 1 THEN 'answered'
         WHEN 2 THEN 'voicemail'
-        WHEN 3 THEN 'busy'
-        WHEN 4 THEN 'no_answer'
-        WHEN 5 THEN 'cancelled'
-        WHEN 6 THEN 'failed'
+        WHEN 3 THEN 'abandoned'
+        WHEN 4 THEN 'busy'
+        WHEN 5 THEN 'no_answer'
+        WHEN 6 THEN 'cancelled'
+        WHEN 7 THEN 'failed'
         ELSE 'unknown'
     END AS outcome,
     -- Who took an inbound call is who talked; who made a call is on its first leg.
@@ -90,6 +120,7 @@ SELECT
     whole.remote_country,
     whole.remote_type,
     whole.legs,
+    whole.outbound_legs,
     whole.attempts,
     CASE
         WHEN whole.legs = 1 THEN 'single'
@@ -98,6 +129,7 @@ SELECT
         ELSE 'native_id'
     END AS linking,
     whole.talk_seconds,
+    whole.outbound_seconds,
     -- Two currencies are never summed: such a call has no one cost. Its legs have theirs, and so has mart.cost_daily.
     CASE WHEN whole.one_currency THEN whole.cost END AS cost,
     whole.unrated_legs,
@@ -116,21 +148,26 @@ SELECT
     call_date,
     CASE WHEN direction IN ('inbound', 'outbound', 'internal') THEN direction ELSE 'unknown' END,
     CASE
+        WHEN outcome = 'answered' AND to_kind = 'machine' THEN 'abandoned'
         WHEN outcome IN ('answered', 'voicemail', 'busy', 'no_answer', 'cancelled', 'failed') THEN outcome
         ELSE 'unknown'
     END,
     extension,
     remote_e164,
-    CASE
-        WHEN remote_e164 IS NOT NULL
-            OR (remote_type NOT IN ('short', 'emergency') AND (remote_type <> 'unknown' OR remote_country IS NOT NULL))
-            THEN remote_country
-    END,
+    remote_country,
     remote_type,
     1,
+    CASE WHEN direction = 'outbound' THEN 1 ELSE 0 END,
     CASE WHEN outcome = 'answered' THEN 0 ELSE 1 END,
     'single',
-    CASE WHEN outcome = 'answered' THEN greatest(coalesce(duration_seconds, 0), 0) ELSE 0 END,
+    CASE
+        WHEN outcome = 'answered' AND to_kind IS DISTINCT FROM 'machine' THEN greatest(coalesce(duration_seconds, 0), 0)
+        ELSE 0
+    END,
+    CASE
+        WHEN direction = 'outbound' AND outcome = 'answered' THEN greatest(coalesce(duration_seconds, 0), 0)
+        ELSE 0
+    END,
     cost,
     CASE WHEN cost IS NULL THEN 1 ELSE 0 END,
     currency

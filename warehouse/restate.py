@@ -105,6 +105,21 @@ def as_landed(rows: pa.Table) -> pa.Table:
     return rows
 
 
+# By column, the value of each ``raw_row`` that has another one than it was written with.
+Changes = dict[str, dict[int, Any]]
+
+
+def with_values(rows: pa.RecordBatch, changes: Changes) -> pa.RecordBatch:
+    """Rows of one landing with these values in place of theirs."""
+    for name, values in changes.items():
+        is_changed = pc.is_in(rows["raw_row"], pa.array(values, pa.int64()))
+        place = rows.schema.get_field_index(name)
+        new = pa.array([values[row] for row in rows["raw_row"].filter(is_changed).to_pylist()], rows[name].type)
+        column = pc.replace_with_mask(rows[name], is_changed, new)
+        rows = rows.set_column(place, rows.schema.field(place), column)
+    return rows
+
+
 def _restatements(
     table_: Table, previous: str, fresh: str, reading: Reading, on: str, same: str, said: list[str]
 ) -> tuple[str, dict[str, Any]]:

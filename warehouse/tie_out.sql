@@ -21,24 +21,72 @@ SELECT
     count(cost) AS rated,
     sum(cost) AS cost
 FROM core.call
-WHERE in_cost_scope(call_date) OR near_hours(call_date) OR in_return_scope(call_date) OR in_call_months(call_date)
+WHERE in_cost_scope(call_date) OR near_hours(call_date) OR in_return_scope(call_date)
 GROUP BY ALL;
 
 -- What the legs of a day cost is what its calls cost, but for calls whose legs are of several days or currencies: their
 -- legs are taken from the days that they are of, and given to the day of the call, or to none.
 CREATE TEMP TABLE call_cost AS
-WITH apart AS (
+WITH split_call AS (
+    SELECT call_id, call_date FROM core.call_leg WHERE leg_date <> call_date AND near_split(call_date)
+    UNION
+    SELECT call_id, call_date
+    FROM core.call
+    WHERE legs > 1 AND currency IS NULL AND cost IS NULL AND near_split(call_date)
+),
+split_leg AS (
     SELECT
-        *,
-        min(coalesce(currency, '')) OVER same_call = max(coalesce(currency, '')) OVER same_call AS one_currency
-    FROM apart_leg
-    WINDOW same_call AS (PARTITION BY call_id)
+        call_leg.call_date,
+        call_leg.leg_date,
+        leg.currency,
+        leg.cost,
+        min(coalesce(leg.currency, '')) OVER same_call = max(coalesce(leg.currency, '')) OVER same_call AS one_currency
+    FROM split_call
+    JOIN core.call_leg AS call_leg
+        ON call_leg.call_id = split_call.call_id AND call_leg.call_date = split_call.call_date
+    JOIN core.cdr AS leg ON leg.cdr_id = call_leg.cdr_id AND leg.call_date = call_leg.leg_date
+    WHERE near_split(call_leg.call_date) AND near_split(call_leg.leg_date) AND near_split(leg.call_date)
+    WINDOW same_call AS (PARTITION BY call_leg.call_id)
 )
 SELECT call_date, currency, rated, cost FROM leg_sum WHERE rated > 0
 UNION ALL
-SELECT leg_date, currency, -1, -cost FROM apart WHERE cost IS NOT NULL
+SELECT leg_date, currency, -1, -cost FROM split_leg WHERE cost IS NOT NULL
 UNION ALL
-SELECT call_date, currency, 1, cost FROM apart WHERE cost IS NOT NULL AND one_currency;
+SELECT call_date, currency, 1, cost FROM split_leg WHERE cost IS NOT NULL AND one_currency;
+
+-- The legs that dialled out; `repeated` says how many of them, and how many of their seconds, were not the first or the
+-- longest of their call to one destination.
+CREATE TEMP TABLE dialled AS
+SELECT
+    CAST(date_trunc('month', call_date) AS DATE) AS month,
+    currency,
+    count(*) AS legs,
+    sum(CASE WHEN outcome = 'answered' THEN greatest(coalesce(duration_seconds, 0), 0) ELSE 0 END) AS seconds,
+    count(cost) AS rated,
+    sum(cost) AS cost
+FROM core.cdr
+WHERE direction = 'outbound' AND in_call_months(call_date)
+GROUP BY ALL;
+
+CREATE TEMP TABLE repeated AS
+SELECT month, sum(legs - 1) AS legs, sum(seconds - longest) AS seconds
+FROM (
+    SELECT
+        CAST(date_trunc('month', leg.call_date) AS DATE) AS month,
+        count(*) AS legs,
+        coalesce(sum(greatest(leg.duration_seconds, 0)) FILTER (WHERE leg.outcome = 'answered'), 0) AS seconds,
+        coalesce(max(greatest(leg.duration_seconds, 0)) FILTER (WHERE leg.outcome = 'answered'), 0) AS longest
+    FROM core.call AS call
+    JOIN core.call_leg AS call_leg ON call_leg.call_id = call.call_id AND call_leg.call_date = call.call_date
+    JOIN core.cdr AS leg ON leg.cdr_id = call_leg.cdr_id AND leg.call_date = call_leg.leg_date
+    WHERE call.outbound_legs > 1
+        AND leg.direction = 'outbound'
+        AND near_legs(call.call_date)
+        AND near_legs(call_leg.call_date)
+        AND in_call_months(leg.call_date)
+    GROUP BY month, call.call_id, leg.remote_country, leg.remote_type, leg.currency
+)
+GROUP BY month;
 
 -- Legs and calls are the same in two tables when the sums of a hash of their ids are: ids need not be joined.
 CREATE TEMP TABLE leg_id AS
@@ -225,15 +273,18 @@ FROM call_sum
 WHERE direction = 'inbound' AND in_return_scope(call_date)
 GROUP BY call_date
 UNION ALL
-SELECT 'mart.destination_monthly', CAST(date_trunc('month', call_date) AS DATE) AS month, unnest(['calls', 'seconds']),
-    '', unnest([sum(calls), sum(seconds)])
-FROM call_sum
-WHERE direction = 'outbound' AND in_call_months(call_date)
+SELECT 'mart.destination_monthly', month, unnest(['calls', 'seconds']), '',
+    unnest([
+        sum(dialled.legs) - coalesce(any_value(repeated.legs), 0),
+        sum(dialled.seconds) - coalesce(any_value(repeated.seconds), 0)
+    ])
+FROM dialled
+LEFT JOIN repeated USING (month)
 GROUP BY month
 UNION ALL
-SELECT 'mart.destination_monthly', CAST(date_trunc('month', call_date) AS DATE) AS month, 'cost', currency, sum(cost)
-FROM call_sum
-WHERE direction = 'outbound' AND in_call_months(call_date) AND rated > 0
+SELECT 'mart.destination_monthly', month, 'cost', currency, sum(cost)
+FROM dialled
+WHERE rated > 0
 GROUP BY month, currency
 UNION ALL
 SELECT 'mart.invoice_aging', NULL, 'open amount', currency, sum(total)
@@ -280,7 +331,7 @@ UNION ALL
 -- Outcomes: the calls by what came of them, so that none is in two of these columns or in no one.
 SELECT 'mart.usage_daily', call_date, unnest(['calls', 'outcomes', 'answered', 'legs', 'seconds']), '',
     unnest([
-        sum(calls), sum(answered + no_answer + busy + failed + other), sum(answered), sum(legs), sum(talk_seconds)
+        sum(calls), sum(answered + no_answer + busy + failed + abandoned + other), sum(answered), sum(legs), sum(talk_seconds)
     ])
 FROM mart.usage_daily
 WHERE in_scope(call_date)

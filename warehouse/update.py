@@ -15,7 +15,9 @@ its history is; in a rebuild they say ``true``.
     in_closed_months         those, or all when a month was closed
     in_hours, near_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
     in_reconciliation_scope  business days on which TIM4biz or the calls changed
-    in_call_months           whole months of the calls that were put together again, and of when they were talked
+    in_call_months           whole months of the calls that were put together again, of their legs, and of when they
+                             were talked
+    near_legs                business days of those months, and of what calls across their edges have beyond them
     near_call_months         instants of those months and of a day around them, in any zone
     in_return_scope          those of in_scope, and the day before each, whose callers may have been called back
     near_return              those, and the day after each
@@ -81,8 +83,8 @@ _LINK = "CASE WHEN linked_id IS NOT NULL THEN hash(connection, account_id, linke
 # What calls are put together from.
 _LEG = (
     f"cdr_id, vendor, connection, account_id, native_id, linked_id, {_LINK} AS link, started_at, call_date, direction, "
-    "outcome, extension, from_number, to_number, remote_e164, remote_country, remote_type, duration_seconds, cost, "
-    "currency"
+    "outcome, extension, from_number, to_number, to_kind, remote_e164, remote_country, remote_type, duration_seconds, "
+    "cost, currency"
 )
 
 Days = set[date] | None
@@ -188,8 +190,9 @@ class Update:
         everything = fresh or "derivation" in stale or wanted_again
 
         hours: Days
+        leg_days: Days
         if everything:
-            call_days, cost_days, hours, reconciled = (_EVERYTHING,) * 4
+            call_days, leg_days, cost_days, hours, reconciled = (_EVERYTHING,) * 5
             self._link_all_calls()
         else:
             call_days, leg_days, hours = self._link_calls(legs_replaced)
@@ -199,10 +202,10 @@ class Update:
             cost_days = _EVERYTHING if "charging" in stale else call_days | leg_days | charge_days
             total_days = {p.day for p in changed if p.day is not None and "core.extension_total" in p.tables}
             reconciled = _EVERYTHING if "reconciliation" in stale else call_days | total_days
-        self._set_scopes(call_days, cost_days, hours, reconciled, all_closes=everything or "closes" in stale)
+        self._set_scopes(call_days, leg_days, cost_days, hours, reconciled, everything or "closes" in stale)
 
         self._delete_dropped()
-        self._find_apart()
+        self._find_split()
         self._find_first_calls("first_call_before")
         for mart in MARTS:
             if mart is FRAUD_SIGNAL:
@@ -600,7 +603,7 @@ class Update:
             "c.connection AND m.account_id IS NOT DISTINCT FROM c.account_id AND m.extension = c.extension"
         )
 
-    def _set_scopes(self, calls: Days, cost: Days, hours: Days, reconciled: Days, *, all_closes: bool) -> None:
+    def _set_scopes(self, calls: Days, legs: Days, cost: Days, hours: Days, reconciled: Days, all_closes: bool) -> None:
         months = _whole_months(cost)
         self._macro("in_scope", "day", calls, "day >= kept_from()")
         self._macro("in_cost_scope", "day", cost, "day >= kept_from()")
@@ -612,25 +615,23 @@ class Update:
 
         # An hour belongs to the business day of its start, which can be the UTC day before or after.
         talked = _spread(hours, -1, 0, 1)
-        call_months = _whole_months(_union(calls, talked))
+        call_months = _whole_months(_union(_union(calls, legs), talked))
         self._macro("in_call_months", "day", call_months)
+        across = "leg_date <> call_date AND (in_call_months(call_date) OR in_call_months(leg_date))"
+        beyond = self._days(f"SELECT DISTINCT unnest([call_date, leg_date]) FROM core.call_leg WHERE {across}")
+        self._macro("near_legs", "day", _union(call_months, beyond))
         self._instants("near_call_months", _spread(call_months, -1, 0, 1))
         returned = _spread(calls, -1, 0)
         self._macro("in_return_scope", "day", returned)
         self._macro("near_return", "day", _spread(returned, 0, 1))
 
-    def _find_apart(self) -> None:
-        """Make ``apart_call`` and ``apart_leg``: the few calls whose legs are of several days or currencies."""
-        moved = "leg_date <> call_date AND (in_cost_scope(call_date) OR in_cost_scope(leg_date))"
-        mixed = "legs > 1 AND currency IS NULL AND cost IS NULL AND in_cost_scope(call_date)"
+    def _find_split(self) -> None:
+        """Make ``near_split`` true of the days of the few calls whose legs are of several days or currencies."""
+        moved = "leg_date <> call_date AND (in_scope(call_date) OR in_scope(leg_date))"
+        mixed = "legs > 1 AND currency IS NULL AND cost IS NULL AND in_scope(call_date)"
         near = self._days(f"SELECT DISTINCT unnest([call_date, leg_date]) FROM core.call_leg WHERE {moved}")
         near |= self._days(f"SELECT DISTINCT call_date FROM core.call WHERE {mixed}")
-        self._macro("near_apart", "day", near)
-        self.db.execute(
-            "CREATE TEMP TABLE apart_call AS FROM core.call WHERE near_apart(call_date) AND "
-            f"(call_id IN (SELECT call_id FROM core.call_leg WHERE {moved}) OR ({mixed}))"
-        )
-        self.db.execute(f"CREATE TEMP TABLE apart_leg AS {sql_of('apart_leg')}")
+        self._macro("near_split", "day", near)
 
     def _find_first_calls(self, name: str) -> None:
         """Make ``name``: the day of an account's first call to each country, ever, and that of its first call at all.
@@ -747,7 +748,6 @@ class Update:
                     "linking",
                     "call_leg",
                     "call",
-                    "apart_leg",
                     "tie_out",
                     "coverage",
                     "restatement_since_close",

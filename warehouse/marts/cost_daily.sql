@@ -1,48 +1,45 @@
 -- One row per day, account, extension, cost centre, kind of charge, item, direction, destination and currency.
 --
--- A leg's cost belongs to the leg's own day, so that a day adds up to what the vendor recorded for it, and to the
--- extension, direction and destination of its call. A call is counted once, with its first leg. `apart_call` are the
--- calls whose legs are not all of one day and one currency, `apart_leg` (the result of apart_leg.sql) those legs.
+-- A cost belongs to the leg that caused it: to its day, so that a day adds up to what the vendor recorded for it, and to
+-- its extension, direction and destination, so that a call that came in and was forwarded abroad is a cost abroad. The
+-- call is counted once, where core.call has it: a leg of another direction stands in a row of quantity 0.
 WITH charge AS (
-    -- Nearly all calls are of one day and one currency, and need not be looked at leg by leg.
     SELECT
-        call.call_date AS cost_date,
-        call.vendor,
-        call.connection,
-        call.account_id,
-        call.extension,
+        call_date AS cost_date,
+        vendor,
+        connection,
+        account_id,
+        extension,
         'call' AS charge_kind,
         NULL AS item,
-        call.direction,
-        CASE WHEN call.direction = 'outbound' THEN call.remote_country END AS destination_country,
-        call.currency,
-        CAST(1 AS DECIMAL(18, 6)) AS quantity,
-        call.cost,
-        call.unrated_legs AS unrated,
-        call.legs AS records
-    FROM core.call AS call
-    ANTI JOIN apart_call ON apart_call.call_id = call.call_id
-    WHERE in_cost_scope(call.call_date)
+        direction,
+        CASE WHEN direction = 'outbound' THEN remote_country END AS destination_country,
+        currency,
+        CAST(0 AS DECIMAL(18, 6)) AS quantity,
+        cost,
+        CASE WHEN cost IS NULL THEN 1 ELSE 0 END AS unrated,
+        1 AS records
+    FROM core.cdr
+    WHERE in_cost_scope(call_date)
 
     UNION ALL
     SELECT
-        leg.leg_date,
-        call.vendor,
-        call.connection,
-        call.account_id,
-        call.extension,
+        call_date,
+        vendor,
+        connection,
+        account_id,
+        extension,
         'call',
         NULL,
-        call.direction,
-        CASE WHEN call.direction = 'outbound' THEN call.remote_country END,
-        leg.currency,
-        CASE WHEN leg.leg_number = 1 THEN 1 ELSE 0 END,
-        leg.cost,
-        CASE WHEN leg.cost IS NULL THEN 1 ELSE 0 END,
-        1
-    FROM apart_leg AS leg
-    JOIN apart_call AS call ON call.call_id = leg.call_id
-    WHERE in_cost_scope(leg.leg_date)
+        direction,
+        CASE WHEN direction = 'outbound' THEN remote_country END,
+        currency,
+        1,
+        NULL,
+        0,
+        0
+    FROM core.call
+    WHERE in_cost_scope(call_date)
 
     UNION ALL
     SELECT

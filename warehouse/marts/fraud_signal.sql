@@ -1,7 +1,9 @@
 -- One row per day, account, extension, rule, country and currency that went over a limit.
 --
 -- The limits are those of `[fraud]` in tollbook.toml (the one row of fraud_rules). Attempts count like answered calls:
--- who tries numbers abroad at night is known by the attempts. Costs in several currencies are not added.
+-- who tries numbers abroad at night is known by the attempts. Looked at are the legs to outside parties, also those that
+-- an inbound call was forwarded by, which is how a cracked forwarding is used; the legs of one call to one country and
+-- kind of number are one attempt after another, and count as one. Costs in several currencies are not added.
 WITH home AS (
     SELECT connection, account_id, any_value(country) AS country
     FROM core.account
@@ -9,38 +11,59 @@ WITH home AS (
 ),
 outbound AS (
     SELECT
-        call.call_date,
-        call.vendor,
-        call.connection,
-        call.account_id,
-        call.extension,
-        call.remote_country AS country,
-        call.remote_type,
-        call.started_at,
-        call.cost,
-        call.currency,
-        home.country AS home,
+        leg.call_date,
+        leg.vendor,
+        leg.connection,
+        leg.account_id,
+        leg.cdr_id,
+        leg.extension,
+        leg.remote_country AS country,
+        leg.remote_type,
+        leg.started_at,
+        leg.cost,
+        leg.currency,
         -- A number that is of no country, as of satellites, is abroad; where our own country is not known nothing is. Of
         -- an erased number the country is left.
-        coalesce(call.remote_e164, call.remote_country) IS NOT NULL
-            AND call.remote_country IS DISTINCT FROM home.country
+        coalesce(leg.remote_e164, leg.remote_country) IS NOT NULL
+            AND leg.remote_country IS DISTINCT FROM home.country
             AND home.country IS NOT NULL AS is_abroad,
-        hour(local_time(call.started_at)) < rules.opens
-            OR hour(local_time(call.started_at)) >= rules.closes
-            OR (isodow(local_time(call.started_at)) > 5 AND NOT rules.open_weekends) AS is_closed
-    FROM core.call AS call
+        hour(local_time(leg.started_at)) < rules.opens
+            OR hour(local_time(leg.started_at)) >= rules.closes
+            OR (isodow(local_time(leg.started_at)) > 5 AND NOT rules.open_weekends) AS is_closed
+    FROM core.cdr AS leg
     CROSS JOIN fraud_rules AS rules
-    LEFT JOIN home ON home.connection = call.connection AND home.account_id IS NOT DISTINCT FROM call.account_id
-    WHERE call.direction = 'outbound' AND in_fraud_scope(call.call_date)
+    LEFT JOIN home ON home.connection = leg.connection AND home.account_id IS NOT DISTINCT FROM leg.account_id
+    WHERE leg.direction = 'outbound' AND in_fraud_scope(leg.call_date)
+),
+dialled AS (
+    SELECT
+        leg.call_date,
+        leg.vendor,
+        leg.connection,
+        leg.account_id,
+        leg.extension,
+        leg.country,
+        leg.remote_type,
+        leg.currency,
+        leg.is_abroad,
+        leg.is_closed,
+        min(leg.started_at) AS started_at,
+        sum(leg.cost) AS cost
+    FROM outbound AS leg
+    JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id AND call_leg.leg_date = leg.call_date
+    WHERE (leg.is_abroad OR leg.remote_type = 'premium') AND in_fraud_scope(call_leg.leg_date)
+    GROUP BY
+        leg.call_date, leg.vendor, leg.connection, leg.account_id, call_leg.call_id, leg.extension, leg.country,
+        leg.remote_type, leg.currency, leg.is_abroad, leg.is_closed
 ),
 suspect AS (
-    SELECT *, 'out_of_hours' AS rule, CAST(NULL AS VARCHAR) AS about FROM outbound WHERE is_abroad AND is_closed
+    SELECT *, 'out_of_hours' AS rule, CAST(NULL AS VARCHAR) AS about FROM dialled WHERE is_abroad AND is_closed
     UNION ALL
-    SELECT *, 'premium', NULL FROM outbound WHERE remote_type = 'premium'
+    SELECT *, 'premium', NULL FROM dialled WHERE remote_type = 'premium'
     UNION ALL
     -- Dialled and shown like a number of the United States or Canada.
     SELECT *, 'foreign_nanp', country
-    FROM outbound
+    FROM dialled
     WHERE is_abroad AND country IN (SELECT country FROM foreign_nanp)
 ),
 counted AS (
@@ -81,26 +104,26 @@ discovery AS (
 ),
 new_country AS (
     SELECT
-        outbound.call_date AS signal_date,
-        outbound.vendor,
-        outbound.connection,
-        outbound.account_id,
-        arg_min_null(outbound.extension, (outbound.started_at, coalesce(outbound.extension, ''))) AS extension,
+        dialled.call_date AS signal_date,
+        dialled.vendor,
+        dialled.connection,
+        dialled.account_id,
+        arg_min_null(dialled.extension, (dialled.started_at, coalesce(dialled.extension, ''))) AS extension,
         'new_country' AS rule,
-        outbound.country,
-        CASE WHEN count(DISTINCT outbound.currency) = 1 THEN min(outbound.currency) END AS currency,
+        dialled.country,
+        CASE WHEN count(DISTINCT dialled.currency) = 1 THEN min(dialled.currency) END AS currency,
         count(*) AS calls,
-        CASE WHEN count(DISTINCT outbound.currency) = 1 THEN sum(outbound.cost) END AS cost,
+        CASE WHEN count(DISTINCT dialled.currency) = 1 THEN sum(dialled.cost) END AS cost,
         CAST(count(*) AS DECIMAL(18, 6)) AS measured,
         CAST(1 AS DECIMAL(18, 6)) AS threshold
-    FROM outbound
+    FROM dialled
     JOIN discovery
-        ON discovery.first_date = outbound.call_date
-        AND discovery.connection = outbound.connection
-        AND discovery.account_id IS NOT DISTINCT FROM outbound.account_id
-        AND discovery.country = outbound.country
-    WHERE outbound.is_abroad
-    GROUP BY outbound.call_date, outbound.vendor, outbound.connection, outbound.account_id, outbound.country
+        ON discovery.first_date = dialled.call_date
+        AND discovery.connection = dialled.connection
+        AND discovery.account_id IS NOT DISTINCT FROM dialled.account_id
+        AND discovery.country = dialled.country
+    WHERE dialled.is_abroad
+    GROUP BY dialled.call_date, dialled.vendor, dialled.connection, dialled.account_id, dialled.country
 ),
 spent AS (
     SELECT
@@ -109,7 +132,6 @@ spent AS (
         connection,
         account_id,
         currency,
-        CAST(sum(quantity) AS BIGINT) AS calls,
         CAST(sum(cost) AS DECIMAL(18, 6)) AS cost
     FROM mart.cost_daily
     WHERE charge_kind = 'call' AND direction = 'outbound' AND near_fraud(cost_date)
@@ -135,17 +157,7 @@ usual AS (
 ),
 spike AS (
     SELECT
-        spent.cost_date AS signal_date,
-        spent.vendor,
-        spent.connection,
-        spent.account_id,
-        NULL AS extension,
-        'spend_spike' AS rule,
-        NULL AS country,
-        spent.currency,
-        spent.calls,
-        spent.cost,
-        spent.cost AS measured,
+        spent.*,
         greatest(rules.spike_minimum, usual.cost * rules.spike_times) AS threshold
     FROM spent
     JOIN usual
@@ -154,14 +166,41 @@ spike AS (
         AND usual.account_id IS NOT DISTINCT FROM spent.account_id
         AND usual.currency IS NOT DISTINCT FROM spent.currency
     CROSS JOIN fraud_rules AS rules
-    WHERE in_fraud_scope(spent.cost_date)
+    WHERE in_fraud_scope(spent.cost_date) AND spent.cost >= threshold
+),
+-- The calls of those few days.
+spiked AS (
+    SELECT
+        spike.cost_date AS signal_date,
+        spike.vendor,
+        spike.connection,
+        spike.account_id,
+        NULL AS extension,
+        'spend_spike' AS rule,
+        NULL AS country,
+        spike.currency,
+        count(DISTINCT call_leg.call_id) AS calls,
+        spike.cost,
+        spike.cost AS measured,
+        spike.threshold
+    FROM spike
+    JOIN core.cdr AS leg
+        ON leg.call_date = spike.cost_date
+        AND leg.connection = spike.connection
+        AND leg.account_id IS NOT DISTINCT FROM spike.account_id
+        AND leg.currency IS NOT DISTINCT FROM spike.currency
+        AND leg.direction = 'outbound'
+    JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id AND call_leg.leg_date = leg.call_date
+    WHERE in_fraud_scope(leg.call_date) AND in_fraud_scope(call_leg.leg_date)
+    GROUP BY
+        spike.cost_date, spike.vendor, spike.connection, spike.account_id, spike.currency, spike.cost, spike.threshold
 ),
 found AS (
     SELECT * FROM limited
     UNION ALL
     SELECT * FROM new_country
     UNION ALL
-    SELECT * FROM spike
+    SELECT * FROM spiked
 )
 SELECT
     signal_date,

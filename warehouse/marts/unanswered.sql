@@ -49,6 +49,7 @@ counted AS (
         count(*) AS offered,
         count(*) FILTER (WHERE missed) AS unanswered,
         count(*) FILTER (WHERE outcome = 'voicemail') AS voicemail,
+        count(*) FILTER (WHERE outcome = 'abandoned') AS abandoned,
         count(*) FILTER (WHERE missed AND returned) AS called_back
     FROM told
     GROUP BY ALL
@@ -64,6 +65,7 @@ SELECT
     offered - unanswered AS answered,
     unanswered,
     voicemail,
+    abandoned,
     called_back,
     CAST(mean_of(100 * unanswered, offered) AS DECIMAL(5, 2)) AS unanswered_percent
 FROM counted

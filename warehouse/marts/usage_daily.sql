@@ -11,7 +11,8 @@ SELECT
     count(*) FILTER (WHERE outcome = 'no_answer') AS no_answer,
     count(*) FILTER (WHERE outcome = 'busy') AS busy,
     count(*) FILTER (WHERE outcome = 'failed') AS failed,
-    count(*) FILTER (WHERE outcome NOT IN ('answered', 'no_answer', 'busy', 'failed')) AS other,
+    count(*) FILTER (WHERE outcome = 'abandoned') AS abandoned,
+    count(*) FILTER (WHERE outcome NOT IN ('answered', 'no_answer', 'busy', 'failed', 'abandoned')) AS other,
     CAST(sum(legs) AS BIGINT) AS legs,
     CAST(sum(talk_seconds) AS BIGINT) AS talk_seconds
 FROM core.call

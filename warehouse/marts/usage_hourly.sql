@@ -1,5 +1,8 @@
 -- One row per UTC hour, account and direction in which a call started or was talked on.
 --
+-- An inbound call that was forwarded to an outside party takes an outbound line as well, which is talked on but not called
+-- again: lines are counted for what is up on them.
+--
 -- A call is up in [start, start + talk_seconds), to the whole second. The peak is a running sum, within the hour, of the
 -- calls carried into it, the starts and the ends, in every second the ends first, so that a call which ends as another
 -- starts is not up with it; nothing is joined by overlap.
@@ -12,6 +15,10 @@ WITH near_call AS (
     SELECT vendor, connection, account_id, direction, started_at, outcome, talk_seconds
     FROM core.call
     WHERE talk_seconds > 86400 AND NOT near_hours(call_date)
+    UNION ALL
+    SELECT vendor, connection, account_id, 'outbound', started_at, NULL, outbound_seconds
+    FROM core.call
+    WHERE direction = 'inbound' AND outbound_seconds > 0 AND (near_hours(call_date) OR outbound_seconds > 86400)
 ),
 -- Whose calls are added up, by number: summing by it is cheaper than by four texts.
 line AS MATERIALIZED (
@@ -21,7 +28,8 @@ line AS MATERIALIZED (
 spell AS MATERIALIZED (
     SELECT
         line.line,
-        call.outcome = 'answered' AS answered,
+        call.outcome IS NOT NULL AS is_call,
+        coalesce(call.outcome = 'answered', true) AS answered,
         epoch_us(call.started_at) // 1000000 AS up_at,
         epoch_us(call.started_at) // 1000000 + call.talk_seconds AS down_at
     FROM near_call AS call
@@ -34,6 +42,7 @@ spell AS MATERIALIZED (
 started AS (
     SELECT line, up_at // 3600 AS hour_number, count(*) AS calls, count(*) FILTER (WHERE answered) AS answered
     FROM spell
+    WHERE is_call
     GROUP BY ALL
 ),
 talked AS (

@@ -93,8 +93,8 @@ FROM (
 ) GROUP BY ALL ORDER BY ALL"""
 
 _USAGE_BY_COUNTRY = """
-SELECT remote_country, 'call', count(*), count(*) FILTER (outcome = 'answered'), sum(talk_seconds)::BIGINT
-FROM core.call WHERE direction = 'outbound' AND call_date >= $first AND call_date < $next
+SELECT destination_country, 'call', sum(calls)::BIGINT, sum(answered)::BIGINT, sum(talk_seconds)::BIGINT
+FROM mart.destination_monthly WHERE month = $first
 GROUP BY ALL ORDER BY ALL"""
 
 USAGE_COLUMNS = (
@@ -234,7 +234,7 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
                 BY_KIND,
                 where="direction = 'outbound'",
                 usage=_USAGE_BY_COUNTRY,
-                notes=("Outbound calls and messages only.",),
+                notes=("Calls to outside parties, forwarded ones too, and messages sent.",),
             ),
             costs.section(
                 "connections",

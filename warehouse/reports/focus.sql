@@ -16,20 +16,26 @@ WITH extension AS (
     GROUP BY connection, account_id, extension
 ),
 talk AS (
-    -- A call counts once, at its first leg, as in mart.cost_daily.
-    SELECT
-        leg.call_date,
-        leg.connection,
-        leg.account_id,
-        call.extension,
-        call.direction,
-        CASE WHEN call.direction = 'outbound' THEN call.remote_country END AS destination_country,
-        leg.currency,
-        sum(call.talk_seconds) AS seconds
-    FROM core.cdr AS leg
-    JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id AND call_leg.leg_number = 1
-    JOIN core.call AS call ON call.call_id = call_leg.call_id
-    WHERE leg.call_date >= $first AND leg.call_date < $next
+    -- To an outside party each leg talks for itself, as it costs, also one that an inbound call was forwarded by; what
+    -- came in or stayed inside talks once, as core.call has it.
+    SELECT call_date, connection, account_id, extension, direction, destination_country, currency, sum(seconds) AS seconds
+    FROM (
+        SELECT
+            call_date,
+            connection,
+            account_id,
+            extension,
+            direction,
+            remote_country AS destination_country,
+            currency,
+            CASE WHEN outcome = 'answered' THEN greatest(coalesce(duration_seconds, 0), 0) ELSE 0 END AS seconds
+        FROM core.cdr
+        WHERE direction = 'outbound' AND call_date >= $first AND call_date < $next
+        UNION ALL
+        SELECT call_date, connection, account_id, extension, direction, NULL, currency, talk_seconds
+        FROM core.call
+        WHERE direction <> 'outbound' AND call_date >= $first AND call_date < $next
+    )
     GROUP BY ALL
 ),
 usage AS (
