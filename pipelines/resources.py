@@ -70,6 +70,7 @@ class House:
             reconciles={c.name: c.reconciles for c in tims if c.reconciles},
             pseudonym_key=settings.read_pseudonym_key if settings.pseudonym_key else None,
             fraud=settings.fraud,
+            long_call_hours=settings.long_call_hours,
         )
 
     @cached_property

@@ -80,6 +80,7 @@ TOLLBOOK_KEYS = (
     "nightly",
     "retention_days",
     "pseudonym_key",
+    "long_call_hours",
 )
 CONNECTION_KEYS = (
     "name",
@@ -247,6 +248,8 @@ class Settings:
     """When the schedule loads, as a cron expression in ``timezone``."""
     retention_days: int | None = None
     """How many business days before today are kept at least; None: all."""
+    long_call_hours: int = 12
+    """From how many hours on a leg makes its call a long one."""
     alerts: Alerts = Alerts()
     fraud: FraudRules = FraudRules()
     pseudonym_key: SecretSource | None = None
@@ -331,6 +334,7 @@ def _settings(top: "_Table") -> Settings:
         region=region,
         nightly=main.cron("nightly", "15 2 * * *"),
         retention_days=main.optional_integer("retention_days", None, SHORTEST_RETENTION, 36_500),
+        long_call_hours=main.integer("long_call_hours", 12, 1, 720),
         alerts=_alerts(top.table("alerts")),
         pseudonym_key=main.secret("pseudonym_key") if "pseudonym_key" in main else None,
         fraud=_fraud(top.table("fraud")),

@@ -298,6 +298,24 @@ def test_a_call_forwarded_abroad_costs_there_and_is_counted_where_it_came_in(tmp
     assert query(database, "SELECT direction, calls, talk_seconds FROM mart.usage_daily") == [("inbound", 1, 60)]
 
 
+def test_a_leg_of_so_many_hours_makes_its_call_a_long_one(tmp_path: Path) -> None:
+    """Twelve hours are 43,200 s, to the second; with another setting all calls are looked at again."""
+    legs = [
+        leg("hung", "2026-03-02 08:00:00", 43_200),
+        leg("short", "2026-03-02 08:00:00", 43_199),
+        leg("part", "2026-03-02 08:00:00", 10, linked_id="two"),
+        leg("rest", "2026-03-02 08:00:10", 50_000, linked_id="two"),
+        leg("unknown", "2026-03-02 08:00:00", duration_seconds=None),
+    ]
+    database = built(tmp_path, legs)
+    found = "SELECT call_id FROM core.call WHERE is_long ORDER BY ALL"
+    assert query(database, found) == [("hung",), ("part",)]
+    assert query(database, "SELECT count(*) FROM core.call WHERE is_long IS NULL") == [(0,)]
+    database = warehouse(tmp_path / "data", long_call_hours=13)
+    assert database.update([]).everything
+    assert query(database, found) == [("part",)]
+
+
 # --- traffic ----------------------------------------------------------------------------------------------------------
 
 

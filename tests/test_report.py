@@ -324,6 +324,24 @@ def test_lists_of_calls(golden: Files) -> None:
     assert [row["class"] for row in golden.csv("reconciliation")] == ["mismatch"]
 
 
+def test_calls_that_nobody_hung_up_are_said_with_their_share(tmp_path: Path) -> None:
+    """Of the 7,980 s of the month's five calls c1 talked 7,200; of EUR 11.234567 it cost 1.20."""
+    rows = golden_month()
+    rows["core.call"] = [{**row, "is_long": row["call_id"] == "c1"} for row in rows["core.call"]]
+    rows["core.cdr"] = [{**row, "duration_seconds": 45_000} for row in rows["core.cdr"] if row["cdr_id"] == "c1"]
+    rows["core.call_leg"] = [{"cdr_id": "c1", "call_id": "c1", "call_date": date(2026, 10, 1), "leg_number": 1}]
+    files = report(tmp_path, rows)
+    (listed,) = files.csv("long_calls")
+    assert (listed["call_id"], listed["longest_seconds"], listed["talk_seconds"]) == ("c1", "45000", "7200")
+    assert files.flags()[-1] == "LONG CALLS"
+    share = "1 of 5 calls: 120 minutes (90.2 % of all talk), 1.20 EUR (10.7 % of all calls in EUR)."
+    assert share in files.page.text
+
+
+def test_a_month_without_calls_that_nobody_hung_up_lists_none(golden: Files) -> None:
+    assert golden.csv("long_calls") == []
+
+
 def test_sms_and_bundles(golden: Files) -> None:
     assert {(row["direction"], row["quantity"], row["cost"]) for row in golden.csv("sms")} == {
         ("outbound", "1", "0.04"),

@@ -93,7 +93,7 @@ def test_the_documented_configuration_gives_what_it_says(tmp_path: Path) -> None
     assert settings.reference_dir == tmp_path / "reference"
     assert settings.zone.key == settings.timezone == "Europe/London"
     assert settings.reporting_currency == "GBP"
-    assert settings.lookback_days == 3
+    assert (settings.lookback_days, settings.long_call_hours) == (3, 12)
     assert [connection.name for connection in settings.connections] == ["hq", "sip", "tim", "vps"]
 
     hq, sip, tim, vps = settings.connections
@@ -222,6 +222,9 @@ def test_a_syntax_error_says_the_line_and_repeats_nothing(tmp_path: Path) -> Non
         ('timezone = ""', "tollbook.timezone: expected an IANA time zone"),
         ('reporting_currency = "gbp"', "tollbook.reporting_currency: expected an ISO 4217 currency"),
         ('reporting_currency = "POUND"', "tollbook.reporting_currency: expected an ISO 4217 currency"),
+        ("long_call_hours = 0", "tollbook.long_call_hours: expected a whole number from 1 to 720"),
+        ("long_call_hours = 721", "tollbook.long_call_hours: expected a whole number from 1 to 720"),
+        ("long_call_hours = 12.0", "tollbook.long_call_hours: expected a whole number from 1 to 720"),
         ("lookback_days = -1", "tollbook.lookback_days: expected a whole number from 0 to 60"),
         ("retention_days = 92", "tollbook.retention_days: expected a whole number from 93 to 36500"),
         ("retention_days = true", "tollbook.retention_days: expected a whole number from 93 to 36500"),

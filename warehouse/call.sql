@@ -86,6 +86,7 @@ whole AS (
         CAST(count(*) FILTER (WHERE answered IS NOT TRUE) AS INTEGER) AS attempts,
         coalesce(max(greatest(duration_seconds, 0)) FILTER (WHERE by_person), 0) AS talk_seconds,
         sum(cost) AS cost,
+        coalesce(bool_or(duration_seconds >= long_call_seconds()), false) AS is_long,
         CAST(count(*) FILTER (WHERE cost IS NULL) AS INTEGER) AS unrated_legs,
         min(currency) AS currency,
         count(currency) = 0 OR (count(currency) = count(*) AND min(currency) = max(currency)) AS one_currency
@@ -130,6 +131,7 @@ SELECT
     END AS linking,
     whole.talk_seconds,
     whole.outbound_seconds,
+    whole.is_long,
     -- Two currencies are never summed: such a call has no one cost. Its legs have theirs, and so has mart.cost_daily.
     CASE WHEN whole.one_currency THEN whole.cost END AS cost,
     whole.unrated_legs,
@@ -168,6 +170,7 @@ SELECT
         WHEN direction = 'outbound' AND outcome = 'answered' THEN greatest(coalesce(duration_seconds, 0), 0)
         ELSE 0
     END,
+    coalesce(duration_seconds >= long_call_seconds(), false),
     cost,
     CASE WHEN cost IS NULL THEN 1 ELSE 0 END,
     currency

@@ -49,8 +49,9 @@ class Database:
 
     ``timezone`` is the IANA zone of the business days, ``reporting_currency`` an ISO 4217 code, ``reconciles`` maps a
     TIM4biz connection to the PBXware connections it watches (default: all of them), ``fraud`` are the limits of
-    ``mart.fraud_signal``. With ``pseudonym_key`` (at least 16 bytes, never written down) there is
-    ``tollbook-pseudonymised.duckdb``, too. The caller sees to it that one process writes at a time.
+    ``mart.fraud_signal``, and from ``long_call_hours`` on a leg makes its call a long one. With ``pseudonym_key`` (at
+    least 16 bytes, never written down) there is ``tollbook-pseudonymised.duckdb``, too. The caller sees to it that one
+    process writes at a time.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Database:
         tolerance: Tolerance | None = None,
         reconciles: Mapping[str, Sequence[str]] | None = None,
         fraud: FraudRules | None = None,
+        long_call_hours: int = 12,
         pseudonym_key: Callable[[], bytes] | None = None,
     ) -> None:
         self.data_dir = data_dir
@@ -78,6 +80,7 @@ class Database:
             tolerance or Tolerance(),
             {name: tuple(others) for name, others in (reconciles or {}).items()},
             fraud or FraudRules(),
+            long_call_hours,
         )
 
     # --- update ------------------------------------------------------------------------------------------------

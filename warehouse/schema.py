@@ -476,6 +476,11 @@ CALL = Table(
         ),
         _c("talk_seconds", "BIGINT", "Seconds of the longest leg that a person answered; 0 if there is none"),
         _c("outbound_seconds", "BIGINT", "Seconds of the longest answered leg to an outside party; 0 if there is none"),
+        _c(
+            "is_long",
+            "BOOLEAN",
+            "Whether a leg lasted long_call_hours (tollbook.toml) or more: a hung call, most likely",
+        ),
         _c("cost", MONEY, "Sum over all legs; NULL when every leg is unrated"),
         _c("unrated_legs", "INTEGER", "Legs without a cost"),
         CURRENCY,

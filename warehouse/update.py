@@ -145,6 +145,7 @@ class Terms:
     tolerance: Tolerance
     reconciles: Mapping[str, Sequence[str]]
     fraud: FraudRules
+    long_call_hours: int
 
 
 class Update:
@@ -735,6 +736,7 @@ class Update:
         )
         db.execute("CREATE TEMP TABLE foreign_nanp AS SELECT unnest(?::VARCHAR[]) AS country", [FOREIGN_NANP])
         db.execute(f"CREATE TEMP MACRO kept_from() AS DATE '{self.kept_from}'")
+        db.execute(f"CREATE TEMP MACRO long_call_seconds() AS {terms.long_call_hours * 3600}")
         self._prepare_closes()
         erased = self._prepare_erasures()
         as_of = self._as_of()
@@ -756,7 +758,7 @@ class Update:
             *(sql_of_mart(mart) for mart in MARTS),
         ]
         return {
-            "derivation": sha("\n".join(sql)),
+            "derivation": sha("\n".join((*sql, str(terms.long_call_hours)))),
             "charging": sha(f"{terms.reporting_currency} {self.reference.digest} {self.reference.accounts}"),
             "reconciliation": sha(json.dumps([pairs, str(tolerance)])),
             "closes": sha(repr(self.closes)),

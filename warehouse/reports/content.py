@@ -268,6 +268,7 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
             busy,
             _top_calls(reader, "top_calls_by_cost", "Top calls by cost", "cost DESC", per_currency=True),
             _top_calls(reader, "top_calls_by_duration", "Top calls by duration", "talk_seconds DESC"),
+            _long_calls(reader),
             _unrated(reader),
             _reconciliation(reader),
             *proof.sections,
@@ -838,6 +839,7 @@ _CALL_COLUMNS = (
     Column("unrated_legs", "Unrated legs", Kind.INT),
     Column("call_id", "Call"),
 )
+_CALL_NAMES = [column.name for column in _CALL_COLUMNS]
 _CALLS = f"""
 WITH {_EXTENSIONS},
 calls AS (
@@ -863,6 +865,54 @@ def _top_calls(reader: Reader, slug: str, title: str, order: str, *, per_currenc
     rows = [reader.row(answer, _CALL_COLUMNS) for answer in answers]
     note = f"The {TOP_CALLS} dearest calls of each currency." if per_currency else f"The {TOP_CALLS} longest calls."
     return Section(slug, title, _CALL_COLUMNS, rows, len(rows), (), (note,))
+
+
+def _long_calls(reader: Reader) -> Section:
+    columns = (
+        *_CALL_COLUMNS[: _CALL_NAMES.index("talk_seconds")],
+        Column("longest_seconds", "Longest leg", Kind.DURATION),
+        *_CALL_COLUMNS[_CALL_NAMES.index("talk_seconds") :],
+    )
+    fields = _CALL_FIELDS.replace("talk_seconds", "longest_seconds, talk_seconds")
+    sql = f"""{_CALLS},
+longest AS (
+    SELECT call_id, max(duration_seconds) AS longest_seconds
+    FROM calls JOIN core.call_leg USING (call_id, call_date) JOIN core.cdr USING (cdr_id)
+    WHERE is_long GROUP BY call_id
+)
+SELECT {fields} FROM calls LEFT JOIN longest USING (call_id)
+WHERE is_long ORDER BY longest_seconds DESC, started_at, call_id"""
+    rows = [reader.row(answer, columns) for answer in reader.all(sql)]
+    note = (
+        "Calls with a leg of long_call_hours (tollbook.toml) or more: nearly always lines that nobody hung up. Ask the "
+        f"carrier about their cost. {_share_of_long(reader)}"
+    )
+    return Section("long_calls", "Long calls", columns, rows, len(rows), (), (note,))
+
+
+def _share_of_long(reader: Reader) -> str:
+    """How much of the month's calls, minutes and cost the long calls are; empty where there are none."""
+    count, of, talk, all_talk = reader.one(
+        "SELECT count(*) FILTER (is_long), count(*), coalesce(sum(talk_seconds) FILTER (is_long), 0)::BIGINT, "
+        "coalesce(sum(talk_seconds), 0)::BIGINT FROM core.call WHERE call_date >= $first AND call_date < $next"
+    )
+    if not count:
+        return ""
+    costs = reader.all(
+        "SELECT currency, sum(cost) FILTER (is_long), sum(cost) FROM core.call WHERE call_date >= $first "
+        "AND call_date < $next GROUP BY currency HAVING sum(cost) FILTER (is_long) > 0 ORDER BY currency"
+    )
+    shares = [f"{talk // 60:,} minutes ({_share(Decimal(talk), Decimal(all_talk))} of all talk)"]
+    shares += [
+        f"{show_money(cost, currency or 'without currency')} ({_share(cost, total)} of all calls in {currency})"
+        for currency, cost, total in costs
+    ]
+    return f"{count:,} of {of:,} calls: {', '.join(shares)}."
+
+
+def _share(part: Decimal, whole: Decimal) -> str:
+    fraction = _fraction(part, whole)
+    return "0 %" if fraction is None else show_percent(fraction)
 
 
 def _calls(reader: Reader) -> Section:
@@ -951,7 +1001,7 @@ def _reconciliation(reader: Reader) -> Section:
 
 def _flags(reader: Reader, proof: Proof) -> tuple[Flag, ...]:
     if reader.parameters["has_now"]:
-        return (*proof.flags, *_unallocated_flags(reader))
+        return (*proof.flags, *_unallocated_flags(reader), *_long_flags(reader))
     (calls,) = reader.one("SELECT count(*) FROM core.cdr WHERE call_date >= $first AND call_date < $next")
     text = f"There is no charge in {month_name(reader.first)}" + (
         f", though {calls:,} call records." if calls else ", nor any call record."
@@ -969,6 +1019,12 @@ def _unallocated_flags(reader: Reader) -> Iterator[Flag]:
         rules = ", ".join(dict.fromkeys(rules for *_, rules in left))
         text = f"{amounts} charged to no cost centre: nothing in the month to divide by ({rules})."
         yield Flag(Level.WARNING, "UNALLOCATED", text)
+
+
+def _long_flags(reader: Reader) -> Iterator[Flag]:
+    share = _share_of_long(reader)
+    if share:
+        yield Flag(Level.WARNING, "LONG CALLS", f"Calls that were probably never hung up, see Long calls. {share}")
 
 
 def _not_loaded_before(reader: Reader) -> list[str]:
