@@ -1,8 +1,8 @@
 """Time4VPS: what its invoices, services and balance mean, and the assets that load them. Raw, normalise, core.
 
-What lives here: which invoices need their details again, joining list and detail, which invoice is an expense, and the
-vendor's own sums as control totals. What does not: what is asked (``sources.time4vps``), the steps every vendor shares
-(``loading``). Dates of payment are naive, in the account's zone.
+What lives here: which invoices need their details again, joining list and detail, and the vendor's own sums as control
+totals. What does not: what is asked (``sources.time4vps``), which documents are an expense (``invoice_rules``), the
+steps every vendor shares (``loading``). Dates of payment are naive, in the account's zone.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, PartitionsDefinition, multi_asset
 
+from assets.invoice_rules import CREDIT_NOTES, NOT_AN_EXPENSE, RECEIPTS, Note, judge, whole_of
 from assets.loading import Fetch, Normalised, Source, Stream, Window
 from assets.materialize import (
     RESOURCE,
@@ -37,9 +38,6 @@ INVOICES = "invoices"
 ACCOUNT = "client"  # the one account of a connection
 SETTLED = frozenset({"paid", "cancelled", "refunded", "credited", "creditnote", "receiptpaid", "chargeback"})
 OPEN = frozenset({"unpaid", "collections", "receiptunpaid"})
-NOT_AN_EXPENSE = frozenset({"cancelled", "draft", "recurring", "refunded", "creditnotedraft", "chargeback"})
-VOID = NOT_AN_EXPENSE - {"refunded", "chargeback"}  # nobody ever paid it: a merged one of these carries no original
-CREDIT_NOTES = frozenset({"creditnote", "creditnotedraft"})
 KNOWN = SETTLED | OPEN | NOT_AN_EXPENSE | CREDIT_NOTES
 Pair = tuple[Decimal | None, Decimal | None]  # our figure and theirs
 OF_AN_INVOICE = ("invoice_lines", "invoice_tax", "invoice_total", "invoice_list")
@@ -48,6 +46,7 @@ CONTROLS = {
     "invoice_tax": "Tax of an invoice's taxed lines by its rates against its own tax.",
     "invoice_total": "An invoice's subtotal and taxes less credit against its total.",
     "invoice_list": "An invoice's total in its detail against the one in the list of invoices.",
+    "credit_notes": "A credit note against what the invoices come to that it takes back.",
     "merged_originals": "Originals that count beside the invoice that they were merged into, against none.",
     "unpaid_balance": "Sum of the unpaid invoices against the account's balance.",
 }
@@ -137,9 +136,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         invoices.append(made.row)
         lines += made.lines
         controls += made.controls
-    by_id = {invoice["invoice_id"]: invoice for invoice in invoices}
-    for invoice in invoices:
-        invoice["counts_as_expense"] = _is_expense(invoice, by_id)
+    notes = judge(invoices, lines)
     unknown = sum(invoice["status"] not in KNOWN for invoice in invoices)
     warnings = [f"{unknown} invoices have a status that is not known"] if unknown else []
     undated = sum(invoice["counts_as_expense"] and invoice["issued_on"] is None for invoice in invoices)
@@ -147,11 +144,17 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         warnings.append(f"{undated} invoices have no date of issue, so no day's cost holds them")
     if not_found:
         warnings.append(f"{len(not_found)} listed invoices are not to be found: their lines and taxes are not known")
+    if untold := sum(note.covered is None for note in notes):
+        warnings.append(
+            f"{untold} credit notes name no invoice, and none or more than one can be meant: "
+            "whether its cost is counted as well cannot be told"
+        )
+    controls += _note_controls(source, notes, landing)
     controls += _merged_controls(source, invoices, lines, landing)
     warnings += [f"Time4VPS does not give the {kind}" for kind in ("services", "balance") if kind not in answers]
     balances = [_balance(source, balance, where) for balance, where in answers.get("balance", [])]
     currency = balances[0]["currency"] if balances else source.currency or "XXX"
-    controls.append(_unpaid_control(source, listed, currency, balances, landing))
+    controls.append(_unpaid_control(source, listed, invoices, currency, balances, landing))
     _, place = (answers.get("balance") or answers["invoices"])[0]
     account = {"vendor": source.vendor, "connection": source.name, "account_id": ACCOUNT, "name": source.name}
     rows = {
@@ -196,7 +199,7 @@ def _detailed(
 def _as_it_stood(
     row: dict[str, Any], stood: dict[str, Any], lines: list[dict[str, Any]], controls: list[dict[str, Any]]
 ) -> _Made:
-    """As its details were; of what the list says, what changes without them. Its originals are looked at anew."""
+    """As its details were; of what the list says, what changes without them. Its kin is looked at anew."""
     invoice_id = row["invoice_id"]
     return _Made(
         {**stood, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}},
@@ -204,7 +207,7 @@ def _as_it_stood(
         [
             control
             for control in controls
-            if control["subject"] == invoice_id and control["check_name"] != "merged_originals"
+            if control["subject"] == invoice_id and control["check_name"] in OF_AN_INVOICE
         ],
     )
 
@@ -233,20 +236,6 @@ def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
         "currency": _currency(source, entry),
         "merged_into": _merged_into(entry),
     }
-
-
-def _is_expense(invoice: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> bool:
-    """Of an invoice and those that it was merged into, one after the other, the last that is not void counts."""
-    if invoice["status"] in NOT_AN_EXPENSE:
-        return False
-    chain, merged = [invoice["invoice_id"]], invoice["merged_into"]
-    while merged in by_id and merged not in chain:
-        chain.append(merged)
-        merged = by_id[merged]["merged_into"]
-    own, *later = chain
-    if merged == own:  # they contradict each other, and the newest is believed
-        later = [other for other in later if (len(other), other) > (len(own), own)]
-    return all(by_id[other]["status"] in VOID for other in later)
 
 
 def _merged_into(entry: dict[str, Any]) -> str | None:
@@ -372,6 +361,26 @@ def _expected_tax(detail: dict[str, Any], items: list[dict[str, Any]], currency:
     return [once, by_line]
 
 
+def _note_controls(source: Source, notes: list[Note], landing: Landing) -> list[dict[str, Any]]:
+    """Of each credit note whether invoices that count explain it; unavailable where none can be told."""
+    today, read_at = landing.started_at.astimezone(source.zone).date(), landing.started_at
+    return [
+        control_total(
+            source,
+            INVOICES,
+            note["issued_on"] or today,
+            ACCOUNT,
+            "credit_notes",
+            covered,
+            abs(whole) if (whole := whole_of(note)) is not None else None,
+            read_at,
+            note["invoice_id"],
+            note["currency"],
+        )
+        for note, _, covered in notes
+    ]
+
+
 def _merged_controls(
     source: Source, invoices: list[dict[str, Any]], lines: list[dict[str, Any]], landing: Landing
 ) -> list[dict[str, Any]]:
@@ -393,18 +402,28 @@ def _merged_controls(
 
 
 def _unpaid_control(
-    source: Source, listed: list[dict[str, Any]], currency: str, balances: list[dict[str, Any]], landing: Landing
+    source: Source,
+    listed: list[dict[str, Any]],
+    invoices: list[dict[str, Any]],
+    currency: str,
+    balances: list[dict[str, Any]],
+    landing: Landing,
 ) -> dict[str, Any]:
-    """What is unpaid in the account's own currency makes the balance; an original counts in its merged invoice."""
+    """What is unpaid in the account's own currency makes the balance; an original counts in its merged invoice.
+
+    What would fill the account's credit is no debt. Whether the vendor's balance has it is not documented.
+    """
     ids = {str(entry["id"]) for entry in listed}
-    unpaid = _sum(
-        money(entry.get("total"))
-        for entry in listed
-        if str(entry.get("status") or "").strip().lower() in OPEN
-        and _merged_into(entry) not in ids
-        and _currency(source, entry) == currency
-    )
+    open_ = [
+        (money(entry.get("total")), row)
+        for entry, row in zip(listed, invoices, strict=True)
+        if row["status"] in OPEN and _merged_into(entry) not in ids and _currency(source, entry) == currency
+    ]
+    everything = _sum(total for total, _ in open_)
+    invoiced = _sum(total for total, row in open_ if row["status"] not in RECEIPTS)
+    debt = _sum(total for total, row in open_ if row["counts_as_expense"])
     theirs = balances[0]["balance"] if balances else None
+    unpaid = theirs if theirs is not None and theirs in (everything, invoiced) else debt
     today = landing.started_at.astimezone(source.zone).date()
     return control_total(
         source,

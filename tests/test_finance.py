@@ -355,6 +355,58 @@ def test_invoices_are_booked_once_with_tax_credit_and_credit_notes(tmp_path: Pat
     assert [row[5] for row in booked() if row[1] == 8] == [5]
 
 
+def test_money_on_account_is_an_asset_until_it_is_spent(tmp_path: Path) -> None:
+    """A receipt of 100 in September; in October hosting 30 with 6.30 tax and 20 on account, of which 50 was paid from
+    it; one such, unpaid, is 36.30 of debt; a receipt that nobody paid is nothing; 10 of the 100 are given back.
+    """
+    september, october = date(2026, 9, 20), date(2026, 10, 10)
+    ten, twenty, fifty, hundred = map(Decimal, (10, 20, 50, 100))
+    unpaid = {"status": "unpaid", "paid_at": None}
+    rows = {
+        "core.invoice": [
+            invoice("1", september, "100", status="receiptpaid", credit_added=hundred, counts_as_expense=False),
+            invoice("2", october, "50.00", "6.30", credit_added=twenty, credit=fifty, total=Decimal("6.30")),
+            invoice("3", october, "50.00", "6.30", credit_added=twenty, **unpaid),
+            invoice("4", october, "70", credit_added=Decimal(70), counts_as_expense=False, status="receiptunpaid"),
+            invoice("5", october, "-10", status="creditnote", credit_added=-ten, counts_as_expense=False),
+        ],
+        "core.invoice_line": [
+            line("1", "1", "100", type="Credit", credit_added=hundred),
+            line("2", "2", "30.00"),
+            line("2", "3", "20.00", type="Credit", credit_added=twenty),
+            line("3", "4", "20.00", type="Credit", credit_added=twenty),
+            line("3", "5", "30.00"),
+            line("4", "6", "70", type="Credit", credit_added=Decimal(70)),
+            line("5", "7", "-10", type="RefundedItem", credit_added=-ten),
+        ],
+    }
+    database = warehouse(tmp_path / "data")
+    database.update([partition(tmp_path / "core", "invoices", "hosting", None, "time4vps", rows)])
+    assert query(database, "SELECT charge_kind, cost, quantity FROM mart.cost_daily ORDER BY 1") == [
+        ("hosting", 60, 2),
+        ("tax", Decimal("12.60"), 2),
+    ]
+    assert query(database, "SELECT invoice_id, open_amount FROM mart.invoice_aging") == [("3", Decimal("36.30"))]
+    booked = query(
+        database, "SELECT month, account, document, debit - credit, description FROM mart.journal ORDER BY entry, line"
+    )
+    asset, owed = "VENDOR-CREDIT-TIME4VPS", "CREDITOR-TIME4VPS"
+    assert [row[1:] for row in booked if row[0] == date(2026, 9, 1)] == [
+        (asset, "N-1", 100, "Credit added by N-1, hosting 2026-09"),
+        (owed, "N-1", -100, "Credit added by N-1, hosting 2026-09"),
+    ]
+    credit = [(account, document, amount) for _, account, document, amount, _ in booked if account == asset]
+    assert sorted(credit) == [(asset, "N-1", 100), (asset, "N-2", -50), (asset, "N-2", 20), (asset, "N-5", -10)]
+    creditor = [(document, amount) for _, account, document, amount, _ in booked if account == owed]
+    assert sum(amount for document, amount in creditor if document == "N-2") == Decimal("-6.30"), "paid in money"
+    assert sum(amount for document, amount in creditor if document == "N-3") == Decimal("-36.30")
+    assert "N-4" not in {document for _, _, document, _, _ in booked}
+    # Paid at last, it is booked, though it costs nothing.
+    rows["core.invoice"][3] |= {"status": "receiptpaid"}
+    database.update([partition(tmp_path / "core", "invoices", "hosting", None, "time4vps", rows)])
+    assert query(database, "SELECT debit FROM mart.journal WHERE document = 'N-4' ORDER BY line") == [(70,), (0,)]
+
+
 def test_a_journal_or_a_chargeback_that_does_not_add_up_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

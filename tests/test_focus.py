@@ -215,6 +215,28 @@ def test_many_of_a_dear_thing_are_its_price_times_their_number(tmp_path: Path) -
     assert (bought["PricingQuantity"], bought["ListUnitPrice"], bought["ListCost"]) == (1000, 2000, 2_000_000)
 
 
+def test_money_on_account_is_no_charge(tmp_path: Path) -> None:
+    rows = focus_month()
+    new = [charge("2026-10-20", VPS, "hosting", "8", None), charge("2026-10-20", VPS, "tax", "1.68", None)]
+    funds = {"credit_added": Decimal(20)}
+    rows["core.invoice"] += [
+        invoice("902", "2026-10-20", "28", "1.68") | funds,
+        invoice("903", "2026-10-20", "20", "0") | funds | {"counts_as_expense": False},
+    ]
+    rows["core.invoice_line"] += [
+        line("902", "1", "Credit", "0", "Add funds", "20", **funds),
+        line("902", "2", "Other", "0", "Snapshot", "8", taxed=True),
+        line("903", "1", "Credit", "0", "Add funds", "20", **funds),
+    ]
+    rows["mart.cost_daily"] += new
+    rows["mart.cost_monthly"] += monthly(new)
+    found = [row for row in written(tmp_path, rows)[1] if row["InvoiceId"] in ("vps/902", "vps/903")]
+    assert {(row["ChargeDescription"], row["BilledCost"]) for row in found if row["BilledCost"]} == {
+        ("Snapshot", 8),
+        ("Tax: Snapshot", Decimal("1.68")),
+    }
+
+
 def test_days_are_those_of_the_zone_in_utc(golden: tuple[Focus, list[Row]]) -> None:
     bundle = [row for row in golden[1] if row["x_ChargeKind"] == "bundle" and row["ChargeCategory"] == "Usage"]
     assert len(bundle) == 31

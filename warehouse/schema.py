@@ -261,14 +261,20 @@ INVOICE = Table(
         _c("tax", MONEY, "All taxes (tax + tax2); negative for a credit note"),
         _c("tax_rate", "DECIMAL(9,4)", "Percent of the first tax"),
         _c("credit", MONEY, "Account credit applied to it: a payment, not a smaller expense"),
+        _c(
+            "credit_added",
+            MONEY,
+            "What of it fills the account's credit once it is paid: an asset, no expense; negative where a credit "
+            "note takes it back",
+        ),
         _c("total", MONEY, "What was left to pay after applied credit"),
         CURRENCY,
         _c("merged_into", "VARCHAR", "invoice_id of the invoice that this one was merged into; NULL if it was not"),
         _c(
             "counts_as_expense",
             "BOOLEAN",
-            "Whether subtotal + tax is an expense: not for drafts, cancelled or refunded invoices, nor for an "
-            "original whose merged invoice is here",
+            "Whether subtotal + tax - credit_added is an expense: not for drafts and receipts, nor for cancelled or "
+            "refunded invoices that no credit note takes back, nor for an original whose merged invoice is here",
         ),
         *PROVENANCE,
     ),
@@ -292,6 +298,7 @@ INVOICE_LINE = Table(
         _c("unit_amount", MONEY, "Price of one"),
         _c("taxed", "BOOLEAN", "Whether tax was added to it"),
         _c("line_total", MONEY, "quantity × unit_amount as the vendor states it; negative on a credit note"),
+        _c("credit_added", MONEY, "What of line_total fills the account's credit, and is no expense"),
         CURRENCY,
         *PROVENANCE,
     ),

@@ -162,7 +162,7 @@ FROM (
                 WHERE line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
             ),
             0
-        ) + coalesce(tax, 0)
+        ) + coalesce(tax, 0) - coalesce(credit_added, 0)
     FROM core.invoice AS invoice
     WHERE counts_as_expense AND in_cost_scope(issued_on)
 )
@@ -287,9 +287,12 @@ FROM dialled
 WHERE rated > 0
 GROUP BY month, currency
 UNION ALL
-SELECT 'mart.invoice_aging', NULL, 'open amount', currency, sum(total)
+SELECT 'mart.invoice_aging', NULL, 'open amount', currency, sum(total) - sum(coalesce(credit_added, 0))
 FROM core.invoice
-WHERE counts_as_expense AND status IN ('unpaid', 'collections', 'receiptunpaid') AND paid_at IS NULL AND total > 0
+WHERE counts_as_expense
+    AND status IN ('unpaid', 'collections')
+    AND paid_at IS NULL
+    AND total > coalesce(credit_added, 0)
 GROUP BY currency
 UNION ALL
 SELECT 'mart.extension_reconciliation', total_date, 'calls in TIM4biz', '', sum(calls)

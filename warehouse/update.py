@@ -575,12 +575,16 @@ class Update:
                 NULL::VARCHAR AS extension,
                 [
                     vendor, connection, invoice_id, currency,
-                    counts_as_expense::VARCHAR, subtotal::VARCHAR, tax::VARCHAR, credit::VARCHAR, number
+                    counts_as_expense::VARCHAR, subtotal::VARCHAR, tax::VARCHAR, credit::VARCHAR, number,
+                    credit_added::VARCHAR, CASE WHEN credit_added <> 0 THEN concat_ws(' ', status, paid_at) END
                 ] AS said
             FROM core.invoice
             UNION ALL
             SELECT i.issued_on, NULL, NULL, NULL,
-                [l.connection, l.invoice_id, l.line_id, l.type, l.item_id, l.quantity::VARCHAR, l.line_total::VARCHAR]
+                [
+                    l.connection, l.invoice_id, l.line_id, l.type, l.item_id, l.quantity::VARCHAR,
+                    l.line_total::VARCHAR, l.credit_added::VARCHAR
+                ]
             FROM core.invoice_line AS l
             JOIN core.invoice AS i ON i.connection = l.connection AND i.invoice_id = l.invoice_id
             UNION ALL

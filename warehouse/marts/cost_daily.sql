@@ -80,7 +80,7 @@ WITH charge AS (
     WHERE in_cost_scope(valid_from_date)
 
     UNION ALL
-    -- A negative line, as on a credit note, is a credit whatever its type.
+    -- A negative line, as on a credit note, is a credit whatever its type. What fills the account's credit is no cost.
     SELECT
         invoice.issued_on,
         invoice.vendor,
@@ -98,12 +98,14 @@ WITH charge AS (
         NULL,
         invoice.currency,
         coalesce(line.quantity, 0),
-        line.line_total,
+        line.line_total - coalesce(line.credit_added, 0),
         CASE WHEN line.line_total IS NULL THEN 1 ELSE 0 END,
         1
     FROM core.invoice AS invoice
     JOIN core.invoice_line AS line ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
-    WHERE invoice.counts_as_expense AND in_cost_scope(invoice.issued_on)
+    WHERE invoice.counts_as_expense
+        AND in_cost_scope(invoice.issued_on)
+        AND (coalesce(line.credit_added, 0) = 0 OR line.credit_added <> line.line_total)
 
     UNION ALL
     -- The expense is the subtotal. What its lines do not explain must not vanish, and is no further item: quantity 0.

@@ -10,14 +10,15 @@ WITH open_invoice AS (
         due_on,
         as_of() AS as_of,
         CAST(as_of() - due_on AS INTEGER) AS days_overdue,
-        total AS open_amount,
+        -- What would fill the account's credit is no debt.
+        total - coalesce(credit_added, 0) AS open_amount,
         currency
     FROM core.invoice
     -- An original that was merged into another invoice does not count, so the debt is not listed twice.
     WHERE counts_as_expense
-        AND status IN ('unpaid', 'collections', 'receiptunpaid')
+        AND status IN ('unpaid', 'collections')
         AND paid_at IS NULL
-        AND total > 0
+        AND total > coalesce(credit_added, 0)
 )
 SELECT
     vendor,

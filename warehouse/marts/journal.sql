@@ -2,8 +2,8 @@
 --
 -- Costs are debited to the cost centres that mart.chargeback charges. Credited is what is owed: each invoice that counts
 -- as an expense (of a merged family one, see core.invoice), and what calls, messages and bundles came to. Account credit
--- that paid for an invoice moves from the vendor's credit to the creditor. A negative amount, as of a credit note,
--- stands on the other side.
+-- that paid for an invoice moves from the vendor's credit to the creditor; money that was paid to fill it is debited to
+-- the vendor's credit. A negative amount, as of a credit note, stands on the other side.
 --
 -- A ledger books whole coins; calls cost fractions. An entry's total is rounded once, half up, and both its sides to that
 -- total: each line down to a whole coin, and the coins left over to the largest fractions.
@@ -38,7 +38,7 @@ invoice AS (
                 WHERE line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
             ),
             0
-        ) + coalesce(tax, 0) AS amount,
+        ) + coalesce(tax, 0) - coalesce(credit_added, 0) AS amount,
         coalesce(credit, 0) AS credit
     FROM core.invoice AS invoice
     WHERE counts_as_expense AND in_months(issued_on)
@@ -64,13 +64,32 @@ applied AS (
     FROM invoice
     WHERE credit <> 0
 ),
--- Debit is positive. Each part of an entry comes out at a total of its own: costs, what is owed, each credit applied.
+-- What nobody has paid fills no credit.
+added AS (
+    SELECT
+        CAST(date_trunc('month', issued_on) AS DATE) AS month,
+        vendor,
+        connection,
+        unnest(['creditor', 'credit_balance']) AS role,
+        NULL AS cost_centre,
+        NULL AS charge_kind,
+        coalesce(number, invoice_id) AS document,
+        currency,
+        unnest([-credit_added, credit_added]) AS amount
+    FROM core.invoice
+    WHERE credit_added <> 0
+        AND NOT (status IN ('unpaid', 'collections', 'receiptunpaid') AND paid_at IS NULL)
+        AND in_months(issued_on)
+),
+-- Debit is positive. Each part of an entry comes out at a total of its own: costs, what is owed, credit applied or added.
 side AS (
     SELECT 1 AS part, * FROM charged
     UNION ALL
     SELECT 2, * FROM owed
     UNION ALL
     SELECT 3, * FROM applied
+    UNION ALL
+    SELECT 4, * FROM added
 ),
 account AS (
     SELECT
@@ -115,18 +134,18 @@ floored AS (
         exact - fraction AS down,
         sum(exact) OVER entry_part AS total
     FROM booked
-    WINDOW entry_part AS (PARTITION BY month, connection, currency, part, CASE WHEN part = 3 THEN role END)
+    WINDOW entry_part AS (PARTITION BY month, connection, currency, part, CASE WHEN part >= 3 THEN role END)
 ),
 rounded AS (
     SELECT
         *,
         (sign(total) * ((2 * abs(total) + coin) // (2 * coin)) * coin - sum(down) OVER entry_part) // coin AS left_over,
         row_number() OVER (
-            PARTITION BY month, connection, currency, part, CASE WHEN part = 3 THEN role END
+            PARTITION BY month, connection, currency, part, CASE WHEN part >= 3 THEN role END
             ORDER BY fraction DESC, abs(exact) DESC, account, cost_centre, charge_kind, document
         ) AS place
     FROM floored
-    WINDOW entry_part AS (PARTITION BY month, connection, currency, part, CASE WHEN part = 3 THEN role END)
+    WINDOW entry_part AS (PARTITION BY month, connection, currency, part, CASE WHEN part >= 3 THEN role END)
 ),
 line AS (
     SELECT *, down + CASE WHEN place <= left_over THEN coin ELSE 0 END AS amount
@@ -154,6 +173,7 @@ SELECT
         WHEN charge_kind = 'sms' THEN 'Messages'
         WHEN charge_kind IS NOT NULL THEN upper(charge_kind[1]) || charge_kind[2:]
         WHEN part = 3 THEN 'Credit applied to invoice ' || document
+        WHEN part = 4 THEN 'Credit added by ' || document
         WHEN exact > 0 THEN 'Credit note ' || document
         ELSE 'Invoice ' || document
     END || ', ' || connection || ' ' || strftime(month, '%Y-%m') AS description,

@@ -680,8 +680,9 @@ WITH counted AS (
 ),
 parts AS (
     SELECT i.connection, i.invoice_id, l.line_id, l.type, l.item_id, l.description, l.quantity, l.unit_amount,
-        l.line_total AS amount, 0 AS part
+        l.line_total - coalesce(l.credit_added, 0) AS amount, 0 AS part
     FROM counted i JOIN core.invoice_line l USING (connection, invoice_id)
+    WHERE coalesce(l.credit_added, 0) = 0 OR l.credit_added <> l.line_total
     UNION ALL
     SELECT i.connection, i.invoice_id, NULL, 'Rest', NULL, 'Subtotal less the lines', NULL, NULL,
         i.subtotal - coalesce(sum(l.line_total), 0), 1
@@ -755,6 +756,7 @@ def _invoices(reader: Reader) -> Section:
         Column("subtotal", "Before tax", Kind.MONEY),
         Column("tax", "Tax", Kind.MONEY),
         Column("credit", "Credit applied", Kind.MONEY),
+        Column("credit_added", "Credit added", Kind.MONEY),
         Column("total", "To pay", Kind.MONEY),
         Column("expense", "Expense this month", Kind.MONEY),
         Column("open_amount", "Open", Kind.MONEY),
@@ -768,11 +770,11 @@ def _invoices(reader: Reader) -> Section:
     )
     expense = (
         "CASE WHEN i.counts_as_expense AND i.issued_on >= $first AND i.issued_on < $next "
-        "THEN coalesce(i.subtotal, 0) + coalesce(i.tax, 0) END"
+        "THEN coalesce(i.subtotal, 0) + coalesce(i.tax, 0) - coalesce(i.credit_added, 0) END"
     )
     answers = reader.all(
         f"SELECT connection, i.number, i.status, i.issued_on, i.due_on, epoch_us(i.paid_at), i.subtotal, i.tax, "
-        f"i.credit, i.total, {expense}, a.open_amount, a.days_overdue, a.bucket, i.currency {source} "
+        f"i.credit, i.credit_added, i.total, {expense}, a.open_amount, a.days_overdue, a.bucket, i.currency {source} "
         "ORDER BY i.issued_on, connection, invoice_id"
     )
     rows = [reader.row(answer, columns) for answer in answers]

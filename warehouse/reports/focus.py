@@ -244,11 +244,13 @@ _LINES = f"""
 WITH {_CENTRES},
 counted AS (SELECT * FROM core.invoice WHERE counts_as_expense AND issued_on < $next),
 part AS (
-    SELECT connection, invoice_id, line_id, type, item_id, description, quantity, unit_amount, line_total AS amount,
+    SELECT connection, invoice_id, line_id, type, item_id, description, quantity, unit_amount,
+        line_total - coalesce(credit_added, 0) AS amount,
         coalesce(taxed, false) AS taxed,
         CASE WHEN lower(type) IN ('credit', 'discount', 'refundeditem') OR line_total < 0 THEN 'credit'
             WHEN lower(type) = 'latefee' OR item_id LIKE '-%' THEN 'fee' ELSE 'hosting' END AS kind
-    FROM core.invoice_line WHERE line_total IS NOT NULL
+    FROM core.invoice_line
+    WHERE line_total IS NOT NULL AND (coalesce(credit_added, 0) = 0 OR credit_added <> line_total)
     UNION ALL
     SELECT i.connection, i.invoice_id, NULL, NULL, NULL, 'Subtotal less the lines', NULL, NULL,
         i.subtotal - coalesce(sum(l.line_total), 0), false, 'rest'
@@ -458,10 +460,10 @@ _CHECKS = {
     "BilledCost is not what the invoice or the account's month comes to": """
         WITH due AS (
             SELECT i.connection, concat_ws('/', i.connection, i.invoice_id) AS invoice_id, i.currency,
-                coalesce(i.subtotal, sum(l.line_total), 0) + coalesce(i.tax, 0) AS amount
+                coalesce(i.subtotal, sum(l.line_total), 0) + coalesce(i.tax, 0) - coalesce(i.credit_added, 0) AS amount
             FROM core.invoice i LEFT JOIN core.invoice_line l USING (connection, invoice_id)
             WHERE i.counts_as_expense AND i.issued_on >= $first AND i.issued_on < $next
-            GROUP BY i.connection, i.invoice_id, i.currency, i.subtotal, i.tax
+            GROUP BY i.connection, i.invoice_id, i.currency, i.subtotal, i.tax, i.credit_added
             UNION ALL
             SELECT connection, concat_ws('/', connection, account_id, strftime($first, '%Y-%m'), currency), currency,
                 sum(cost)
