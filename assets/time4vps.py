@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, PartitionsDefinition, multi_asset
 
+from assets.invoice_period import period_of_cycle, period_of_text
 from assets.invoice_rules import CREDIT_NOTES, NOT_AN_EXPENSE, RECEIPTS, Note, judge, whole_of
 from assets.loading import Fetch, Normalised, Source, Stream, Window
 from assets.materialize import (
@@ -136,6 +137,14 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         invoices.append(made.row)
         lines += made.lines
         controls += made.controls
+    balances = [_balance(source, balance, where) for balance, where in answers.get("balance", [])]
+    currency = balances[0]["currency"] if balances else source.currency or "XXX"
+    services = [
+        row
+        for data, where in answers.get("services", [])
+        for row in _services(entries(data["services"]) or [], where, currency)
+    ]
+    _set_periods(invoices, lines, standing[1], services)
     notes = judge(invoices, lines)
     unknown = sum(invoice["status"] not in KNOWN for invoice in invoices)
     warnings = [f"{unknown} invoices have a status that is not known"] if unknown else []
@@ -152,19 +161,13 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     controls += _note_controls(source, notes, landing)
     controls += _merged_controls(source, invoices, lines, landing)
     warnings += [f"Time4VPS does not give the {kind}" for kind in ("services", "balance") if kind not in answers]
-    balances = [_balance(source, balance, where) for balance, where in answers.get("balance", [])]
-    currency = balances[0]["currency"] if balances else source.currency or "XXX"
     controls.append(_unpaid_control(source, listed, invoices, currency, balances, landing))
     _, place = (answers.get("balance") or answers["invoices"])[0]
     account = {"vendor": source.vendor, "connection": source.name, "account_id": ACCOUNT, "name": source.name}
     rows = {
         INVOICE: invoices,
         INVOICE_LINE: lines,
-        SERVICE: [
-            row
-            for data, where in answers.get("services", [])
-            for row in _services(entries(data["services"]) or [], where, currency)
-        ],
+        SERVICE: services,
         BALANCE: balances,
         ACCOUNT_TABLE: [{**account, **place, "currency": currency}],
     }
@@ -283,6 +286,29 @@ def _lines(detail: dict[str, Any], row: dict[str, Any], place: dict[str, Any], s
         }
         for number, item in enumerate(entries(detail["items"]) or [], 1)
     ]
+
+
+def _set_periods(
+    invoices: list[dict[str, Any]],
+    lines: list[dict[str, Any]],
+    previous: list[dict[str, Any]],
+    services: list[dict[str, Any]],
+) -> None:
+    """The days that each line pays for: as it says, else by the cycle that its service had when it was first read."""
+    issued = {invoice["invoice_id"]: invoice["issued_on"] for invoice in invoices}
+    cycles = {service["service_id"]: service["billing_cycle"] for service in services}
+    known = {
+        (line["invoice_id"], line["line_id"], line["item_id"]): (line["period_from"], line["period_until"])
+        for line in previous
+    }
+    for line in lines:
+        day = issued[line["invoice_id"]]
+        period = period_of_text(line["description"] or "", day)
+        if not period and day and (line["type"] or "").lower() in ("hosting", "addon"):
+            period = known.get((line["invoice_id"], line["line_id"], line["item_id"]))
+            if not period or period[0] != day:  # not known yet, or of another day of issue
+                period = period_of_cycle(day, cycles.get(line["item_id"]))
+        line["period_from"], line["period_until"] = period or (None, None)
 
 
 def _services(services: list[dict[str, Any]], place: dict[str, Any], currency: str | None) -> Iterator[dict[str, Any]]:

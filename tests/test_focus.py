@@ -22,6 +22,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from report_month import MONTH, SETTINGS, VPS, Rows, charge, golden_month, monthly, publish
 
+from assets.invoice_period import period_of_cycle
 from warehouse.reports import focus
 from warehouse.reports.focus import FOCUS, Focus, FocusError, spread, write_focus
 
@@ -40,12 +41,14 @@ def focus_month() -> Rows:
     """
     rows = golden_month()
     rows["core.service"] = [
-        {**VPS, "service_id": "55", "name": "Linux 8", "domain": "a.example.com", "billing_cycle": "Monthly"},
-        {**VPS, "service_id": "56", "name": "Storage 2", "domain": "b.example.com", "billing_cycle": "Quarterly"},
+        # What their cycles are today does not matter.
+        {**VPS, "service_id": "55", "name": "Linux 8", "domain": "a.example.com", "billing_cycle": "Annually"},
+        {**VPS, "service_id": "56", "name": "Storage 2", "domain": "b.example.com", "billing_cycle": None},
     ]
+    rows["core.invoice_line"][0] |= pays_for("2026-10-15", "2026-11-15")
     rows["core.invoice"] += [invoice("890", "2026-09-20", "91", "18.20"), invoice("901", "2026-10-20", "7", "1.05")]
     rows["core.invoice_line"] += [
-        line("890", "1", "Hosting", "56", "Storage 2", "91", taxed=True),
+        line("890", "1", "Hosting", "56", "Storage 2", "91", taxed=True, **pays_for("2026-09-20", "2026-12-20")),
         line("901", "1", "Other", "0", "Snapshot", "8", quantity=Decimal(2), unit_amount=Decimal(4), taxed=True),
         line("901", "2", "Credit", "0", "Downtime", "-3", taxed=True),
         line("901", "3", "LateFee", "0", "Late fee", "2", taxed=False),
@@ -91,6 +94,10 @@ def line(invoice_id: str, line_id: str, type_: str, item: str, text: str, total:
         "line_total": Decimal(total),
         **more,
     }
+
+
+def pays_for(first: str, until: str) -> Row:
+    return {"period_from": date.fromisoformat(first), "period_until": date.fromisoformat(until)}
 
 
 def written(tmp_path: Path, rows: Rows, month: date = MONTH) -> tuple[Focus, list[Row]]:
@@ -264,10 +271,11 @@ def test_spreading_loses_nothing_and_keeps_the_proportion(amount: Decimal, weigh
 def test_over_all_months_the_days_come_to_what_was_paid(tmp_path: Path) -> None:
     rows = golden_month()
     cycles = ["Daily", "Weekly", "Monthly", "Quarterly", "Semi-Annually", "Annually", "Hourly"]
-    rows["core.service"] = [{**VPS, "service_id": str(n), "billing_cycle": c} for n, c in enumerate(cycles)]
+    periods = [period_of_cycle(date(2026, 1, 31), cycle) or (None, None) for cycle in cycles]
     rows["core.invoice"] = [invoice(f"i{n}", "2026-01-31", f"{n + 10}.{n}1", "3.337777") for n in range(len(cycles))]
     rows["core.invoice_line"] = [
-        line(f"i{n}", "1", "Hosting", str(n), cycle, f"{n + 10}.{n}1") for n, cycle in enumerate(cycles)
+        line(f"i{n}", "1", "Hosting", str(n), cycle, f"{n + 10}.{n}1", period_from=begins, period_until=until)
+        for n, (cycle, (begins, until)) in enumerate(zip(cycles, periods, strict=True))
     ]
     rows["mart.cost_daily"] = [
         charge("2026-01-31", VPS, kind, str(sum(row[column] for row in rows["core.invoice"])), None)
@@ -288,6 +296,36 @@ def test_over_all_months_the_days_come_to_what_was_paid(tmp_path: Path) -> None:
         for n in range(len(cycles))
     ]
     assert days == [1, 7, 28, 89, 181, 365, 1]
+
+
+@pytest.mark.parametrize(
+    ("period", "october", "november"),
+    [
+        (("2026-10-05", "2026-11-04"), "27", "3"),  # 30 days from before the invoice of the 20th, in its own month
+        (("2026-11-01", "2026-12-01"), "0", "30"),  # all of it ahead
+        (("2026-09-20", "2026-11-10"), "23.25", "6.75"),  # on the 31 and 9 days from October on, 0.75 each
+        (("2026-09-01", "2026-10-01"), "30", "0"),  # over when it was billed
+        (("2026-10-20", "2026-10-20"), "30", "0"),
+    ],
+)
+def test_a_line_falls_on_the_days_that_it_pays_for(
+    tmp_path: Path, period: tuple[str, str], october: str, november: str
+) -> None:
+    """30.00, billed on 20 October for a service that is gone since. No day lies before the month of the invoice."""
+    rows = focus_month()
+    new = [charge("2026-10-20", VPS, "hosting", "30", None)]
+    rows["core.invoice"].append(invoice("902", "2026-10-20", "30", "0"))
+    rows["core.invoice_line"].append(line("902", "1", "Hosting", "99", "VPS", "30", **pays_for(*period)))
+    rows["mart.cost_daily"] += new
+    rows["mart.cost_monthly"] += monthly(new)
+    database = publish(tmp_path / "tollbook.duckdb", rows)
+    spent = []
+    for month in (MONTH, date(2026, 11, 1)):
+        made = write_focus(database, month, tmp_path / "reports", settings=SETTINGS)
+        found = [row for row in pq.read_table(made.paths[0]).to_pylist() if row["InvoiceId"] == "vps/902"]
+        assert {row["ResourceId"] for row in found} <= {"vps/99"}
+        spent.append(sum(row["EffectiveCost"] for row in found))
+    assert spent == [Decimal(october), Decimal(november)]
 
 
 # --- the files --------------------------------------------------------------------------------------------------------

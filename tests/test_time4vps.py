@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stand_in import Literal, StandIn, Status, controls, rows, run, sample, source, statuses
 
 from assets import time4vps
+from assets.invoice_period import period_of_cycle, period_of_text
 from assets.loading import Outcome, Source, refine
 from assets.sources.client import BasicAuth, Client
 from assets.sources.secret import Secret
@@ -568,6 +569,16 @@ def test_several_notes_may_take_back_one_invoice_in_whatever_month(tmp_path: Pat
     assert {subject: found[2] for subject, found in note_control(from_).items()} == {"804": "matched", "805": "matched"}
 
 
+def test_what_one_note_names_is_not_there_to_be_guessed_by_another(tmp_path: Path) -> None:
+    account = refunds("Refunded")
+    account.invoice(802, line(2, "50.00"), status="Chargeback")
+    note(account, 804, "50.00")
+    note(account, 805, "50.00", "Refund of 2026/09/802")
+    from_ = account.load(tmp_path)
+    assert expense(from_) == Decimal("36.30")
+    assert {found[2] for found in note_control(from_).values()} == {"matched"}
+
+
 @pytest.mark.parametrize("text", ["Refund of 2026/09/801 and 2026/09/802", "Refund"])
 def test_one_note_may_take_back_several_invoices(tmp_path: Path, text: str) -> None:
     account = refunds("Refunded")
@@ -663,6 +674,13 @@ def test_what_fills_the_accounts_credit_is_no_expense(tmp_path: Path, status: st
     assert all(status == {"matched"} for status in statuses(from_).values())
 
 
+def test_a_receipt_of_which_nothing_is_known_is_no_expense_either(tmp_path: Path) -> None:
+    account = Account()
+    account.invoice(1, status="Receiptpaid", total=None)
+    account.lost = {"1": Status(404)}
+    assert by_id(account.load(tmp_path))["1"]["counts_as_expense"] is False
+
+
 @pytest.mark.parametrize(("owed", "status"), [("36.30", "matched"), ("136.30", "matched"), ("100", "variance")])
 def test_whether_the_balance_has_an_unpaid_receipt_is_the_vendors(tmp_path: Path, owed: str, status: str) -> None:
     account = Account()
@@ -714,6 +732,96 @@ def test_funds_that_are_taken_back_are_no_smaller_expense(tmp_path: Path, status
     assert expense(from_) == 30
     assert sum(row["credit_added"] for row in rows(from_, "invoice")) == credit
     assert note_control(from_)["3"][2] == "matched"
+
+
+# --- what a line pays for ---
+
+
+@pytest.mark.parametrize(
+    ("text", "period"),
+    [
+        ("Linux 4 (2026-10-10 - 2026-11-09)", "2026-10-10 2026-11-10"),
+        ("Linux 4 - a.example.com (10/10/2026 - 09/11/2026)", "2026-10-10 2026-11-10"),
+        ("Linux 4 (10.10.2026–09.11.2026)", "2026-10-10 2026-11-10"),
+        ("Linux 4 10/31/2026 - 11/29/2026", "2026-10-31 2026-11-30"),  # the month first
+        ("2026/10/01 to 2026/10/31", "2026-10-01 2026-11-01"),
+        ("2026-10-01 - 2026-11-01", "2026-10-01 2026-11-01"),  # that day is the first of the next month paid for
+        ("one day, 2026-10-01 - 2026-10-01", "2026-10-01 2026-10-02"),
+        ("05/09/2026 - 04/09/2027", "2026-09-05 2027-09-05"),  # not from 9 May to 9 April: it was billed in September
+        ("09/05/2026 - 09/04/2027", "2026-09-05 2027-09-05"),
+        ("Linux 4 (2026-10)", None),
+        ("2026-10-10", None),
+        ("2026-11-09 - 2026-10-10", None),
+        ("2026-13-10 - 2026-14-09", None),
+        ("0001-01-01 - 9999-12-31", None),
+        ("12026-10-10 - 2026-11-09", None),
+    ],
+)
+def test_a_period_is_read_from_the_lines_text(text: str, period: str | None) -> None:
+    found = period_of_text(text, date(2026, 9, 3))
+    assert (found and f"{found[0]} {found[1]}") == period
+
+
+@pytest.mark.parametrize(
+    ("cycle", "until"),
+    [
+        ("Daily", "2026-02-01"),
+        ("Weekly", "2026-02-07"),
+        ("Monthly", "2026-02-28"),
+        ("quarterly", "2026-04-30"),
+        ("Semi-Annually", "2026-07-31"),
+        ("Semi Annually", "2026-07-31"),
+        ("Annually", "2027-01-31"),
+        ("Biennially", "2028-01-31"),
+        ("Triennially", "2029-01-31"),
+        ("One Time", None),
+        ("Free", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_cycle_has_a_length(cycle: str | None, until: str | None) -> None:
+    found = period_of_cycle(date(2026, 1, 31), cycle)
+    assert (found and str(found[1])) == until
+
+
+def test_a_line_pays_for_what_it_did_when_it_was_billed_whatever_became_of_the_service(tmp_path: Path) -> None:
+    """By the month in September, by the year from October on, and gone since November."""
+
+    def cycle(name: str) -> None:
+        account.services = [{"id": "301", "name": "Linux VPS", "billingcycle": name}]
+
+    account = Account()
+    cycle("Monthly")
+    account.invoice(1, line(1, "10.00"), line(11, "1.00", type="Addon"), line(12, "2.00", type="Other"))
+    account.invoice(2, line(2, "10.00"), status="Unpaid")
+    account.load(tmp_path)
+    cycle("Annually")
+    account.invoice(3, line(3, "100.00"), dateorig="2026-10-03")
+    account.invoice(4, line(4, "10.00", description="Linux VPS (2026-10-03 - 2026-11-02)"), dateorig="2026-10-03")
+    account.load(tmp_path)
+    account.services = []
+    account.invoice(2, line(2, "10.00"))
+    account.invoice(5, line(5, "10.00"), dateorig="2026-11-03")
+    from_ = account.load(tmp_path)
+
+    def periods() -> dict[str, str]:
+        return {row["line_id"]: f"{row['period_from']} {row['period_until']}" for row in rows(from_, "invoice_line")}
+
+    expected = {
+        "1": "2026-09-03 2026-10-03",
+        "11": "2026-09-03 2026-10-03",
+        "12": "None None",
+        "2": "2026-09-03 2026-10-03",
+        "3": "2026-10-03 2027-10-03",
+        "4": "2026-10-03 2026-11-03",
+        "5": "None None",
+    }
+    assert periods() == expected
+    for file in (tmp_path / "state" / "core").rglob("*.json"):
+        file.unlink()
+    refine(from_, time4vps.invoices_stream(from_), None)
+    assert periods() == expected, "from what was landed alone"
 
 
 # --- control totals ---

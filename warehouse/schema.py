@@ -299,6 +299,10 @@ INVOICE_LINE = Table(
         _c("taxed", "BOOLEAN", "Whether tax was added to it"),
         _c("line_total", MONEY, "quantity × unit_amount as the vendor states it; negative on a credit note"),
         _c("credit_added", MONEY, "What of line_total fills the account's credit, and is no expense"),
+        _c(
+            "period_from", "DATE", "First day that it pays for: as its text says, else by its service's cycle back then"
+        ),
+        _c("period_until", "DATE", "The day after the last that it pays for; NULL where that is not known"),
         CURRENCY,
         *PROVENANCE,
     ),

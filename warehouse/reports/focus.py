@@ -210,17 +210,6 @@ _CHARGE = pa.schema(
     ]
 )
 
-_CYCLES = {
-    "daily": "1 DAY",
-    "weekly": "7 DAY",
-    "monthly": "1 MONTH",
-    "quarterly": "3 MONTH",
-    "semi-annually": "6 MONTH",
-    "annually": "12 MONTH",
-    "biennially": "24 MONTH",
-    "triennially": "36 MONTH",
-}
-_PAID_UNTIL = " ".join(f"WHEN '{name}' THEN (i.issued_on + INTERVAL {span})::DATE" for name, span in _CYCLES.items())
 _CENTRES = """
 centre AS (
     SELECT cost_date, connection, account_id, min(cost_centre) AS cost_centre FROM mart.cost_daily
@@ -246,25 +235,27 @@ counted AS (SELECT * FROM core.invoice WHERE counts_as_expense AND issued_on < $
 part AS (
     SELECT connection, invoice_id, line_id, type, item_id, description, quantity, unit_amount,
         line_total - coalesce(credit_added, 0) AS amount,
-        coalesce(taxed, false) AS taxed,
+        coalesce(taxed, false) AS taxed, period_from, period_until,
         CASE WHEN lower(type) IN ('credit', 'discount', 'refundeditem') OR line_total < 0 THEN 'credit'
             WHEN lower(type) = 'latefee' OR item_id LIKE '-%' THEN 'fee' ELSE 'hosting' END AS kind
     FROM core.invoice_line
     WHERE line_total IS NOT NULL AND (coalesce(credit_added, 0) = 0 OR credit_added <> line_total)
     UNION ALL
     SELECT i.connection, i.invoice_id, NULL, NULL, NULL, 'Subtotal less the lines', NULL, NULL,
-        i.subtotal - coalesce(sum(l.line_total), 0), false, 'rest'
+        i.subtotal - coalesce(sum(l.line_total), 0), false, NULL, NULL, 'rest'
     FROM counted i LEFT JOIN core.invoice_line l USING (connection, invoice_id)
     GROUP BY i.connection, i.invoice_id, i.subtotal HAVING i.subtotal <> coalesce(sum(l.line_total), 0)
 )
 SELECT i.vendor, i.connection, c.cost_centre, i.currency, i.invoice_id, i.number, i.issued_on,
     coalesce(i.tax, 0) AS tax, p.line_id, p.kind, p.type, p.description, p.quantity, p.unit_amount, p.amount, p.taxed,
-    s.service_id, coalesce(s.domain, s.name) AS service, s.name AS product, s.billing_cycle,
-    CASE WHEN p.kind = 'hosting' AND lower(p.type) IN ('hosting', 'addon') THEN
-        CASE replace(lower(s.billing_cycle), ' ', '')
-            {_PAID_UNTIL}
-        END
-    END AS paid_until
+    -- Of a service that is gone the id is known still.
+    coalesce(
+        s.service_id,
+        CASE WHEN lower(p.type) IN ('hosting', 'addon') AND p.item_id NOT LIKE '-%' THEN nullif(p.item_id, '0') END
+    ) AS service_id,
+    coalesce(s.domain, s.name) AS service, s.name AS product,
+    CASE WHEN p.kind = 'hosting' THEN p.period_from END AS period_from,
+    CASE WHEN p.kind = 'hosting' THEN p.period_until END AS period_until
 FROM counted i
 LEFT JOIN part p USING (connection, invoice_id)
 LEFT JOIN core.service s ON s.connection = i.connection AND s.service_id = p.item_id
@@ -274,13 +265,14 @@ ORDER BY i.connection, i.invoice_id, p.line_id NULLS LAST"""
 
 @dataclass(frozen=True)
 class Item:
-    """Something billed at once on its first day: ``amount`` in the currency of ``about``, covering ``days`` days.
+    """Something billed at once: ``amount`` in the currency of ``about``, covering ``days`` days from ``first_day`` on.
 
     What is prepaid costs nothing on the day it is bought, in ``EffectiveCost``, and a share of it on each day covered.
     """
 
     about: dict[str, Any]
     amount: Decimal
+    billed_on: date
     first_day: date
     days: int
     prepaid: bool
@@ -294,11 +286,12 @@ class Item:
     def charges(self, first: date, end: date) -> Iterator[dict[str, Any]]:
         """The rows of ``_CHARGE`` from ``first`` to before ``end``: the item as billed, and its days."""
         priced = self.about["category"] == "Purchase"
-        if first <= self.first_day < end:
+        if first <= self.billed_on < end:
             yield {
                 **self.about,
-                "billed_on": self.first_day,
-                "first_day": self.first_day,
+                "billed_on": self.billed_on,
+                # A charge begins in the month that it is billed in, also where what it pays for begins later.
+                "first_day": self.first_day if self.first_day < end else self.billed_on,
                 "end_day": self.first_day + timedelta(days=self.days),
                 "billed_cost": self.amount,
                 "effective_cost": Decimal(0) if self.prepaid else self.amount,
@@ -314,7 +307,7 @@ class Item:
                     **self.about,
                     "category": "Usage" if priced else self.about["category"],
                     "description": f"{self.about['description']}, day {number + 1} of {self.days}",
-                    "billed_on": self.first_day,
+                    "billed_on": self.billed_on,
                     "first_day": day,
                     "end_day": day + timedelta(days=1),
                     "billed_cost": Decimal(0),
@@ -353,7 +346,7 @@ def _items(reader: Reader) -> list[Item]:
     for item in items:
         if item.shares() and sum(item.shares()) != item.amount:
             raise FocusError(
-                f"what {item.about['connection']} was paid on {item.first_day} is not what its days add up to"
+                f"what {item.about['connection']} was paid on {item.billed_on} is not what its days add up to"
             )
     return items
 
@@ -387,7 +380,7 @@ def _bundle(
         "resource_name": name,
         "resource_type": "Call bundle",
     }
-    return Item(about, price, first_day, days, prepaid=True, unit_price=price)
+    return Item(about, price, first_day, first_day, days, prepaid=True, unit_price=price)
 
 
 _CATEGORIES = {"hosting": "Purchase", "credit": "Credit", "fee": "Adjustment", "rest": "Adjustment"}
@@ -413,7 +406,12 @@ def _invoice(lines: list[dict[str, Any]]) -> list[Item]:
 
 
 def _line(line: dict[str, Any]) -> Item:
-    kind, amount, first_day = line["kind"], line["amount"], line["issued_on"]
+    kind, amount, billed_on = line["kind"], line["amount"], line["issued_on"]
+    # No month changes that is over: of what is billed afterwards the days begin with the month that it is billed in.
+    first_day = max(line["period_from"] or billed_on, billed_on.replace(day=1))
+    days = (line["period_until"] - first_day).days if line["period_until"] else 0
+    if days < 1:
+        first_day, days = billed_on, 1
     # Hosting is the product itself; an addon or an upgrade of it is another thing to buy.
     hosting = (line["type"] or "").lower() == "hosting"
     sku = [line["product"], None if hosting and line["product"] else line["type"]]
@@ -424,7 +422,7 @@ def _line(line: dict[str, Any]) -> Item:
         "cost_centre": line["cost_centre"],
         "currency": line["currency"],
         "category": _CATEGORIES[kind],
-        "frequency": "Recurring" if line["paid_until"] else "One-Time",
+        "frequency": "Recurring" if line["period_until"] else "One-Time",
         "invoice_id": line["invoice_id"],
         "invoice_number": line["number"],
         "line": line["line_id"],
@@ -434,8 +432,7 @@ def _line(line: dict[str, Any]) -> Item:
         "resource_name": line["service"],
         "resource_type": "Hosting service" if line["service_id"] else None,
     }
-    days = (line["paid_until"] - first_day).days if line["paid_until"] else 1
-    item = Item(about, amount, first_day, days, prepaid=kind == "hosting", unit_price=amount)
+    item = Item(about, amount, billed_on, first_day, days, prepaid=kind == "hosting", unit_price=amount)
     quantity, price = line["quantity"], line["unit_amount"]
     if quantity is not None and price is not None and price >= 0 and quantity * price == amount:
         return replace(item, quantity=quantity, unit_price=price)
