@@ -24,12 +24,15 @@ def control_total(
     read_at: datetime,
     subject: str = "",
     currency: str | None = None,
+    rounding: Decimal = Decimal(0),
 ) -> dict[str, Any]:
     """One row of ``audit.control_total``; without one of the two figures it is unavailable, never matched.
 
     ``currency`` is that of both figures, None where they are no money. What the check compares is said by its stream.
+    They match where they differ by no more than ``rounding``, what the vendor's rounding of single figures adds up to.
     """
     difference = None if ours is None or theirs is None else ours - theirs
+    status = "unavailable" if difference is None else "matched" if abs(difference) <= rounding else "variance"
     return {
         "window_date": day,
         "vendor": source.vendor,
@@ -41,7 +44,7 @@ def control_total(
         "theirs": theirs,
         "difference": difference,
         "currency": currency,
-        "status": "unavailable" if difference is None else "variance" if difference else "matched",
+        "status": status,
         "stream": stream,
         "fetched_at": read_at,
     }

@@ -1,15 +1,17 @@
 """TIM4biz: what its extension totals mean, and the assets that load them. Reads top to bottom: raw, normalise, core.
 
-What lives here: finding the fields of a reply whose schema is not public, adding up the parts of a day, and proving
-that days add up to what TIM4biz says of all of them at once. What does not: what is asked (``sources.tim4biz``),
-comparing with the PBX (``warehouse/marts/extension_reconciliation.sql``).
+What lives here: finding the fields of a reply whose schema is not public, and the rows and units in it; adding up the
+parts of a day, and proving that days add up to what TIM4biz says of all of them at once. What does not: what is asked
+(``sources.tim4biz``), comparing with the PBX (``warehouse/marts/extension_reconciliation.sql``), and finding by its
+calls the unit of durations that nothing in the reply says (``warehouse/duration_unit.sql``): core depends on the
+landings of its own connection alone.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import duckdb
@@ -45,9 +47,30 @@ NAMES = {
     "calls": ("calls", "totalcalls", "callcount", "numberofcalls", "count"),
     "incoming": ("incoming", "incomingcalls", "inbound", "inboundcalls", "callsin"),
     "outgoing": ("outgoing", "outgoingcalls", "outbound", "outboundcalls", "callsout"),
-    "duration_seconds": ("duration", "durationseconds", "totalduration", "seconds", "talktime", "totalseconds"),
+    "duration_seconds": (
+        *("durationseconds", "totalseconds", "seconds", "durationsecs", "durationsec", "duration", "totalduration"),
+        *(
+            "talktime",
+            "callduration",
+            "durations",
+            "durationhhmmss",
+            "durationhmmss",
+            "durationmmss",
+            "durationhhmm",
+            "durationhmm",
+        ),
+        *("durationminutes", "totalminutes", "minutes", "durationmins", "durationmin", "durationm"),
+        *("durationhours", "totalhours", "hours", "durationhrs", "durationh"),
+    ),
     "cost": ("cost", "totalcost", "callcost", "charge", "totalcharge", "amount"),
 }
+# Words that name a row of totals, in the languages of those who use TIM4biz.
+_TOTAL_WORDS = (
+    "totals?|subtotals?|totale|totali|totaux|totaal|totales|totalt|sum|sums|somme|summe|gesamt|gesamtsumme|insgesamt|"
+    "zwischensumme|suma|razem|summa|viso|toplam|итого|всего|合計|总计|總計"
+)
+_NAMES_TOTALS = re.compile(rf"\b(?:{_TOTAL_WORDS})\b", re.IGNORECASE)
+_IS_TOTALS = re.compile(rf"(?:(?:grand|sub|overall|iš|all|{_TOTAL_WORDS})[\s:.-]*)+", re.IGNORECASE)
 # Control totals of several days at once, by the figure they compare.
 STRETCHES = {"stretch_calls": "calls", "stretch_seconds": "duration_seconds", "stretch_cost": "cost"}
 CONTROLS = {
@@ -55,8 +78,17 @@ CONTROLS = {
     for check, field in STRETCHES.items()
 }
 LONGEST = 28  # days in a stretch; TIM4biz refuses long periods, and does not say which are
-_COUNTS = ("calls", "incoming", "outgoing", "duration_seconds")
-_CLOCK = re.compile(r"(?:(\d{1,4})\.)?(\d{1,6}):(\d{2}):(\d{2})(?:\.\d+)?")
+_COUNTS = ("calls", "incoming", "outgoing")
+_DURATION = ("seconds", "number")
+_CLOCK = re.compile(r"(?:(\d{1,4})\.)?(\d{1,6}):([0-5]\d):([0-5]\d(?:[.,]\d{1,9})?)", re.ASCII)
+_SHORT_CLOCK = re.compile(r"(\d{1,6}):([0-5]\d)", re.ASCII)
+# 1h 2m 3s, 10.5 min, 630 sec, PT10M30S
+_AMOUNT = r"(\d{1,9}(?:[.,]\d{1,9})?)\s*"
+_SPELLED = re.compile(
+    rf"p?\s*(?:{_AMOUNT}(?:d|days?))?[\s,]*t?(?:{_AMOUNT}(?:h|hrs?|hours?))?[\s,]*"
+    rf"(?:{_AMOUNT}(?:m|mins?|minutes?))?[\s,]*(?:{_AMOUNT}(?:s|secs?|seconds?))?[.]?",
+    re.ASCII,
+)
 
 # --- raw -------------------------------------------------------------------------------------------------------------
 
@@ -121,33 +153,80 @@ def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: La
     answers = source.lake.answers(landing)
     of_stretch = [answer for answer in answers if answer["kind"] in (STRETCH, REFUSED)]
     of_day = [answer for answer in answers if answer not in of_stretch]
-    rows, quarantine = _totals(source, landing, of_day, day)
-    controls = _stretch_controls(source, landing, of_stretch[0], rows, day) if of_stretch else []
+    found = _totals(source, landing, of_day, day)
+    rows = found.rows
+    controls = _stretch_controls(source, landing, of_stretch[0], found, day) if of_stretch else []
     con.register("fresh_total", pa.Table.from_pylist(rows, schema=EXTENSION_TOTAL.arrow()))
     warnings = [] if source.currency else ["no currency is known; set currency for this connection"]
-    if absent := [field for field in (*_COUNTS, "cost") if rows and all(row[field] is None for row in rows)]:
+    fields = (*_COUNTS, "duration_seconds", "cost")
+    absent = [field for field in fields if rows and not any(_given(row, field) for row in rows)]
+    if absent:
         others = ", ".join(_others(source, of_day, day)) or "none"
         warnings.append(
             f"no extension has {', '.join(absent)}; fields that were not read: {others} (name them in fields)"
         )
-    return Normalised({EXTENSION_TOTAL: "fresh_total"}, controls, quarantine, warnings=warnings)
+    return Normalised(
+        {EXTENSION_TOTAL: "fresh_total"}, controls, found.quarantine, warnings=warnings + found.warnings()
+    )
 
 
 Rows = list[dict[str, Any]]
 
 
-def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> tuple[Rows, Rows]:
-    """The totals by extension that these answers add up to, and the rows for what could not be understood."""
+@dataclass
+class _Totals:
+    """The totals by extension that answers add up to, the rows for what could not be understood, and what to warn of.
+
+    Each total has its duration exactly as well: ``seconds``, and ``number`` of an unknown unit. ``unsure`` is by how
+    much the durations can be off because the vendor rounds them.
+    """
+
+    rows: Rows
+    quarantine: Rows
+    left_out: int = 0
+    fractions: int = 0
+    short_clocks: int = 0
+    unsure: Decimal = Decimal(0)
+
+    def warnings(self) -> list[str]:
+        found = []
+        if self.left_out:
+            found.append(f"{self.left_out} rows that add up others (totals) are no extensions and were left out")
+        if self.fractions:
+            found.append(
+                f"the durations of {self.fractions} extensions are numbers with a fraction and without a unit: "
+                "duration_seconds is empty where the PBX's calls do not tell it; set it, as in "
+                'fields = { duration_unit = "minutes" }'
+            )
+        if self.short_clocks:
+            found.append(
+                f"{self.short_clocks} durations such as 12:30 are read as minutes and seconds unless the PBX's calls "
+                'tell another unit; set it: fields = { duration_unit = "mm:ss" } or "h:mm"'
+            )
+        return found
+
+
+def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Totals:
     totals: dict[str, dict[str, Any]] = {}
-    quarantine: list[dict[str, Any]] = []
+    found = _Totals([], [])
     for answer in answers:
         entries = listed(strict_json.loads(answer["body"])) or []
         columns = _columns(source, entries, day)
-        for number, entry in enumerate(entries):
+        unit = _Unit.of(source.fields.get("duration_unit"), columns["duration_seconds"])
+        read = [_row(entry, columns) for entry in entries]
+        understood = [number for number, (_, problem) in enumerate(read) if problem is None]
+        sums = {understood[n] for n in _sums_of_others([read[number][0] for number in understood])}
+        found.left_out += len(sums)
+        # Beside another duration a clock of two parts has minutes and seconds; by itself it may have hours and minutes.
+        others = any(row[name] and not row["is_short"] for row, problem in read if not problem for name in _DURATION)
+        tells_clock = unit.tells_clock or others
+        for number, (row, unread) in enumerate(read):
+            if number in sums:
+                continue
             place = {"raw_file": landing.file, "raw_row": answer["first_row"] + number}
-            row, problem = _row(entry, columns)
+            problem = unread or _no_extension(row["extension"])
             if problem:
-                quarantine.append(
+                found.quarantine.append(
                     {
                         "window_date": day,
                         "vendor": source.vendor,
@@ -160,6 +239,11 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> tuple
                     }
                 )
                 continue
+            found.short_clocks += row["is_short"] and not unit.tells_clock
+            if row["is_short"] and not tells_clock:
+                row["seconds"], row["number"] = None, row["seconds"]
+            else:
+                found.unsure += unit.to_seconds(row)
             known = totals.get(row["extension"])
             if known is None:
                 totals[row["extension"]] = {
@@ -173,15 +257,21 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> tuple
                 }
             else:
                 known["name"] = known["name"] or row["name"]
-                for field in (*_COUNTS, "cost"):
+                for field in (*_COUNTS, *_DURATION, "cost"):
                     parts = [part for part in (known[field], row[field]) if part is not None]
                     known[field] = sum(parts[1:], parts[0]) if parts else None
-    return list(totals.values()), quarantine
+    found.rows = list(totals.values())
+    found.fractions = sum(_has_fraction(row["number"]) for row in found.rows)
+    for row in found.rows:
+        row["duration_figure"] = row["number"] if row["seconds"] is None else None
+        exact = [part for part in (row["seconds"], row["number"]) if part is not None]
+        row["duration_seconds"] = _whole(sum(exact)) if exact and not (found.fractions and row["number"]) else None
+    return found
 
 
-def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], first: Rows, day: date) -> Rows:
+def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], first: _Totals, day: date) -> Rows:
     """The sum of the days of a stretch, as this load read them, against TIM4biz's own totals of the whole stretch."""
-    ours, last = list(first), day
+    parts, last = [first], day
     for what, generation in landing.depends_on.items():
         stream, _, name = what.partition(" ")
         if stream == TOTALS and name:
@@ -189,22 +279,33 @@ def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], f
             last = max(last, other)
             read = source.lake.landing_at(source.name, TOTALS, generation, other)
             answers = [a for a in source.lake.answers(read) if a["kind"] not in (STRETCH, REFUSED)]
-            ours += _totals(source, read, answers, other)[0]
-    theirs, unread = _totals(source, landing, [whole], day)
-    told = whole["kind"] == STRETCH and not unread  # what was set aside of the whole is missing from its sum
+            parts.append(_totals(source, read, answers, other))
+    theirs = _totals(source, landing, [whole], day)
+    ours = [row for part in parts for row in part.rows]
+    # What was set aside of the whole is missing from its sum.
+    told = whole["kind"] == STRETCH and not theirs.quarantine
     subject = f"{day}..{last}"
     rows = []
     for check, field in STRETCHES.items():
-        figures = _sum(ours, field), _sum(theirs, field) if told else None
+        figures = _sum(ours, field), _sum(theirs.rows, field) if told else None
         currency = (source.currency or "XXX") if field == "cost" else None
-        rows.append(control_total(source, TOTALS, day, None, check, *figures, whole["fetched_at"], subject, currency))
+        unsure = sum((part.unsure for part in (*parts, theirs) if field == "duration_seconds"), Decimal(0))
+        rows.append(
+            control_total(source, TOTALS, day, None, check, *figures, whole["fetched_at"], subject, currency, unsure)
+        )
     return rows
 
 
 def _sum(rows: Rows, field: str) -> Decimal | None:
-    """The sum of one figure; None where rows there are, but none says it."""
-    said = [Decimal(row[field]) for row in rows if row[field] is not None]
+    """The sum of one figure; None where rows there are, but none says it. Durations exactly, in the unit they have."""
+    said = [Decimal(part) for row in rows for part in _given(row, field)]
     return sum(said, Decimal(0)) if said or not rows else None
+
+
+def _given(row: dict[str, Any], field: str) -> list[Any]:
+    """What a row gives of a figure; of a duration also what has no unit."""
+    names = _DURATION if field == "duration_seconds" else (field,)
+    return [row[name] for name in names if row[name] is not None]
 
 
 def _columns(source: Source, entries: list[dict[str, Any]], day: date) -> dict[str, str | None]:
@@ -243,16 +344,24 @@ def _others(source: Source, answers: Rows, day: date) -> list[str]:
 
 
 def _row(entry: dict[str, Any], columns: dict[str, str | None]) -> tuple[dict[str, Any], str | None]:
-    """The fields of one extension, and what is wrong with them. What is absent is None, never zero."""
+    """The fields of one row, and what is wrong with them. What is absent is None, never zero.
+
+    Its duration is a ``number`` without a unit, or ``seconds``; ``is_short``: of a clock of two parts, read as minutes
+    and seconds.
+    """
     said = {ours: entry.get(theirs) if theirs else None for ours, theirs in columns.items()}
     extension = str(said["extension"]).strip() if said["extension"] is not None else ""
     row: dict[str, Any] = {"extension": extension, "name": str(said["name"]) if said["name"] is not None else None}
-    if not extension:
-        return row, "there is no extension"
+    row |= {"seconds": None, "number": None, "is_short": False}
     for field in _COUNTS:
-        row[field] = _seconds(said[field]) if field == "duration_seconds" else _count(said[field])
+        row[field] = _count(said[field])
         if row[field] is None and said[field] not in (None, ""):
             return row, f"{field} is not a number"
+    if said["duration_seconds"] not in (None, ""):
+        duration = _duration(said["duration_seconds"])
+        if duration is None:
+            return row, "the duration is not understood"
+        row |= duration
     row["cost"] = money(said["cost"])
     if row["cost"] is None and said["cost"] not in (None, ""):
         return row, "the cost is not an amount"
@@ -264,14 +373,167 @@ def _count(value: Any) -> int | None:
     return int(amount) if amount is not None and amount == int(amount) and amount >= 0 else None
 
 
-def _seconds(value: Any) -> int | None:
-    """Seconds given as a number, as ``hh:mm:ss`` or as ``d.hh:mm:ss``."""
-    clock = _CLOCK.fullmatch(str(value).strip()) if value is not None else None
-    if clock:
-        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    amount = money(value)
-    return int(amount.to_integral_value()) if amount is not None and amount >= Decimal(0) else None
+def _no_extension(extension: str) -> str | None:
+    """Why a row that adds up no others is no extension all the same; None where it is one."""
+    if not extension:
+        return "there is no extension"
+    return "a row of totals that is not the sum of other rows" if _NAMES_TOTALS.search(extension) else None
+
+
+# --- normalise: durations --------------------------------------------------------------------------------------------
+
+_SECONDS = {  # in one of what a field's name or tollbook.toml names
+    r"seconds?|secs?$|[(\[_/\s]s[)\]]?$": 1,
+    r"minutes?|mins?\b|[(\[_/\s]m[)\]]?$": 60,
+    r"hours?|hrs?\b|[(\[_/\s]h[)\]]?$": 3600,
+}
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What durations are in where they do not say it: seconds in a ``number`` of 1 (None: unknown) and in a ``clock``'s
+    last part, 1 for 12:30 as minutes and seconds, 60 as hours and minutes. ``tells_clock``: that this is known.
+    """
+
+    number: int | None
+    clock: int
+    tells_clock: bool
+
+    @classmethod
+    def of(cls, configured: str | None, field: str | None) -> "_Unit":
+        """As configured, else as the field's name says."""
+        for text in (configured, field):
+            name = (text or "").strip().lower()
+            number = next((seconds for pattern, seconds in _SECONDS.items() if re.search(pattern, name)), None)
+            clock = re.search(r"m+(?::?s+)?\b", name) if re.search(r"hh?:?mm|mm?:?ss", name) else None
+            if number or clock:
+                hours = number == 3600 if not clock else not clock[0].endswith("s")
+                return cls(None if clock else number, 60 if hours else 1, tells_clock=True)
+        return cls(None, 1, tells_clock=False)
+
+    def to_seconds(self, row: dict[str, Any]) -> Decimal:
+        """Make ``seconds`` of a row's duration unless its unit is unknown; by how much the vendor may have rounded."""
+        number, unit = row["number"], self.number or 1
+        if row["is_short"]:
+            row["seconds"] *= self.clock
+            return Decimal(self.clock - 1)
+        if number is None:
+            return Decimal(0)
+        if self.number is not None:
+            row["seconds"], row["number"] = number * unit, None
+        return _last_place([number]) * unit if unit > 1 or _has_fraction(number) else Decimal(0)
+
+
+def _duration(value: Any) -> dict[str, Any] | None:
+    """The fields of ``_row`` that a duration makes; None where it is none."""
+    text = str(value).strip().lower()
+    if clock := _SHORT_CLOCK.fullmatch(text):
+        return {"seconds": Decimal(int(clock[1]) * 60 + int(clock[2])), "is_short": True}
+    spelled = _CLOCK.fullmatch(text) or _SPELLED.fullmatch(text)
+    if spelled and any(spelled.groups()):
+        days, hours, minutes, seconds = (Decimal((part or "0").replace(",", ".")) for part in spelled.groups())
+        return {"seconds": ((days * 24 + hours) * 60 + minutes) * 60 + seconds}
+    if isinstance(value, str):
+        # A comma before three digits may stand between thousands.
+        if re.fullmatch(r"\d+,(?!\d{3}$)\d+", text):
+            text = text.replace(",", ".")
+        elif re.fullmatch(r"\d{1,3}(?:,\d{3})+\.\d+", text):
+            text = text.replace(",", "")
+        elif re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+", text):
+            text = text.replace(".", "").replace(",", ".")
+        value = text
+    number = money(value)
+    return None if number is None or number < 0 else {"number": number}
+
+
+def _has_fraction(number: Decimal | None) -> bool:
+    return number is not None and number != number.to_integral_value()
+
+
+def _last_place(numbers: Iterable[Decimal]) -> Decimal:
+    """One in the last decimal place that any of these has."""
+    exponents = (int(number.normalize().as_tuple().exponent) for number in numbers)
+    return Decimal(1).scaleb(min(0, *exponents, 0))
+
+
+def _whole(seconds: Decimal | int) -> int:
+    return int(Decimal(seconds).to_integral_value(ROUND_HALF_UP))
+
+
+# --- normalise: rows of totals ---------------------------------------------------------------------------------------
+
+_FIGURES = (*_COUNTS, *_DURATION, "cost")
+_Sums = dict[str, Decimal]
+
+
+def _sums_of_others(rows: Rows) -> set[int]:
+    """Which of these rows, by number, add up others and so are no extensions of their own.
+
+    Only one whose extension is empty, a word or named a total can be; and its figures must be those of all others, or
+    of a run of rows with numbers before or after it, as a group's are. A word that is no known one for totals must add
+    up several rows, and more than calls: an extension may have a name.
+    """
+    ranks = [_rank(row) for row in rows]
+    maybe = sorted((number for number, rank in enumerate(ranks) if rank), key=lambda number: -ranks[number])
+    upto = [_total([])]
+    if not maybe:
+        return set()
+    for row, rank in zip(rows, ranks, strict=True):
+        upto.append(upto[-1] if rank else _added(upto[-1], row, 1))
+    places = {name: _last_place(row[name] for row in rows if row[name] is not None) for name in ("number", "cost")}
+    edges = sorted({0, len(rows), *maybe})
+    found: set[int] = set()
+
+    def adds_up(number: int, sums: _Sums) -> bool:
+        row = rows[number]
+        # Calls are never rounded: where they are equal, amounts may be off in the last place of each.
+        counted = row["calls"] is not None
+        for name in _FIGURES:
+            off = places[name] * (sums["rows"] + 1) if counted and name in places and places[name] < 1 else 0
+            if row[name] is not None and abs(row[name] - sums[name]) > off:
+                return False
+        if ranks[number] > 1:
+            return any(row[name] is not None for name in _FIGURES)
+        return bool((sums["rows"] > 1 or found) and any(row[name] for name in (*_DURATION, "cost")))
+
+    while True:
+        before = len(found)
+        left = [number for number in maybe if number not in found]
+        everything = _added(upto[-1], _total(rows[number] for number in left), 1)
+        for number in left:
+            if adds_up(number, _added(everything, rows[number], -1)):
+                return found | {number}
+        for number in left:
+            runs = (_added(upto[max(number, edge)], upto[min(number, edge)], -1) for edge in edges)
+            if any(run["rows"] and adds_up(number, run) for run in runs):
+                found.add(number)
+        words = [number for number in left if ranks[number] == 1 and number not in found]
+        together = _total(rows[number] for number in words)
+        if len(words) > 1 and together | {"rows": upto[-1]["rows"]} == upto[-1]:
+            found.update(words)  # the groups of all rows with numbers, wherever they stand
+        if len(found) == before:
+            return found
+
+
+def _rank(row: dict[str, Any]) -> int:
+    """How much a row looks like one of totals: 3 it is called so, 2 it has no extension, 1 that is a word, 0 not."""
+    extension, name = row["extension"], (row["name"] or "").strip()
+    if _NAMES_TOTALS.search(extension) or _IS_TOTALS.fullmatch(name):
+        return 3
+    return 2 if not extension else 0 if re.search(r"\d", extension) else 1
+
+
+def _total(rows: Iterable[Mapping[str, Any]]) -> _Sums:
+    """The sum of each figure of these rows, and how many they are."""
+    sums = dict.fromkeys((*_FIGURES, "rows"), Decimal(0))
+    for row in rows:
+        sums = _added(sums, row, 1)
+    return sums
+
+
+def _added(sums: _Sums, row: Mapping[str, Any], times: int) -> _Sums:
+    """These sums with a row, or other sums, put in or (-1) taken out."""
+    return {name: amount + times * (row.get(name, 1) or 0) for name, amount in sums.items()}
 
 
 def _plain(name: str) -> str:

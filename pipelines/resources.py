@@ -62,11 +62,7 @@ class House:
             timezone=settings.timezone,
             reporting_currency=settings.reporting_currency,
             reference_dir=settings.reference_dir,
-            tolerance=max(
-                (Tolerance(c.tolerance_seconds, c.tolerance_percent, c.tolerance_percent) for c in tims),
-                key=lambda tolerance: tolerance.seconds_per_call,
-                default=None,
-            ),
+            tolerances={c.name: Tolerance(c.tolerance_seconds, c.tolerance_percent, c.tolerance_percent) for c in tims},
             reconciles={c.name: c.reconciles for c in tims if c.reconciles},
             pseudonym_key=settings.read_pseudonym_key if settings.pseudonym_key else None,
             fraud=settings.fraud,

@@ -97,6 +97,7 @@ CONNECTION_KEYS = (
 )
 ALERT_KEYS = ("webhook", "email_to", "email_from", "smtp_host", "smtp_port")
 FRAUD_KEYS = tuple(FraudRules.__dataclass_fields__)
+DURATION_UNITS = ("seconds", "minutes", "hours", "mm:ss", "h:mm", "hh:mm", "h:mm:ss", "hh:mm:ss")
 TOTAL_FIELDS = ("extension", "name", "calls", "incoming", "outgoing", "duration_seconds", "cost")
 
 
@@ -184,7 +185,7 @@ class Connection:
     count_by_status: bool = True
     """PBXware: ask for the number of records by status, which costs four requests a tenant and day."""
     fields: tuple[tuple[str, str], ...] = ()
-    """TIM4biz: pairs of (our name, the vendor's field name)."""
+    """TIM4biz: pairs of (our name, the vendor's field name), and ``duration_unit`` with one of DURATION_UNITS."""
     reconciles: tuple[str, ...] = ()
     """TIM4biz: the PBX connections whose calls its totals count; empty means all PBXware connections."""
     tolerance_seconds: int = 0
@@ -353,7 +354,10 @@ def _connection(table: "_Table", timezone: str, region: str) -> Connection:
         raise table.error("name", "at most 63 letters, digits, - and _, beginning with a letter or a digit")
     allow_http = table.boolean("allow_http")
     fields = table.table("fields")
-    fields.only(TOTAL_FIELDS)
+    fields.only((*TOTAL_FIELDS, "duration_unit"))
+    names = [(key, fields.required_text(key)) for key in TOTAL_FIELDS if key in fields]
+    if "duration_unit" in fields:
+        names.append(("duration_unit", fields.choice("duration_unit", DURATION_UNITS)))
     return Connection(
         name=name,
         vendor=vendor_name,
@@ -372,7 +376,7 @@ def _connection(table: "_Table", timezone: str, region: str) -> Connection:
         allow_http=allow_http,
         key_in_url=table.boolean("key_in_url", default=True),
         count_by_status=table.boolean("count_by_status", default=True),
-        fields=tuple((key, fields.required_text(key)) for key in TOTAL_FIELDS if key in fields),
+        fields=tuple(names),
         reconciles=table.texts("reconciles"),
         tolerance_seconds=table.integer("tolerance_seconds", 0, 0, 3600),
         tolerance_percent=table.percent("tolerance_percent"),

@@ -698,7 +698,9 @@ def test_tim4biz_against_the_pbx_by_extension(tmp_path: Path) -> None:
     ]
     tim = partition(tmp_path / "core", "extension_total", "tim", D2, "tim4biz", {"core.extension_total": totals})
     database = warehouse(
-        tmp_path / "data", reconciles={"tim": ["hq"]}, tolerance=Tolerance(1, Decimal("0.5"), Decimal(1))
+        tmp_path / "data",
+        reconciles={"tim": ["hq"]},
+        tolerances={"tim": Tolerance(1, Decimal("0.5"), Decimal(1)), "no other": Tolerance(60)},
     )
     database.update([*cdr_days(tmp_path / "core", legs), tim])
     found = (
@@ -715,7 +717,7 @@ def test_tim4biz_against_the_pbx_by_extension(tmp_path: Path) -> None:
         ("107", "only_theirs", None, None, None, None),
     ]
     # Without being told which PBX it watches, it is all of them; and the change reaches days loaded before.
-    database = warehouse(tmp_path / "data", tolerance=Tolerance(2))
+    database = warehouse(tmp_path / "data", tolerances={"tim": Tolerance(2, Decimal(1), Decimal(1))})
     database.update([])
     assert [(extension, kind, pbx) for extension, kind, pbx, *_ in query(database, found)] == [
         ("101", "exact", "hq"),
@@ -727,6 +729,124 @@ def test_tim4biz_against_the_pbx_by_extension(tmp_path: Path) -> None:
         ("107", "only_theirs", None),
         ("108", "only_ours", "branch"),
     ]
+
+
+def totals_day(folder: Path, day: date, figures: dict[str, tuple[Any, ...]], connection: str = "tim") -> Any:
+    """A day's totals of a TIM4biz connection: by extension the calls, the seconds, and the figure without a unit."""
+    totals = [
+        row(
+            "core.extension_total",
+            vendor="tim4biz",
+            connection=connection,
+            total_date=day,
+            extension=extension,
+            calls=count,
+            duration_seconds=seconds,
+            duration_figure=figure and Decimal(figure),
+            currency="EUR",
+        )
+        for extension, (count, seconds, figure) in figures.items()
+    ]
+    files = {"core.extension_total": totals}
+    return partition(folder, "extension_total", connection, day, "tim4biz", files)
+
+
+def test_each_tim4biz_connection_has_tolerances_of_its_own(tmp_path: Path) -> None:
+    """F09. 3 seconds of a call of 100 are more than 2 a call, less than 5 per cent; and exact is 0."""
+    legs = [leg("a", "2026-03-02 09:00:00", 100, extension="101")]
+    totals = [totals_day(tmp_path / "core", D2, {"101": (1, 103, None)}, name) for name in ("call", "percent", "exact")]
+    strict = Tolerance(2)
+    database = warehouse(tmp_path / "data", tolerances={"call": strict, "percent": Tolerance(0, Decimal(5))})
+    database.update([*cdr_days(tmp_path / "core", legs), *totals])
+    classes = "SELECT connection, class FROM mart.extension_reconciliation ORDER BY ALL"
+    assert query(database, classes) == [("call", "mismatch"), ("exact", "mismatch"), ("percent", "within_tolerance")]
+    # A change of one reaches the days that are loaded, and no other connection.
+    database = warehouse(tmp_path / "data", tolerances={"call": Tolerance(3)})
+    database.update([])
+    assert query(database, classes) == [("call", "within_tolerance"), ("exact", "mismatch"), ("percent", "mismatch")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "figures", "found"),
+    [
+        # 10.5 minutes are 630 seconds, 0.25 are 15.
+        ((630, 15), ("10.5", "0.25"), (630, 15)),
+        # Whole minutes, rounded: 10 and 1, as well as 0.
+        ((630, 40), ("10", "1"), (600, 60)),
+        ((630, 15), ("10", "0"), (600, 0)),
+        ((5400, 1800), ("1.5", "0.5"), (5400, 1800)),
+        ((630, 15), ("630", "15"), (630, 15)),
+        ((630, 15), ("630.4", "15.5"), (630, 16)),
+        # 0:10 and 0:03 as minutes and seconds, though they are hours and minutes.
+        ((610, 170), ("10", "3"), (600, 180)),
+        # Ten times as long, at the same number of calls: seconds that differ, or nothing that can be told.
+        ((630, 15), ("63", "2"), (63, 2)),
+        ((630, 15), ("63.5", "2"), (None, None)),
+        ((630, 15), ("6300", "150"), (6300, 150)),
+    ],
+)
+def test_the_unit_of_durations_is_found_from_the_calls_of_the_day(
+    tmp_path: Path, seconds: tuple[int, int], figures: tuple[str, str], found: tuple[int | None, int | None]
+) -> None:
+    """F09. By the extensions of which both saw as many calls; 103 with another number of calls tells nothing."""
+    legs = [leg(f"{n}", "2026-03-02 09:00:00", length, extension=f"10{n}") for n, length in enumerate(seconds, 1)]
+    legs += [leg("c", "2026-03-02 09:00:00", 6000, extension="103")]
+    typed = {f"10{n}": (1, None, figure) for n, figure in enumerate(figures, 1)} | {"103": (20, None, "1")}
+    database = warehouse(tmp_path / "data")
+    database.update([*cdr_days(tmp_path / "core", legs), totals_day(tmp_path / "core", D2, typed)])
+    durations = "SELECT duration_seconds FROM core.extension_total WHERE extension < '103' ORDER BY extension"
+    assert query(database, durations) == [(length,) for length in found]
+    theirs = "SELECT their_seconds FROM mart.extension_reconciliation WHERE extension < '103' ORDER BY extension"
+    assert query(database, theirs) == query(database, durations)
+
+
+def test_a_day_whose_calls_tell_no_unit_has_that_of_the_others(tmp_path: Path) -> None:
+    """F09. In any order, and as a rebuild: 2 on a day without calls are 2 minutes once others tell so, before 2 s."""
+    core = tmp_path / "core"
+    days = [date(2026, 3, 1), D2, date(2026, 3, 3)]
+    quiet = totals_day(core, days[0], {"101": (1, 2, "2")})
+    minutes = totals_day(core, D2, {"101": (1, 10, "10")})
+    hours = totals_day(core, days[2], {"101": (1, 1, "1")})
+    legs = [
+        leg("a", "2026-03-02 09:00:00", 600, extension="101"),
+        leg("b", "2026-03-03 09:00:00", 3600, extension="101"),
+    ]
+    durations = "SELECT duration_seconds FROM core.extension_total ORDER BY total_date"
+    theirs = "SELECT their_seconds FROM mart.extension_reconciliation ORDER BY call_date"
+
+    def rebuilt(name: str, partitions: list[Any]) -> Any:
+        database = warehouse(tmp_path / name)
+        database.update(partitions, full=True)
+        return query(database, durations)
+
+    database = warehouse(tmp_path / "data")
+    for given, expected in (
+        ([quiet], [2]),
+        ([minutes], [2, 10]),  # the PBX has not been loaded: nothing tells anything
+        (cdr_days(core, legs), [120, 600]),
+        ([hours], [None, 600, 3600]),  # days of two units: not to be told
+        ([totals_day(core, days[2], {"101": (1, 60, "60")})], [120, 600, 3600]),
+        ([totals_day(core, D2, {"101": (1, None, "10.5")})], [120, 630, 3600]),
+    ):
+        database.update(given)
+        assert query(database, durations) == [(length,) for length in expected]
+        assert query(database, theirs) == query(database, durations)
+    everything = [quiet, totals_day(core, D2, {"101": (1, None, "10.5")}), *cdr_days(core, legs)]
+    everything += [totals_day(core, days[2], {"101": (1, 60, "60")})]
+    assert rebuilt("again", everything) == query(database, durations)
+
+
+def test_whole_numbers_are_no_seconds_where_the_connection_gives_fractions(tmp_path: Path) -> None:
+    """F09. Without a call to tell by: 12 on one day are not known since another day has 10.5, whichever comes first."""
+    core = tmp_path / "core"
+    database = warehouse(tmp_path / "data")
+    durations = "SELECT connection, duration_seconds FROM core.extension_total ORDER BY ALL"
+    database.update(
+        [totals_day(core, D2, {"101": (1, 12, "12")}), totals_day(core, D2, {"101": (1, 12, "12")}, "another")]
+    )
+    assert query(database, durations) == [("another", 12), ("tim", 12)]
+    database.update([totals_day(core, date(2026, 3, 3), {"101": (1, None, "10.5")})])
+    assert query(database, durations) == [("another", 12), ("tim", None), ("tim", None)]
 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)

@@ -19,6 +19,7 @@ from assets.sources.secret import Secret
 from assets.sources.tim4biz import Tim4biz, listed, rate_wait
 from assets.tim4biz import Stretch
 from pipelines.demo import Vendors
+from pipelines.settings import DURATION_UNITS
 from tollbook_errors import AuthError, ConfigError, ContractError
 
 DAY = date(2026, 10, 21)
@@ -149,7 +150,7 @@ def test_a_reply_in_which_nothing_can_be_the_extension_is_refused(tmp_path: Path
 def test_a_row_that_cannot_be_understood_is_quarantined_and_the_rest_loads(
     tmp_path: Path, field: str, value: Any
 ) -> None:
-    from_ = loaded(tmp_path, [ROW | {field: value}, ROW | {"Extension": "102"}])
+    from_ = loaded(tmp_path, [ROW | {field: value}, ROW | {"Extension": "102", "Calls": 4, "Incoming": 2}])
     assert [row["extension"] for row in read(from_)] == ["102"]
     assert [(row["window_date"], row["page"], row["raw_row"]) for row in rows(from_, "quarantine")] == [(DAY, 1, 1)]
 
@@ -197,14 +198,213 @@ def test_figures_that_no_field_is_read_as_are_said_with_the_fields_there_are(tmp
     assert rows(from_, "extension_total")[0]["cost"] is None
 
 
+# --- rows of totals ---
+
+
+def totalled(extension: Any, calls: int, duration: Any, cost: float, **more: Any) -> dict[str, Any]:
+    return {"Extension": extension, "Calls": calls, "Duration": duration, "Cost": cost, **more}
+
+
+ANN, BOB, CY = totalled("101", 10, 600, 1.5), totalled("102", 5, 300, 0.5), totalled("103", 2, 60, 0.25)
+TOTAL = 15, 900, 2.0
+ALL = 17, 960, 2.25
+
+
+@pytest.mark.parametrize(
+    ("reply", "extensions"),
+    [
+        *([[ANN, BOB, totalled(word, *TOTAL)], "101 102"] for word in ("Total", "TOTALS:", "Grand total", "Sum")),
+        *([[ANN, BOB, totalled(word, *TOTAL)], "101 102"] for word in ("Gesamt", "Итого", "Alle", "", None, " ")),
+        ([totalled(None, *TOTAL, Name="Total"), ANN, BOB], "101 102"),
+        ([totalled("0", *TOTAL, Name="Grand Total"), ANN, BOB], "101 102"),
+        # Of one extension the cell tells: a word that is none for totals is an extension.
+        ([ANN, ANN | {"Extension": None}], "101"),
+        ([ANN, ANN | {"Extension": "Total"}], "101"),
+        ([ANN, ANN | {"Extension": "Reception"}], "101 Reception"),
+        # An extension may have a name, and another number the same figures as two others: a group's calls.
+        ([ANN, BOB | {"Extension": "Reception"}, totalled("Total", *TOTAL)], "101 Reception"),
+        ([totalled("Sales", 10, 600, 1.5), totalled("Lobby", 5, 300, 0.5), totalled("All", *TOTAL)], "Lobby Sales"),
+        ([ANN, BOB, totalled("600", *TOTAL)], "101 102 600"),
+        # Totals of groups: after them, before them, of one only, within each other, and all in the end.
+        ([ANN, BOB, totalled("Sales", *TOTAL), CY, totalled("Support", 2, 60, 0.25), totalled("Total", *ALL)], "3"),
+        ([totalled("Sales", *TOTAL), ANN, BOB, totalled(None, 2, 60, 0.25), CY, totalled(None, *ALL)], "3"),
+        (
+            [ANN, totalled("A Total", 10, 600, 1.5), BOB, CY, totalled("B Total", 7, 360, 0.75), totalled("N", *ALL)],
+            "3",
+        ),
+        ([ANN, CY, BOB, totalled("Sales", *TOTAL), totalled("Support", 2, 60, 0.25), totalled("Total", *ALL)], "3"),
+        ([totalled("Total", 0, 0, 0)], ""),
+        ([totalled("Total", *TOTAL), ANN, BOB, totalled("Total", *TOTAL)], "101 102"),
+        # Minutes and amounts that are rounded one by one add up but for that: 1.24 + 1.24 are 2.48, and were 2.49.
+        ([totalled("101", 1, 1.24, 1.24), totalled("102", 2, 1.24, 1.24), totalled("", 3, 2.49, 2.49)], "101 102"),
+        # Clocks have hours where they need them: 45:10 and 30:00 are 1:15:10.
+        ([totalled("1", 2, "45:10", 1), totalled("2", 3, "30:00", 1), totalled("Total", 5, "1:15:10", 2)], "1 2"),
+    ],
+)
+def test_a_row_that_adds_up_others_is_no_extension(tmp_path: Path, reply: Any, extensions: str) -> None:
+    """F09. By its figures, and said: 10 + 5 calls are 15 and never 30."""
+    from_ = source(StandIn(lambda path, query: reply), tmp_path, "tim4biz", currency="EUR")
+    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    expected = "101 102 103" if extensions == "3" else extensions
+    assert " ".join(sorted(row["extension"] for row in rows(from_, "extension_total"))) == expected
+    assert rows(from_, "quarantine") == []
+    left_out = len(reply) - len(expected.split())
+    said = [warning for warning in outcome.warnings if "no extensions" in warning]
+    assert said == [f"{left_out} rows that add up others (totals) are no extensions and were left out"][: left_out > 0]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (totalled(None, 3, 90, 0.2), "there is no extension"),
+        (totalled("", 15, 900, 2.4), "there is no extension"),
+        (totalled(None, 15, 901, 2.0), "there is no extension"),
+        (totalled("Total", 16, 900, 2.0), "a row of totals that is not the sum of other rows"),
+    ],
+)
+@pytest.mark.parametrize("with_total", [True, False])
+def test_a_row_without_extension_that_adds_up_no_others_does_not_vanish(
+    tmp_path: Path, row: dict[str, Any], reason: str, with_total: bool
+) -> None:
+    """F09. It is set aside; also beside the row of totals that it is part of."""
+    sums = [a + b for a, b in zip(TOTAL, (row["Calls"], row["Duration"], row["Cost"]), strict=True)]
+    total = [totalled("Total", int(sums[0]), sums[1], round(sums[2], 2))]
+    from_ = loaded(tmp_path, [ANN, row, BOB] + (total if with_total else []))
+    assert [found["extension"] for found in read(from_)] == ["101", "102"]
+    assert [(found["reason"], found["raw_row"]) for found in rows(from_, "quarantine")] == [(reason, 2)]
+
+
+# --- durations ---
+
+
+def duration(folder: Path, value: Any, name: str = "Duration", **fields: str) -> Any:
+    (row,) = rows(loaded(folder, [{"Extension": "101", name: value}], fields=fields), "extension_total")
+    return row["duration_seconds"] if row["duration_figure"] is None else ("figure", row["duration_figure"])
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0:10:30", 630),
+        ("00:00:15", 15),
+        ("26:10:00", 94_200),  # 26 × 3600 + 10 × 60
+        ("1.02:10:00", 94_200),
+        ("0:00:10.5", 11),
+        ("1h 2m 3s", 3723),
+        ("1 hour 2 minutes", 3720),
+        ("10.5 min", 630),
+        ("0,25 hours", 900),
+        ("630s", 630),
+        ("PT10M30S", 630),
+        ("P1DT1H", 90_000),
+        ("1:75:00", "set aside"),
+        ("12:75", "set aside"),
+        ("1,234", "set aside"),  # 1234 or 1.234
+        ("-0:10:00", "set aside"),
+        ("ten", "set aside"),
+    ],
+)
+def test_a_duration_that_says_its_unit_is_read_and_another_set_aside(tmp_path: Path, value: str, seconds: Any) -> None:
+    """F09. Never cut off: half seconds are rounded up."""
+    from_ = loaded(tmp_path, [{"Extension": "101", "Duration": value}])
+    found = [(row["duration_seconds"], row["duration_figure"]) for row in rows(from_, "extension_total")]
+    assert found == ([] if seconds == "set aside" else [(seconds, None)])
+    assert len(rows(from_, "quarantine")) == (seconds == "set aside")
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "seconds"),
+    [
+        ("seconds", 10.5, 11),
+        ("seconds", "0.25", 0),
+        ("minutes", 10.5, 630),
+        ("minutes", "0.25", 15),
+        ("minutes", "10,5", 630),
+        ("minutes", "1.234,5", 74_070),
+        ("minutes", 10, 600),
+        ("minutes", "12:30", 750),
+        ("minutes", "1:00:00", 3600),
+        ("hours", 0.25, 900),
+        ("hours", "1:30", 5400),
+        ("mm:ss", "90:10", 5410),
+        ("h:mm", "1:30", 5400),
+        ("hh:mm", "01:30", 5400),
+        ("h:mm:ss", "12:30", 750),
+        ("hh:mm:ss", "12:30", 750),
+        ("mm:ss", 10.5, ("figure", Decimal("10.5"))),
+    ],
+)
+def test_the_unit_of_durations_is_the_configured_one(tmp_path: Path, unit: str, value: Any, seconds: Any) -> None:
+    """F09. A number is no clock: where only the form of clocks is configured, its unit is not known."""
+    assert unit in DURATION_UNITS
+    assert duration(tmp_path / "plain", value, duration_unit=unit) == seconds
+    assert duration(tmp_path / "named", value, "Seconds", duration_unit=unit) == seconds, "it goes before the name"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "seconds"),
+    [
+        ("DurationMinutes", 10.5, 630),
+        ("Duration (min)", "10.5", 630),
+        ("Duration (m)", 10, 600),
+        ("TotalMinutes", 10, 600),
+        ("minutes", 10, 600),
+        ("Seconds", 10.5, 11),
+        ("duration_secs", "630", 630),
+        ("Duration (s)", 630.4, 630),
+        ("Duration [h]", 0.25, 900),
+        ("Hours", 0.5, 1800),
+        ("Duration (hh:mm)", "1:30", 5400),
+        ("Duration (mm:ss)", "1:30", 90),
+        ("Duration", 630, ("figure", 630)),
+        ("Talk time", 10.5, ("figure", Decimal("10.5"))),
+    ],
+)
+def test_the_name_of_the_field_says_the_unit(tmp_path: Path, name: str, value: Any, seconds: Any) -> None:
+    """F09."""
+    assert duration(tmp_path / "guessed", value, name) == seconds
+    assert duration(tmp_path / "configured", value, name, duration_seconds=name) == seconds
+
+
+def test_a_number_without_a_unit_is_seconds_only_where_all_are_whole(tmp_path: Path) -> None:
+    """F09. 12 beside 10.5 is no 12 seconds. What may be minutes or hours is said, with the key to set."""
+    whole = loaded(tmp_path / "whole", [ANN, BOB])
+    assert [(row["duration_seconds"], row["duration_figure"]) for row in rows(whole, "extension_total")] == [
+        (600, 600), (300, 300),
+    ]  # fmt: skip
+    reply = [ANN | {"Duration": 10.5}, BOB | {"Duration": 12}, CY | {"Duration": "0.25"}, ANN | {"Duration": 0.1}]
+    reply += [{"Extension": "104", "Duration": "12:30"}, {"Extension": "105", "Duration": 0}]
+    from_ = source(StandIn(lambda path, query: reply), tmp_path, "tim4biz", currency="EUR")
+    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    assert [(row["duration_seconds"], row["duration_figure"]) for row in rows(from_, "extension_total")] == [
+        (None, Decimal("10.6")), (None, 12), (None, Decimal("0.25")), (750, None), (0, 0),
+    ]  # fmt: skip
+    assert [warning for warning in outcome.warnings if "duration" in warning] == [
+        "1 durations such as 12:30 are read as minutes and seconds unless the PBX's calls tell another unit; set it: "
+        'fields = { duration_unit = "mm:ss" } or "h:mm"',
+        "the durations of 2 extensions are numbers with a fraction and without a unit: duration_seconds is empty where "
+        'the PBX\'s calls do not tell it; set it, as in fields = { duration_unit = "minutes" }',
+    ]
+
+
+def test_a_clock_of_two_parts_is_minutes_and_seconds_for_all_that_is_known(tmp_path: Path) -> None:
+    """F09. Beside a clock of three it is; by itself the calls may tell that it is hours and minutes."""
+    assert duration(tmp_path / "alone", "12:30") == ("figure", 750)
+    for beside in ("1:00:00", 10.5, "5 min"):
+        from_ = loaded(tmp_path / str(beside), [ANN | {"Duration": "12:30"}, BOB | {"Duration": beside}])
+        row = rows(from_, "extension_total")[0]
+        assert (row["duration_seconds"], row["duration_figure"]) == (750, None)
+
+
 # --- periods ---
 
 
 class Ledger:
     """A vendor that knows the moments of calls by naive local time, and takes no longer periods than ``most``."""
 
-    def __init__(self, most: timedelta) -> None:
-        self.most = most
+    def __init__(self, most: timedelta, total: Any = False) -> None:
+        """``total``: the extension of a row of totals, with which there is a second extension, too."""
+        self.most, self.total = most, total
         self.moments = [datetime(2026, 1, 1) + timedelta(minutes=17 * n) for n in range(31 * 1440)]
         self.stand_in = StandIn(self.answer)
 
@@ -213,8 +413,12 @@ class Ledger:
         start, end = datetime.fromisoformat(query["from"]), datetime.fromisoformat(query["to"])
         if not start < end or end - start > self.most:
             return Status(400, {"Message": "The period is too long."})
-        found = sum(start <= moment < end for moment in self.moments)
-        return [{"Extension": "101", "Calls": found, "Cost": found / 4}] if found else []
+        moments = [moment.minute for moment in self.moments if start <= moment < end]
+        found = len(moments), sum(minute % 3 == 0 for minute in moments)
+        row = [{"Extension": "101", "Calls": found[0], "Cost": found[0] / 4}] if found[0] else []
+        other = [{"Extension": "102", "Calls": found[1], "Cost": found[1] / 4}] if found[1] else []
+        total = {"Extension": self.total, "Calls": sum(found), "Cost": sum(found) / 4}
+        return [*row, *other, total] if self.total is not False else row
 
 
 @pytest.mark.parametrize("hours", [1, 2, 5, 12, 23, 24, 25])
@@ -233,6 +437,24 @@ def test_a_period_that_is_too_long_is_cut_and_the_parts_add_up(
         (expected, Decimal(expected) / 4)
     ]
     assert len(ledger.stand_in.asked) < 80
+
+
+@pytest.mark.parametrize("total", ["Total", None])
+def test_rows_of_totals_are_left_out_of_every_part_of_a_day_and_of_a_stretch(tmp_path: Path, total: Any) -> None:
+    """F09. In hours with one extension, with two, and with none."""
+    ledger = Ledger(timedelta(hours=1), total)
+    from_ = source(ledger.stand_in, tmp_path, "tim4biz", currency="EUR")
+    run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    moments = [moment.minute for moment in ledger.moments if moment.date() == DAY]
+    found = {row["extension"]: (row["calls"], row["cost"]) for row in rows(from_, "extension_total")}
+    others = sum(minute % 3 == 0 for minute in moments)
+    assert found == {"101": (len(moments), Decimal(len(moments)) / 4), "102": (others, Decimal(others) / 4)}
+    assert rows(from_, "quarantine") == []
+
+    days, outcome = reading(tmp_path / "stretch", Ledger(timedelta(days=9), total).answer)
+    assert not outcome.failures
+    expected = {"stretch_calls": {"matched"}, "stretch_cost": {"matched"}, "stretch_seconds": {"unavailable"}}
+    assert statuses(days) == expected
 
 
 # --- days that must add up to what is said of all of them ---
@@ -282,6 +504,21 @@ def test_a_stretch_that_is_off_is_a_variance_and_one_without_a_figure_is_unavail
     assert [status for _, _, status in controls(from_, "stretch_calls").values()] == ["variance"]
     assert [status for _, _, status in controls(from_, "stretch_seconds").values()] == ["matched"]
     assert [status for _, _, status in controls(from_, "stretch_cost").values()] == ["unavailable"]
+
+
+@pytest.mark.parametrize("unit", ["minutes", None])
+@pytest.mark.parametrize(("whole", "status"), [(4.97, "matched"), (5.5, "variance")])
+def test_rounded_durations_add_up_but_for_their_rounding(
+    tmp_path: Path, unit: str | None, whole: float, status: str
+) -> None:
+    """F09. Four days of 1.24 minutes are 4.96, and may have been 4.97: each figure may be off in its last place."""
+
+    def answer(path: str, query: dict[str, str]) -> Any:
+        length = datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"])
+        return [ROW | {"Duration": whole if length.days > 1 else 1.24}]
+
+    from_, _ = reading(tmp_path, answer, fields={"duration_unit": unit} if unit else {})
+    assert [status for _, _, status in controls(from_, "stretch_seconds").values()] == [status]
 
 
 def test_a_long_load_is_proved_in_several_stretches(tmp_path: Path) -> None:

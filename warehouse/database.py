@@ -48,10 +48,10 @@ class Database:
     """The warehouse under ``data_dir``: ``private/warehouse.duckdb``, and ``tollbook.duckdb`` for everybody else.
 
     ``timezone`` is the IANA zone of the business days, ``reporting_currency`` an ISO 4217 code, ``reconciles`` maps a
-    TIM4biz connection to the PBXware connections it watches (default: all of them), ``fraud`` are the limits of
-    ``mart.fraud_signal``, and from ``long_call_hours`` on a leg makes its call a long one. With ``pseudonym_key`` (at
-    least 16 bytes, never written down) there is ``tollbook-pseudonymised.duckdb``, too. The caller sees to it that one
-    process writes at a time.
+    TIM4biz connection to the PBXware connections it watches (default: all of them), ``tolerances`` to how far it may
+    differ from them (default: not at all), ``fraud`` are the limits of ``mart.fraud_signal``, and from
+    ``long_call_hours`` on a leg makes its call a long one. With ``pseudonym_key`` (at least 16 bytes, never written
+    down) there is ``tollbook-pseudonymised.duckdb``, too. The caller sees to it that one process writes at a time.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Database:
         timezone: str,
         reporting_currency: str,
         reference_dir: Path | None,
-        tolerance: Tolerance | None = None,
+        tolerances: Mapping[str, Tolerance] | None = None,
         reconciles: Mapping[str, Sequence[str]] | None = None,
         fraud: FraudRules | None = None,
         long_call_hours: int = 12,
@@ -77,7 +77,7 @@ class Database:
             data_dir,
             timezone,
             reporting_currency,
-            tolerance or Tolerance(),
+            dict(tolerances or {}),
             {name: tuple(others) for name, others in (reconciles or {}).items()},
             fraud or FraudRules(),
             long_call_hours,
@@ -171,6 +171,7 @@ class Database:
                 "(stream VARCHAR, connection VARCHAR, vendor VARCHAR, day DATE, tables VARCHAR, rows BIGINT, "
                 "digest VARCHAR)"
             )
+            db.execute("CREATE TABLE meta.duration_unit (connection VARCHAR, call_date DATE, unit DECIMAL(4, 0))")
             for schema in sorted({table_.schema for table_ in TABLES}):
                 db.execute(f"CREATE SCHEMA {schema}")
             for table_ in TABLES:

@@ -24,6 +24,7 @@ its history is; in a rebuild they say ``true``.
     in_fraud_scope           business days whose calls, charges or accounts' country changed, whose same weekday did in
                              the eight weeks before, or on which the first call to a country now is or was
     near_fraud               those, and the same weekday of the eight weeks before
+    in_unit_scope            as in_reconciliation_scope before totals got another unit for what other days say
 
 None of in_scope, in_cost_scope, in_months and in_reconciliation_scope says true of a day before ``kept_from()``: of
 days that were dropped there is nothing to derive, though invoices and bundles of theirs are still there.
@@ -115,9 +116,9 @@ class Tolerance:
     The seconds suffice by either limit: so many a call, or per cent of TIM4biz's seconds.
     """
 
-    seconds_per_call: int = 1
-    seconds_percent: Decimal = Decimal(1)
-    cost_percent: Decimal = Decimal(1)
+    seconds_per_call: int = 0
+    seconds_percent: Decimal = Decimal(0)
+    cost_percent: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Terms:
     data_dir: Path
     timezone: str
     reporting_currency: str
-    tolerance: Tolerance
+    tolerances: Mapping[str, Tolerance]
     reconciles: Mapping[str, Sequence[str]]
     fraud: FraudRules
     long_call_hours: int
@@ -203,6 +204,7 @@ class Update:
             cost_days = _EVERYTHING if "charging" in stale else call_days | leg_days | charge_days
             total_days = {p.day for p in changed if p.day is not None and "core.extension_total" in p.tables}
             reconciled = _EVERYTHING if "reconciliation" in stale else call_days | total_days
+        reconciled = _union(reconciled, self._find_seconds(reconciled))
         self._set_scopes(call_days, leg_days, cost_days, hours, reconciled, everything or "closes" in stale)
 
         self._delete_dropped()
@@ -630,6 +632,12 @@ class Update:
         self._macro("in_return_scope", "day", returned)
         self._macro("near_return", "day", _spread(returned, 0, 1))
 
+    def _find_seconds(self, days: Days) -> Days:
+        """Give TIM4biz's durations without a unit the one that the calls tell; the days on which that changed any."""
+        self._macro("in_unit_scope", "day", days)
+        self.db.execute(sql_of("duration_unit"))
+        return self._days("SELECT DISTINCT total_date FROM total_seconds")
+
     def _find_split(self) -> None:
         """Make ``near_split`` true of the days of the few calls whose legs are of several days or currencies."""
         moved = "leg_date <> call_date AND (in_scope(call_date) OR in_scope(leg_date))"
@@ -721,12 +729,16 @@ class Update:
             "CREATE TEMP TABLE reconciliation_day AS SELECT DISTINCT connection, day AS call_date FROM meta.partition "
             "WHERE day IS NOT NULL AND list_contains(string_split(tables, ','), 'core.extension_total')"
         )
-        tolerance = terms.tolerance
+        # Of a connection that is no longer configured its totals stay, and must be exact.
+        tolerances = [
+            (name, *vars(terms.tolerances.get(name, Tolerance())).values()) for name in self._connections("tim4biz")
+        ]
         db.execute(
-            "CREATE TEMP TABLE tolerance AS SELECT ?::BIGINT AS seconds_per_call, "
-            "?::DECIMAL(9, 3) AS seconds_percent, ?::DECIMAL(9, 3) AS cost_percent",
-            [tolerance.seconds_per_call, tolerance.seconds_percent, tolerance.cost_percent],
+            "CREATE TEMP TABLE tolerance (connection VARCHAR, seconds_per_call BIGINT, "
+            "seconds_percent DECIMAL(9, 3), cost_percent DECIMAL(9, 3))"
         )
+        if tolerances:
+            db.executemany("INSERT INTO tolerance VALUES (?, ?, ?, ?)", tolerances)
         db.execute(f"CREATE TEMP MACRO reporting_currency() AS {quoted(terms.reporting_currency)}")
         db.execute(
             "CREATE TEMP MACRO end_of(day) AS "
@@ -754,6 +766,7 @@ class Update:
                     "linking",
                     "call_leg",
                     "call",
+                    "duration_unit",
                     "tie_out",
                     "coverage",
                     "restatement_since_close",
@@ -764,7 +777,7 @@ class Update:
         return {
             "derivation": sha("\n".join((*sql, str(terms.long_call_hours)))),
             "charging": sha(f"{terms.reporting_currency} {self.reference.digest} {self.reference.accounts}"),
-            "reconciliation": sha(json.dumps([pairs, str(tolerance)])),
+            "reconciliation": sha(json.dumps([pairs, str(tolerances)])),
             "closes": sha(repr(self.closes)),
             "erasures": erased,
             "fraud": sha(repr((terms.fraud, FOREIGN_NANP))),
@@ -856,15 +869,17 @@ class Update:
         return sha(repr(lines))
 
     def _reconciliation_pairs(self) -> list[list[str]]:
-        known: dict[str, set[str]] = {}
-        for vendor, connection in self.db.execute("SELECT DISTINCT vendor, connection FROM meta.partition").fetchall():
-            known.setdefault(vendor, set()).add(connection)
-        every_pbx = sorted(known.get("pbxware", ()))
+        every_pbx = self._connections("pbxware")
         return [
             [name, pbx]
-            for name in sorted(known.get("tim4biz", ()))
+            for name in self._connections("tim4biz")
             for pbx in sorted(self.terms.reconciles.get(name, every_pbx))
         ]
+
+    def _connections(self, vendor: str) -> list[str]:
+        """The connections of a vendor of which something is loaded."""
+        query = "SELECT DISTINCT connection FROM meta.partition WHERE vendor = ? ORDER BY connection"
+        return [name for (name,) in self.db.execute(query, [vendor]).fetchall()]
 
     def _as_of(self) -> date | None:
         """The last business day loaded, by the data and not by the clock, so that a rebuild says the same."""

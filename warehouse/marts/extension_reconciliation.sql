@@ -56,7 +56,7 @@ compared AS (
 )
 SELECT
     call_date,
-    connection,
+    compared.connection,
     pbx_connection,
     extension,
     our_calls,
@@ -96,4 +96,4 @@ SELECT
         ELSE 'mismatch'
     END AS class
 FROM compared
-CROSS JOIN tolerance
+JOIN tolerance ON tolerance.connection = compared.connection
