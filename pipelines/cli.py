@@ -8,9 +8,10 @@ quick.
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,6 +24,8 @@ from warehouse.text import shown
 
 if TYPE_CHECKING:
     from pipelines.running import Ran
+    from warehouse.close import Freeze
+    from warehouse.reports.model import Flag
 
 DAY = click.DateTime(["%Y-%m-%d"])
 MONTH = click.DateTime(["%Y-%m"])
@@ -156,13 +159,16 @@ def rebuild(ctx: click.Context) -> None:
 def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
     """Write finance's files for a month: an Excel workbook, an HTML page, CSV files.
 
-    From the published database only. The first page says whether the month is complete, proven and closed.
+    From the published database only. The first page says whether the month is complete, proven and closed, and so does
+    this command, on standard error; standard output has the files' paths only.
     """
     from pipelines.running import run_report
 
-    settings = _settings(ctx)
-    for path in run_report(settings, month.date(), out):
+    flags: list[Flag] = []
+    for path in run_report(_settings(ctx), month.date(), out, flags.append):
         click.echo(path)
+    for flag in flags:
+        click.echo(f"{flag.word}: {flag.text}", err=True)
 
 
 @main.command()
@@ -197,21 +203,39 @@ def close(ctx: click.Context, month: datetime, anyway: bool, reopen: bool) -> No
     """Close a month: freeze its figures as they are known.
 
     From then on `tollbook status`, mart.month_movement and audit.restatement_since_close say what has moved since, and
-    why; mart.cost_monthly_as_closed keeps the figures. A month that is not over is refused, and one that is incomplete
-    or has open variances. Close between loads: what is being read meanwhile counts as known.
+    why; mart.cost_monthly_as_closed keeps the figures. What is frozen is said first, and what of it is provisional,
+    unrated, stale or at variance. A month that is not over is refused, and one of which nothing was loaded; so is,
+    without --anyway, one that is incomplete or has open variances. Close between loads: what is being read meanwhile
+    counts as known.
 
     \b
     tollbook close --month 2026-10
     """
     from pipelines.running import run_close
-    from warehouse.reports.model import show_money
 
-    closed = run_close(_settings(ctx), month.date(), anyway=anyway, reopen=reopen)
-    amounts = [show_money(cost, currency or "without currency") for currency, cost in closed.costs]
+    closed = run_close(_settings(ctx), month.date(), anyway=anyway, reopen=reopen, announce=_show_freeze)
     version = f", version {closed.version}" if closed.version > 1 else ""
-    click.echo(f"closed {closed.month:%Y-%m}{version}: {', '.join(amounts) or 'nothing charged'}")
+    click.echo(f"closed {closed.month:%Y-%m}{version}: {_amounts(closed.costs)}")
     if closed.despite:
         click.echo(f"although: {closed.despite}")
+
+
+def _show_freeze(freeze: "Freeze") -> None:
+    from warehouse.reports.model import plain
+
+    click.echo(f"freezing {freeze.month:%Y-%m}: {_amounts(freeze.costs)}")
+    for remark in freeze.remarks:
+        if remark.word == "variance":  # to the last place: it may be less than a cent, or no money
+            amounts = ", ".join(f"{plain(amount):+,f} {currency or ''}".rstrip() for currency, amount in remark.amounts)
+        else:
+            amounts = _amounts(remark.amounts) if remark.amounts else ""
+        click.echo(f"  {remark.word}: {remark.text}{f': {amounts}' if amounts else ''}")
+
+
+def _amounts(costs: Sequence[tuple[str | None, Decimal]]) -> str:
+    from warehouse.reports.model import show_money
+
+    return ", ".join(show_money(cost, currency or "without currency") for currency, cost in costs) or "nothing charged"
 
 
 @main.command()
@@ -247,33 +271,51 @@ def trace(ctx: click.Context, record_id: str) -> None:
 
 @main.command()
 @click.argument("number", default="-")
+@click.option("--yes", is_flag=True, help="Do not ask whether to erase it; needed where nobody can answer.")
 @click.pass_context
-def erase(ctx: click.Context, number: str) -> None:
+def erase(ctx: click.Context, number: str, yes: bool) -> None:
     """Erase a telephone number from everything under the data directory.
 
     Without NUMBER, or with -, it is asked for (or read from a pipe), so that it is not kept in the shell's history.
-    Calls, durations and costs stay, and so do the number's country and kind. It does not come back with the next load.
-    Reports that held it are deleted and named; copies elsewhere, backups among them, are yours to look after.
+    Says how much holds it, and asks before it goes. A number that nothing holds is an error. Calls, durations and costs
+    stay, and so do the number's country and kind. It does not come back with the next load. Reports that held it are
+    deleted and named; copies elsewhere, backups among them, are yours to look after.
 
     \b
     tollbook erase
-    tollbook erase < number.txt
+    tollbook erase --yes < number.txt
     """
-    from pipelines.erasing import NumberError, run_erase
+    from pipelines.erasing import NumberError, find_number, run_erase
 
     settings = _settings(ctx)
+    asked = _can_ask()
+    if not (asked or yes):
+        raise click.UsageError("there is nobody to ask whether to erase it: add --yes")
     if number == "-":
-        asked = sys.stdin.isatty()
         number = click.prompt("Number", hide_input=True) if asked else sys.stdin.readline()
     try:
-        with _progress() as watch:
-            erased = run_erase(settings, number, watch)
+        held = find_number(settings, number)
     except NumberError as error:
         raise click.UsageError(str(error)) from None
-    told = ", ".join(f"{name} {count:,}" for name, count in erased.rows.items() if name != "raw")
-    click.echo(f"erased {erased.id} from {erased.rows['raw']:,} answers; rows by table: {told or 'none'}")
+    if not yes:
+        click.echo(f"It stands in {_rows_of(held.rows)}.")
+        click.confirm(f"Erase it for good from everything under {settings.data_dir}?", abort=True)
+    with _progress() as watch:
+        erased = run_erase(settings, held, watch)
+    click.echo(f"erased {erased.id} from {_rows_of(erased.rows)}")
     for path in erased.reports:
         click.echo(f"deleted {path}: make it again with tollbook report")
+
+
+def _can_ask() -> bool:
+    """Whether a person sits at the terminal."""
+    return sys.stdin.isatty()
+
+
+def _rows_of(rows: Mapping[str, int]) -> str:
+    """What holds a number, as ``erase`` counts it."""
+    tables = ", ".join(f"{name} {count:,}" for name, count in rows.items() if name != "raw")
+    return f"{rows['raw']:,} answers; rows by table: {tables or 'none'}"
 
 
 @main.command()

@@ -26,7 +26,7 @@ from pipelines.resources import House
 from pipelines.running import Watch, dagster_home, run_rebuild
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, IntegrityError, TollbookError
-from warehouse.erasures import Register
+from warehouse.erasures import Erasure, Register
 from warehouse.lake import storage
 from warehouse.schema import LAKE_TABLES
 
@@ -39,6 +39,20 @@ class NumberError(TollbookError):
     """What was given is no telephone number. Does not repeat it."""
 
 
+class NotHeldError(TollbookError):
+    """The number is held nowhere, and was never erased: nothing was changed. Does not repeat it."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A number that something holds, before it is erased: rows that hold it by table, under ``raw`` the answers."""
+
+    number: Digits
+    erasure: Erasure
+    only: Eraser
+    rows: Mapping[str, int]
+
+
 @dataclass(frozen=True)
 class Erased:
     """What erasing did: the number's id in the register, rows that held it by table, and reports that are gone."""
@@ -48,19 +62,17 @@ class Erased:
     reports: tuple[Path, ...]
 
 
-def run_erase(settings: Settings, written: str, watch: Watch) -> Erased:
-    """Erase a number, as written in ``settings.region``, and publish without it.
+def find_number(settings: Settings, written: str) -> Held:
+    """What holds a number, as written in ``settings.region``; nothing is changed.
 
-    NumberError when it is none, ConfigError when a connection that was loaded is not configured any more, and nothing
-    is changed; IntegrityError when a file is damaged or still holds the number at the end.
+    NumberError when it is none, NotHeldError when nothing holds it, ConfigError when a connection that was loaded is
+    not configured any more.
     """
     number = digits_of(written, settings.region)
     if number is None:
         raise NumberError("this is no public telephone number", hint="write it as +442079460123, or as dialled here")
-    house = House(settings, watch)
-    lake = house.lake
     configured = {connection.name for connection in settings.connections}
-    gone = sorted({connection for connection, *_ in lake.windows()} - configured)
+    gone = sorted({connection for connection, *_ in House(settings).lake.windows()} - configured)
     if gone:
         raise ConfigError(
             f"connection {gone[0]} was loaded, but is not configured: its days could not be made again",
@@ -69,22 +81,35 @@ def run_erase(settings: Settings, written: str, watch: Watch) -> Erased:
     register = Register(settings.data_dir)
     erasure = register.erasure(*number)
     only = Eraser(register.digest, [erasure], settings.region)
+    rows = _rows_holding(settings.data_dir, only)
+    # One that was interrupted is in the register: only the database, or a report, may still hold the number.
+    held = erasure.lines or any(rows.values()) or any(_holds(path, only, number) for path in _files(settings))
+    if not held:
+        raise NotHeldError("no file holds this number: nothing was erased", hint="is it the number that was meant?")
+    return Held(number, erasure, only, rows)
+
+
+def run_erase(settings: Settings, held: Held, watch: Watch) -> Erased:
+    """Erase a number, and publish without it.
+
+    IntegrityError when a file is damaged or still holds the number at the end.
+    """
+    lake = House(settings, watch).lake
     with lake.writing():
-        rows = _rows_holding(settings.data_dir, only)
         # Kept first: from here on no load lands the number, and whatever stops this, a repetition finishes.
-        register.keep(erasure, rows)
+        Register(settings.data_dir).keep(held.erasure, held.rows)
         scrub(lake, {each.name: (each.region, each.outside_line) for each in settings.connections}, watch)
         _clear_leftovers(settings.data_dir)
-        reports = _remove_reports(settings.data_dir / "reports", only)
+        reports = _remove_reports(settings.data_dir / "reports", held.only)
     if lake.windows():
         run_rebuild(settings, watch)
-    left = [path for path in _files(settings) if _holds(path, only, number)]
+    left = [path for path in _files(settings) if _holds(path, held.only, held.number)]
     if left:
         raise IntegrityError(
             f"{len(left)} files still hold the number: {', '.join(str(path) for path in left[:3])}",
             hint="erase it again; if that does not help, delete them",
         )
-    return Erased(erasure.id, rows, reports)
+    return Erased(held.erasure.id, held.rows, reports)
 
 
 def _rows_holding(data_dir: Path, only: Eraser) -> dict[str, int]:

@@ -79,6 +79,8 @@ def show_load(ran: "Ran") -> None:
     notes = {(row["connection"], line) for row in ran.loads for line in (row["warnings"] or "").splitlines()}
     for connection, line in sorted(notes):
         console.print(f"note: {connection}: {line}", soft_wrap=True)
+    for day in ran.unfinished:
+        console.print(f"note: {day} is not over: what was loaded of it is partial; load it again when it is")
     for failure in ran.failures:
         console.print(f"FAILED {failure}", style="red", soft_wrap=True)
     if ran.dropped:

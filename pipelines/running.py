@@ -17,15 +17,16 @@ from uuid import uuid4
 from assets.loading import Progress
 from pipelines.settings import Settings, configured_home
 from tollbook_errors import ConfigError, IntegrityError, StorageError, TollbookError
-from warehouse.close import Close, close_month
+from warehouse.close import Close, Freeze, close_month
 from warehouse.lake import Lake, make_folder, storage
-from warehouse.reading import control_counts, costs, open_public, public_file
+from warehouse.reading import control_counts, costs, days_in_state, open_public, public_file
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
     from warehouse.reports import ReportSettings
     from warehouse.reports.focus import Focus
+    from warehouse.reports.model import Flag
 
 Watch = Callable[[Progress], None]
 
@@ -34,7 +35,8 @@ Watch = Callable[[Progress], None]
 class Ran:
     """What a load came to: its rows of ``audit.load``, what failed, and the public database (None: not published).
 
-    ``dropped``: how many business days went because they are older than is kept.
+    ``dropped``: how many business days went because they are older than is kept; ``unfinished``: the loaded business
+    days that had not ended when they were read.
     """
 
     load_id: str
@@ -44,6 +46,7 @@ class Ran:
     failures: list[str]
     database: Path | None
     dropped: int = 0
+    unfinished: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,9 @@ def run_load(
     dropped = sum(int(str(each["dropped_days"].value)) for each in figures if "dropped_days" in each)
     with open_public(public) as con:
         spent, checks = costs(con, (first, last)), control_counts(con, (first, last))
-    return Ran(load_id, loads, spent, checks, failures, public, dropped)
+        loaded = {row["connection"] for row in loads}
+        partial = {day for name, _, day in days_in_state(con, "partial") if name in loaded and first <= day <= last}
+    return Ran(load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)))
 
 
 def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any) -> "ExecuteInProcessResult":
@@ -184,12 +189,14 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     return Rebuilt(len(todo), len({(c, s) for c, s, _ in todo}), published.path)
 
 
-def run_report(settings: Settings, month: date, out: Path | None) -> list[Path]:
-    """Finance's files for a month, from the published database."""
+def run_report(
+    settings: Settings, month: date, out: Path | None, say: "Callable[[Flag], None]" = lambda flag: None
+) -> list[Path]:
+    """Finance's files for a month, from the published database; ``say`` is told the state of the month."""
     from warehouse.reports import write_report
 
     public, folder, report = _reporting(settings, month, out)
-    return write_report(public, month.replace(day=1), folder, settings=report)
+    return write_report(public, month.replace(day=1), folder, settings=report, say=say)
 
 
 def run_focus(settings: Settings, month: date, out: Path | None, *, for_spreadsheets: bool = False) -> "Focus":
@@ -216,8 +223,13 @@ def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path
     return public, out or settings.data_dir / "reports", report
 
 
-def run_close(settings: Settings, month: date, *, anyway: bool, reopen: bool) -> Close:
-    """Freeze a month as it is known, and publish its figures as closed. CloseError when it cannot be closed."""
+def run_close(
+    settings: Settings, month: date, *, anyway: bool, reopen: bool, announce: Callable[[Freeze], None]
+) -> Close:
+    """Freeze a month as it is known, and publish its figures as closed. CloseError when it cannot be closed.
+
+    ``announce`` is told what is frozen before it is.
+    """
     from assets.marts import update_and_publish
     from pipelines.nights import today
     from pipelines.resources import House
@@ -236,6 +248,7 @@ def run_close(settings: Settings, month: date, *, anyway: bool, reopen: bool) ->
             connections=[connection.name for connection in settings.connections],
             anyway=anyway,
             reopen=reopen,
+            announce=announce,
         )
     update_and_publish(house.lake, house.database)
     return close

@@ -129,6 +129,8 @@ def test_report_writes_the_months_files(place: World, loaded: object, tmp_path: 
     written = [Path(line) for line in told.stdout.splitlines()]
     assert {path.suffix for path in written} >= {".xlsx", ".html", ".csv"}
     assert all(path.is_file() and tmp_path / "out" in path.parents for path in written)
+    state = {line.split(":")[0] for line in told.stderr.splitlines()}
+    assert state >= {"INCOMPLETE", "PROVISIONAL", "OPEN"}, "two days of a month that is over"
 
 
 def test_focus_writes_the_month_and_says_what_it_is_worth(place: World, loaded: object, tmp_path: Path) -> None:
@@ -170,6 +172,17 @@ def test_load_of_one_connection_asks_no_other(place: World, loaded: object) -> N
     told = place.command("load", "--from", str(DAY), "--to", str(DAY), "--connection", VPS, "--connection", TIM)
     assert told.exit_code == 0, told.output
     assert {request.vendor for request in place.vendors.requests[before:]} == {"tim4biz", "time4vps"}
+
+
+def test_a_load_of_today_says_that_the_day_is_not_over(tmp_path: Path) -> None:
+    today = load_today()
+    with world(tmp_path, today, today, scale=0.02) as place:
+        told = place.command("load", "--from", str(today - timedelta(days=1)), "--to", str(today))
+        assert told.exit_code == 0, told.output
+        notes = [line for line in told.stdout.splitlines() if "is not over" in line]
+        assert notes == [f"note: {today} is not over: what was loaded of it is partial; load it again when it is"], (
+            "and nothing of yesterday"
+        )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from loading import World, hashes, world
 
 from tollbook_errors import IntegrityError
 from warehouse import update as module
-from warehouse.close import Close, CloseError, close_month, read_closes
+from warehouse.close import Close, CloseError, Freeze, Remark, close_month, read_closes
 from warehouse.database import Database
 from warehouse.reading import Movement, movements, open_public
 from warehouse.reports.proof import movement_text
@@ -241,9 +242,69 @@ def test_a_connection_that_was_never_loaded_is_missing(tmp_path: Path) -> None:
         close_month(database.data_dir, MARCH, timezone="UTC", today=APRIL, connections=["hq", "sip"])
 
 
-def test_a_month_of_which_nothing_is_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CloseError, match="nothing of it was loaded"):
-        closed(march(tmp_path), date(2025, 3, 1))
+@pytest.mark.parametrize("anyway", [False, True])
+def test_a_month_of_which_nothing_is_there_is_refused(tmp_path: Path, anyway: bool) -> None:
+    with pytest.raises(CloseError, match=r"nothing of 2025-03 was loaded \(load it with --from and --to\)"):
+        closed(march(tmp_path), date(2025, 3, 1), anyway=anyway)
+    assert not (tmp_path / "data" / "closed").exists()
+
+
+def test_what_is_frozen_is_said_before_with_its_amounts(tmp_path: Path) -> None:
+    """Legs a (0.10 EUR) and b (0.25 EUR) on 2 March, c on 3 March without a cost; b can still be changed.
+
+    The latest reading of 2 March failed, so 0.35 EUR stands as an earlier one left it. A message of 2 March for
+    0.05 GBP was read at noon. The PBX says 0.36 EUR of it, and 3 calls where there are 2.
+    """
+    failed = load("2", D2, status="failed", started_at=READ, error_type="AuthError", error="hq cdr: refused")
+    noon = load("1", D2, stream="sms", window_from=D2, started_at=at("2026-03-02 12:00:00"))
+    rest = load("1", date(2026, 3, 31), stream="sms", window_from=D3, started_at=READ)
+    database = march(tmp_path, [failed, noon, rest])
+    one, other, _ = legs()
+    differing = [
+        control("variance") | {"currency": "EUR"},
+        control("variance") | {"check_name": "rows", "ours": Decimal(2), "theirs": Decimal(3), "difference": -1},
+    ]
+    day = {"core.cdr": [one, other | {"is_provisional": True}], "audit.control_total": differing}
+    database.update([partition(tmp_path, "cdr", "hq", D2, "pbxware", day)])
+    text = row(
+        "core.sms",
+        sms_id="m",
+        vendor="pbxware",
+        connection="hq",
+        account_id="2",
+        sms_date=D2,
+        sent_at=at("2026-03-02 11:00:00"),
+        direction="outbound",
+        cost=Decimal("0.05"),
+        currency="GBP",
+    )
+    database.update([partition(tmp_path, "sms", "hq", D2, "pbxware", {"core.sms": [text]})])
+    database.publish()
+    told: list[Freeze] = []
+
+    def remember(freeze: Freeze) -> None:
+        assert not (database.data_dir / "closed").exists(), "said before anything is frozen"
+        told.append(freeze)
+
+    with pytest.raises(CloseError, match="not complete and proven"):
+        closed(database, announce=remember)
+    assert closed(database, anyway=True, announce=remember).costs == told[1].costs
+    assert (
+        told[0]
+        == told[1]
+        == Freeze(
+            MARCH,
+            (("EUR", Decimal("0.35")), ("GBP", Decimal("0.05"))),
+            (
+                Remark("provisional", "1 record can still be changed by the vendor", (("EUR", Decimal("0.25")),)),
+                Remark("unrated", "1 record without a cost from the vendor: unknown, not free"),
+                Remark("partial", "hq sms, 1 day: read before the day had ended", (("GBP", Decimal("0.05")),)),
+                Remark("stale", "hq cdr, 1 day: the latest reading failed", (("EUR", Decimal("0.35")),)),
+                Remark("variance", "hq billamount: 1 variance", (("EUR", Decimal("-0.01")),)),
+                Remark("variance", "hq rows: 1 variance", ((None, Decimal(-1)),)),
+            ),
+        )
+    )
 
 
 @pytest.mark.parametrize("anyway", [False, True])
@@ -564,7 +625,9 @@ def test_a_closed_month_of_the_bundled_vendors_moves_by_exactly_what_changed(tmp
         assert place.load(first, last).failures == []
         result = place.command("close", "--month", "2026-10")
         assert result.exit_code == 0, result.output
-        assert result.output.startswith("closed 2026-10: ")
+        said = result.output.splitlines()
+        assert said[0].removeprefix("freezing ") == said[-1].removeprefix("closed "), "the sums by currency"
+        assert re.search(r"^  provisional: [\d,]+ records? can still be changed by the vendor: [\d.]+ GBP$", said[1])
         sums = "SELECT connection, charge_kind, currency, sum(cost) FROM {} WHERE month = '2026-10-01' GROUP BY ALL"
         known = place.query(sums.format("mart.cost_monthly"))
         files = hashes(place.data_dir / "closed")

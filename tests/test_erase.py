@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from loading import World, world
+from loading import World, hashes, world
 
 import warehouse.lake
 from assets.erasure import Eraser
@@ -117,10 +117,11 @@ def test_nothing_of_a_number_stays_and_every_figure_does(
     write_json = warehouse.lake.write_json
     with monkeypatch.context() as patch:
         patch.setattr(warehouse.lake, "write_json", dying)
-        assert loaded.command("erase", number).exit_code != 0
+        assert loaded.command("erase", "--yes", number).exit_code != 0
     assert writes == 2
 
-    ended = CliRunner().invoke(main, ["--config", str(loaded.config), "erase"], input=f"0{number[3:]}\n")
+    erase = ["--config", str(loaded.config), "erase", "--yes"]
+    ended = CliRunner().invoke(main, erase, input=f"0{number[3:]}\n")
     assert ended.exit_code == 0, ended.output
     assert not written(number).search(ended.output)
     assert "tollbook-2026-10.xlsx" in ended.output
@@ -154,15 +155,45 @@ def test_nothing_of_a_number_stays_and_every_figure_does(
 
 @pytest.mark.parametrize("given", ["", "101", "no number", "+44", "999"])
 def test_what_is_no_number_is_refused_and_not_repeated(loaded: World, given: str) -> None:
-    ended = CliRunner().invoke(main, ["--config", str(loaded.config), "erase"], input=f"{given}\n")
+    ended = CliRunner().invoke(main, ["--config", str(loaded.config), "erase", "--yes"], input=f"{given}\n")
     assert ended.exit_code == 2
     assert not given or f"{given}\n" not in ended.output
+
+
+def test_a_number_that_nothing_holds_is_an_error_and_changes_nothing(loaded: World) -> None:
+    """+44 20 7946 0999 is nobody's in the bundled vendors' world."""
+    before = loaded.digests()
+    entries = sorted((loaded.data_dir / "state" / "erasures").glob("*.json"))
+    ended = loaded.command("erase", "--yes", "+442079460999")
+    assert ended.exit_code == 1
+    assert "no file holds this number: nothing was erased" in ended.output
+    assert "0999" not in ended.output
+    assert sorted((loaded.data_dir / "state" / "erasures").glob("*.json")) == entries
+    assert loaded.digests() == before
+
+
+def test_nothing_is_erased_before_somebody_said_yes(
+    loaded: World, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody can be asked it is refused at once, without --yes; on a terminal the answer decides."""
+    before = hashes(loaded.data_dir)
+    refused = loaded.command("erase", number)
+    assert refused.exit_code == 2
+    assert "add --yes" in refused.output
+    assert hashes(loaded.data_dir) == before
+    monkeypatch.setattr("pipelines.cli._can_ask", lambda: True)
+    for answer in ("n\n", "\n"):
+        asked = CliRunner().invoke(main, ["--config", str(loaded.config), "erase"], input=f"{number}\n{answer}")
+        assert asked.exit_code == 1
+        assert re.search(r"It stands in [1-9]\d* answers; rows by table: .*core\.cdr [1-9]", asked.output)
+        assert not written(number).search(asked.output)
+    assert {name: digest for name, digest in hashes(loaded.data_dir).items() if name in before} == before
 
 
 def test_data_of_a_connection_that_is_not_configured_is_not_left_behind(loaded: World) -> None:
     config = loaded.config.read_text()
     loaded.config.write_text(config.replace('name = "tim"', 'name = "other"'))
-    ended = loaded.command("erase", "+442079460999")
+    ended = loaded.command("erase", "--yes", "+442079460999")
     loaded.config.write_text(config)
     assert ended.exit_code == 2
     assert "connection tim" in ended.output

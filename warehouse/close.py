@@ -12,10 +12,11 @@ Layout under the data directory; neither is ever changed, and no rebuild makes t
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -75,6 +76,28 @@ class Close:
         return rows
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What is not final or not proven in the figures of a month, and the amounts it concerns, by currency.
+
+    ``word`` is provisional, unrated, stale, partial or variance. Of a variance the amount is ours less the vendor's;
+    one without a currency is a count.
+    """
+
+    word: str
+    text: str
+    amounts: tuple[tuple[str | None, Decimal], ...] = ()
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """What closing a month would freeze: the sums by currency of the rows that are rated, and what is to be known."""
+
+    month: date
+    costs: tuple[tuple[str | None, Decimal], ...]
+    remarks: tuple[Remark, ...]
+
+
 def read_closes(data_dir: Path) -> list[Close]:
     """Every close there is, by month and version. IntegrityError when a manifest is not what was written."""
     folder = data_dir / FOLDER
@@ -97,6 +120,7 @@ def close_month(
     connections: Collection[str],
     anyway: bool = False,
     reopen: bool = False,
+    announce: Callable[[Freeze], None] = lambda freeze: None,
 ) -> Close:
     """Freeze the published figures of a month; the caller holds the data directory for writing.
 
@@ -118,13 +142,18 @@ def close_month(
             hint="with --reopen it is closed anew, and the earlier close is kept as a version",
         )
     with open_public(data_dir / "tollbook.duckdb") as con:
+        (anything,) = con.execute(_ANYTHING, {"first": first, "last": _next(first) - timedelta(days=1)}).fetchall()[0]
+        if not anything:
+            raise CloseError(f"nothing of {first:%Y-%m} was loaded", hint="load it with --from and --to")
+        freeze = _to_freeze(con, first)
+        announce(freeze)
         wrong = obstacles(con, first, timezone=timezone, connections=connections)
         if wrong and not anyway:
             raise CloseError(
                 f"{first:%Y-%m} is not complete and proven: {'; '.join(wrong)}",
                 hint="put it right, or with --anyway close it as it is",
             )
-        return _freeze(con, data_dir, first, closes[-1].version + 1 if closes else 1, "; ".join(wrong) or None)
+        return _freeze(con, data_dir, freeze, closes[-1].version + 1 if closes else 1, "; ".join(wrong) or None)
 
 
 def obstacles(con: duckdb.DuckDBPyConnection, first: date, *, timezone: str, connections: Collection[str]) -> list[str]:
@@ -133,9 +162,6 @@ def obstacles(con: duckdb.DuckDBPyConnection, first: date, *, timezone: str, con
     ended = datetime.combine(_next(first), datetime.min.time(), ZoneInfo(timezone)).astimezone(UTC)
     asked = {"first": first, "last": last, "names": sorted(connections)}
     found = [f"{name}: never loaded" for (name,) in con.execute(_NEVER_LOADED, {"names": asked["names"]}).fetchall()]
-    (anything,) = con.execute(_ANYTHING, {"first": first, "last": last}).fetchall()[0]
-    if not anything:
-        found.append("nothing of it was loaded")
     for connection, stream, state, days, day_from, day_to in con.execute(_DAYS, asked).fetchall():
         span = str(day_from) if days == 1 else f"{days} days from {day_from} to {day_to}"
         found.append(f"{connection} {stream}: {state} {span}")
@@ -194,14 +220,83 @@ WHERE window_date BETWEEN $first AND $last AND list_contains($names, connection)
 """
 
 
-def _freeze(con: duckdb.DuckDBPyConnection, data_dir: Path, first: date, version: int, despite: str | None) -> Close:
-    closed_at = datetime.now(UTC)
-    (load_id,) = con.execute("SELECT coalesce(max(load_id), '') FROM audit.load").fetchall()[0]
+def _to_freeze(con: duckdb.DuckDBPyConnection, first: date) -> Freeze:
+    within = {"first": first, "last": _next(first) - timedelta(days=1)}
     costs = con.execute(
         "SELECT currency, sum(cost) FROM mart.cost_monthly WHERE month = ? AND cost IS NOT NULL "
         "GROUP BY ALL ORDER BY ALL",
         [first],
     ).fetchall()
+    return Freeze(first, tuple(costs), tuple(_remarks(con, within)))
+
+
+def _remarks(con: duckdb.DuckDBPyConnection, within: Mapping[str, date]) -> Iterator[Remark]:
+    found = con.execute(_PROVISIONAL, within).fetchall()
+    if found:
+        count = sum(count for count, *_ in found)
+        yield Remark("provisional", f"{_many(count, 'record')} can still be changed by the vendor", _amounts(found))
+    (unrated,) = con.execute(_UNRATED, {"first": within["first"]}).fetchall()[0]
+    if unrated:
+        yield Remark("unrated", f"{_many(unrated, 'record')} without a cost from the vendor: unknown, not free")
+    for (state, connection, stream, days), rows in groupby(
+        con.execute(_UNREAD, within).fetchall(), lambda row: row[:4]
+    ):
+        what = f"{connection} {stream}, {_many(days, 'day')}" if days else f"{connection} {stream}"
+        why = "the latest reading failed" if state == "stale" else "read before the day had ended"
+        yield Remark(state, f"{what}: {why}", _amounts(rows))
+    for (connection, check), rows in groupby(con.execute(_DIFFERENCES, within).fetchall(), lambda row: row[:2]):
+        differences = list(rows)
+        count = sum(row[2] for row in differences)
+        yield Remark("variance", f"{connection} {check}: {_many(count, 'variance')}", _amounts(differences))
+
+
+def _amounts(rows: Iterable[Sequence[Any]]) -> tuple[tuple[str | None, Decimal], ...]:
+    """The last two columns, currency and amount, of the rows that have an amount."""
+    return tuple((currency, amount) for *_, currency, amount in rows if amount is not None)
+
+
+def _many(count: int, one: str) -> str:
+    return f"{count:,} {one}{'s' if count != 1 else ''}"
+
+
+_PROVISIONAL = """
+SELECT count(*), currency, sum(cost) FROM core.cdr
+WHERE is_provisional AND call_date BETWEEN $first AND $last GROUP BY currency ORDER BY currency
+"""
+
+_UNRATED = "SELECT sum(unrated)::BIGINT FROM mart.cost_monthly WHERE month = $first"
+
+# What stands as an earlier reading left it, or as it was before the day had ended, and what is charged for it.
+_UNREAD = """
+WITH unread AS (
+    SELECT state, connection, stream, count(*) AS days, list(coverage_date) AS on_days FROM audit.coverage
+    WHERE state IN ('stale', 'partial') AND coverage_date BETWEEN $first AND $last GROUP BY ALL
+    UNION ALL
+    SELECT 'stale', connection, stream, NULL, NULL FROM audit.load
+    WHERE window_from IS NULL GROUP BY ALL HAVING arg_max(status, (load_id, finished_at)) = 'failed'
+), charged AS (
+    SELECT connection, cost_date, currency, cost,
+        CASE charge_kind WHEN 'call' THEN 'cdr' WHEN 'sms' THEN 'sms' WHEN 'bundle' THEN 'lists' ELSE 'invoices' END
+            AS stream
+    FROM mart.cost_daily WHERE cost_date BETWEEN $first AND $last AND cost IS NOT NULL
+)
+SELECT state, unread.connection, unread.stream, days, currency, sum(cost)
+FROM unread LEFT JOIN charged ON charged.connection = unread.connection AND charged.stream = unread.stream
+    AND (on_days IS NULL OR list_contains(on_days, cost_date))
+GROUP BY ALL ORDER BY ALL
+"""
+
+_DIFFERENCES = """
+SELECT connection, check_name, count(*), currency, sum(difference) FROM audit.control_total
+WHERE status = 'variance' AND window_date BETWEEN $first AND $last
+GROUP BY connection, check_name, currency ORDER BY connection, check_name, currency
+"""
+
+
+def _freeze(con: duckdb.DuckDBPyConnection, data_dir: Path, freeze: Freeze, version: int, despite: str | None) -> Close:
+    first = freeze.month
+    closed_at = datetime.now(UTC)
+    (load_id,) = con.execute("SELECT coalesce(max(load_id), '') FROM audit.load").fetchall()[0]
     rows = con.sql(
         "SELECT *, $at::TIMESTAMPTZ AS closed_at, $load::VARCHAR AS closed_by_load FROM mart.cost_monthly "
         f"WHERE month = $month ORDER BY {', '.join(CLOSED.key)}",
@@ -217,7 +312,7 @@ def _freeze(con: duckdb.DuckDBPyConnection, data_dir: Path, first: date, version
             closed_at,
             load_id,
             count,
-            tuple(costs),
+            freeze.costs,
             despite,
             str(path.relative_to(data_dir)) if count else None,
             file_sha256(path) if count else None,
