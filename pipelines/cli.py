@@ -89,14 +89,18 @@ def _settings(ctx: click.Context) -> Settings:
 @main.command()
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    """Check the configuration, and ask each connection one cheap thing.
+    """Check the configuration and finance's files, and ask each connection one cheap thing.
 
-    Shows for every connection whether its address and credentials work. Nothing is written.
+    Shows for every connection whether its address and credentials work, and what in finance's files matches nothing of
+    the newest month loaded, is written otherwise, or is a rate too old. Nothing is written.
     """
-    from pipelines.running import probe
+    from pipelines.progress import notice_lines
+    from pipelines.running import check_reference, probe
 
     settings = _settings(ctx)
     settings.check_secrets()
+    for line in notice_lines(check_reference(settings)):
+        click.echo(shown(f"note: {line}"))
     failed = 0
     for connection in settings.connections:
         trouble = probe(settings, connection.name)
@@ -168,7 +172,7 @@ def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
     for path in run_report(_settings(ctx), month.date(), out, flags.append):
         click.echo(path)
     for flag in flags:
-        click.echo(f"{flag.word}: {flag.text}", err=True)
+        click.echo(shown(f"{flag.word}: {flag.text}"), err=True)
 
 
 @main.command()

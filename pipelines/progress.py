@@ -4,8 +4,9 @@ What lives here: progress bars for a terminal, plain lines elsewhere, the closin
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from assets.loading import Progress as Step
 from pipelines.terminal import Terminal
+from warehouse.reference_notices import UNMATCHED, Notice
 from warehouse.reports.model import show_money
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Watch = Callable[[Step], None]
 _EVERY_SECONDS = 5.0
+NOTICES = 10  # lines of finance's files that are told one by one
 
 
 @contextmanager
@@ -81,6 +84,8 @@ def show_load(ran: "Ran") -> None:
         console.print(f"note: {connection}: {line}", soft_wrap=True)
     for day in ran.unfinished:
         console.print(f"note: {day} is not over: what was loaded of it is partial; load it again when it is")
+    for line in notice_lines(ran.notices):
+        console.print(f"note: {line}", soft_wrap=True)
     for failure in ran.failures:
         console.print(f"FAILED {failure}", style="red", soft_wrap=True)
     if ran.dropped:
@@ -89,6 +94,18 @@ def show_load(ran: "Ran") -> None:
         console.print(f"published {ran.database}", soft_wrap=True)
     else:
         console.print("nothing was published; the last good database stays", style="red")
+
+
+def notice_lines(found: Sequence[Notice]) -> Iterator[str]:
+    """What finance's files have to be looked at for: a sentence each, and what merely matched nothing by file."""
+    told = [notice for notice in found if notice.kind != UNMATCHED]
+    yield from map(str, told[:NOTICES])
+    if len(told) > NOTICES:
+        yield f"and {len(told) - NOTICES} more lines of finance's files: audit.reference_notice"
+    for file, rest in groupby((notice for notice in found if notice.kind == UNMATCHED), lambda notice: notice.file):
+        lines = sorted({notice.line for notice in rest})
+        shown = ", ".join(map(str, lines[:NOTICES])) + (", …" if len(lines) > NOTICES else "")
+        yield f"{file}: nothing in the month matched line{'s' if len(lines) > 1 else ''} {shown}"
 
 
 def load_table(ran: "Ran") -> Table:

@@ -67,6 +67,7 @@ class House:
             pseudonym_key=settings.read_pseudonym_key if settings.pseudonym_key else None,
             fraud=settings.fraud,
             long_call_hours=settings.long_call_hours,
+            connections={connection.name: connection.vendor for connection in settings.connections},
         )
 
     @cached_property
@@ -92,10 +93,12 @@ class House:
     def source(self, name: str, context: AssetExecutionContext | None = None, load_id: str = "") -> Source:
         """What loading a connection needs; in a run the load is named after it.
 
-        ConfigError when the zone of the business days was changed since the first load.
+        ConfigError when the zone of the business days was changed since the first load, or one of finance's files is
+        wrong: before any vendor is asked.
         """
         if context is not None:
             self.lake.hold_to(self.settings.timezone)
+            self.database.read_reference()
         connection = self.settings.connection(name)
         return Source(
             name=name,

@@ -19,7 +19,9 @@ from pipelines.settings import Settings, configured_home
 from tollbook_errors import ConfigError, IntegrityError, StorageError, TollbookError
 from warehouse.close import Close, Freeze, close_month
 from warehouse.lake import Lake, make_folder, storage
-from warehouse.reading import control_counts, costs, days_in_state, open_public, public_file
+from warehouse.reading import control_counts, costs, days_in_state, open_public, public_file, reference_notices
+from warehouse.reference import read_reference
+from warehouse.reference_notices import Notice, notices, old_rates, read_facts, unknown_connections
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
@@ -36,7 +38,8 @@ class Ran:
     """What a load came to: its rows of ``audit.load``, what failed, and the public database (None: not published).
 
     ``dropped``: how many business days went because they are older than is kept; ``unfinished``: the loaded business
-    days that had not ended when they were read.
+    days that had not ended when they were read; ``notices``: what finance's files have to be looked at for in their
+    months.
     """
 
     load_id: str
@@ -47,6 +50,7 @@ class Ran:
     database: Path | None
     dropped: int = 0
     unfinished: tuple[date, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def run_load(
     from pipelines.schedules import range_tags
 
     house = House(settings, watch)
+    house.database.read_reference()
     house.lake.hold_to(settings.timezone)
     house.lake.refuse_dropped(first)
     definitions = build(settings, house)
@@ -125,7 +130,8 @@ def run_load(
         spent, checks = costs(con, (first, last)), control_counts(con, (first, last))
         loaded = {row["connection"] for row in loads}
         partial = {day for name, _, day in days_in_state(con, "partial") if name in loaded and first <= day <= last}
-    return Ran(load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)))
+        noticed = reference_notices(con, first, last)
+    return Ran(load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)), noticed)
 
 
 def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any) -> "ExecuteInProcessResult":
@@ -154,6 +160,7 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
 
     house = House(settings, watch)
     lake = house.lake
+    house.database.read_reference()
     lake.hold_to(settings.timezone)
     configured = {connection.name for connection in settings.connections}
     todo: set[tuple[str, str, date | None]] = set()
@@ -252,6 +259,30 @@ def run_close(
         )
     update_and_publish(house.lake, house.database)
     return close
+
+
+def check_reference(settings: Settings) -> list[Notice]:
+    """What finance's files have to be looked at for, by today's rates and by what the last load published.
+
+    ConfigError for a wrong line, StorageError when a file cannot be read.
+    """
+    from pipelines.nights import today
+
+    reference = read_reference(settings.reference_dir, settings.reporting_currency)
+    connections = {connection.name: connection.vendor for connection in settings.connections}
+    found = list(unknown_connections(reference, connections))
+    used = {rate.currency for rate in reference.rates} - {settings.reporting_currency}
+    public = public_file(settings.data_dir)
+    if public.exists():
+        with open_public(public) as con:
+            facts = read_facts(con, connections)
+        if facts.months:
+            newest = max(facts.months)
+            used &= set(facts.months[newest].days)
+            found = notices(reference, facts, newest, settings.reporting_currency)
+    known = {(notice.file, notice.line) for notice in found}
+    rates = old_rates(reference, {currency: [today(settings)] for currency in used})
+    return found + [notice for notice in rates if (notice.file, notice.line) not in known]
 
 
 def probe(settings: Settings, name: str) -> str | None:

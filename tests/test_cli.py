@@ -328,6 +328,41 @@ def test_a_wrong_configuration_is_refused_before_anything(
     assert len(place.vendors.requests) == asked
 
 
+@pytest.mark.parametrize("command", ["load", "check", "rebuild"])
+def test_a_wrong_line_of_finances_files_is_refused_before_any_vendor_is_asked(
+    place: World, tmp_path: Path, command: str
+) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    (tmp_path / "reference" / "fx_rates.csv").write_text("date,currency,rate\n01/10/2026,EUR,0.86\n")
+    asked = len(place.vendors.requests)
+    told = CliRunner().invoke(main, ["--config", str(config), command])
+    one_clear_message(told, 2, "fx_rates.csv line 2: date is no date of the form YYYY-MM-DD")
+    assert len(place.vendors.requests) == asked
+    assert not (tmp_path / "data" / "raw").exists()
+
+
+def test_load_check_and_report_say_what_in_finances_files_matches_nothing(tmp_path: Path) -> None:
+    """The PBX has extensions 101 to 110 of tenant 2; 0101 is one of them with a zero too many."""
+    with world(tmp_path, DAY, DAY, scale=0.05) as place:
+        (tmp_path / "reference" / "cost_centres.csv").write_text(
+            f"connection,account,extension,cost_centre,from,to\n{PBX},2,0101,Sales,,\n{PBX.upper()},,,Rest,,\n"
+        )
+        before = place.command("check")
+        assert before.exit_code == 0, before.output
+        connection = f"cost_centres.csv line 3: there is no connection of the name in connection; did you mean {PBX}?"
+        assert [line for line in before.stdout.splitlines() if "cost_centres" in line] == [f"note: {connection}"]
+        extension = "cost_centres.csv line 2: there is no such extension on this connection; did you mean 101?"
+        for arguments in (("load", "--from", str(DAY), "--to", str(DAY)), ("check",)):
+            told = place.command(*arguments)
+            assert told.exit_code == 0, told.output
+            lines = [line for line in told.stdout.splitlines() if "cost_centres" in line]
+            assert lines == [f"note: {extension}", f"note: {connection}"]
+        told = place.command("report", "--month", "2026-10")
+        assert "FINANCE'S FILES: 2 lines of finance's files name what is not there" in told.stderr
+        notices = (place.data_dir / "reports" / "tollbook-2026-10" / "proof_reference.csv").read_text()
+        assert "cost_centres.csv,2,unknown,there is no such extension on this connection,101\n" in notices
+
+
 @pytest.mark.parametrize(
     "command", ["load", "check", "status", "rebuild", "dev", "report --month 2026-10", "focus --month 2026-10"]
 )

@@ -624,6 +624,36 @@ def test_variances_and_restatements_are_listed_with_their_effect(tmp_path: Path)
     assert "-1.25 EUR" in files.page.text
 
 
+def test_what_finances_files_match_is_said_in_every_form(tmp_path: Path) -> None:
+    rows = golden_month()
+    notice = {"month": MONTH, "file": "cost_centres.csv", "reason": "there is no such extension"}
+    rows["audit.reference_notice"] = [
+        notice | {"line": 9, "kind": "unmatched"},
+        notice | {"line": 12, "kind": "unknown", "suggestion": "0101"},
+        notice | {"line": 3, "kind": "old_rate", "file": "fx_rates.csv"},
+        notice | {"line": 4, "kind": "unknown", "month": date(2026, 9, 1)},
+    ]
+    files = report(tmp_path, rows)
+    assert "FINANCE'S FILES" in files.flags()
+    text = "2 lines of finance's files name what is not there, or are rates too old; 1 more matched nothing"
+    assert text in files.page.text
+    expected = [
+        ("cost_centres.csv", "12", "unknown", "0101"),
+        ("fx_rates.csv", "3", "old rate", ""),
+        ("cost_centres.csv", "9", "unmatched", ""),
+    ]
+    found = files.csv("proof_reference")
+    assert [tuple(row[name] for name in ("file", "line", "kind", "suggestion")) for row in found] == expected
+    page = [(row[0], row[1], row[2], row[4]) for row in files.page.tables["proof_reference"]]
+    assert page == expected
+    summary = [row[:3] for row in files.workbook["Summary"].iter_rows(values_only=True)]
+    assert ("cost_centres.csv", 12, "unknown") in summary
+    rows["audit.reference_notice"] = rows["audit.reference_notice"][:1]
+    quiet = report(tmp_path / "quiet", rows)
+    assert "FINANCE'S FILES" not in quiet.flags(), "it may be that nobody called"
+    assert len(quiet.csv("proof_reference")) == 1
+
+
 def test_a_broken_tie_out_and_a_quarantine_are_shouted(tmp_path: Path) -> None:
     rows = golden_month()
     rows["audit.tie_out"] = [{"mart": "cost_daily", "tie_date": date(2026, 10, 3), "difference": Decimal("0.01")}]

@@ -49,9 +49,10 @@ class Database:
 
     ``timezone`` is the IANA zone of the business days, ``reporting_currency`` an ISO 4217 code, ``reconciles`` maps a
     TIM4biz connection to the PBXware connections it watches (default: all of them), ``tolerances`` to how far it may
-    differ from them (default: not at all), ``fraud`` are the limits of ``mart.fraud_signal``, and from
-    ``long_call_hours`` on a leg makes its call a long one. With ``pseudonym_key`` (at least 16 bytes, never written
-    down) there is ``tollbook-pseudonymised.duckdb``, too. The caller sees to it that one process writes at a time.
+    differ from them (default: not at all), ``fraud`` are the limits of ``mart.fraud_signal``, from ``long_call_hours``
+    on a leg makes its call a long one, and ``connections`` are the configured ones with their vendors. With
+    ``pseudonym_key`` (at least 16 bytes, never written down) there is ``tollbook-pseudonymised.duckdb``, too. The
+    caller sees to it that one process writes at a time.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Database:
         fraud: FraudRules | None = None,
         long_call_hours: int = 12,
         pseudonym_key: Callable[[], bytes] | None = None,
+        connections: Mapping[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.public = data_dir / "tollbook.duckdb"
@@ -81,7 +83,12 @@ class Database:
             {name: tuple(others) for name, others in (reconciles or {}).items()},
             fraud or FraudRules(),
             long_call_hours,
+            dict(connections or {}),
         )
+
+    def read_reference(self) -> Reference:
+        """Finance's files as they are now. ConfigError for a wrong line, StorageError when one cannot be read."""
+        return read_reference(self.reference_dir, self.terms.reporting_currency)
 
     # --- update ------------------------------------------------------------------------------------------------
 
@@ -105,7 +112,7 @@ class Database:
         ContractError for a file with other columns; ConfigError for finance's files or a changed time zone;
         StorageError for the disk. Nothing is committed then.
         """
-        reference = read_reference(self.reference_dir, self.terms.reporting_currency)
+        reference = self.read_reference()
         closes = read_closes(self.data_dir)
         aside = self.private.with_name("rebuild.duckdb")
         _remove(aside)  # of a rebuild that was killed

@@ -16,6 +16,7 @@ import duckdb
 
 from tollbook_errors import IntegrityError, StorageError
 from warehouse.duck import connect
+from warehouse.reference_notices import Notice
 from warehouse.schema import TABLES
 
 
@@ -105,6 +106,16 @@ def unusual_days(con: duckdb.DuckDBPyConnection) -> list[tuple[date, str, str, i
         "SELECT coverage_date, connection, stream, rows, typical_rows FROM audit.coverage WHERE is_unusual "
         "ORDER BY coverage_date DESC, connection, stream"
     ).fetchall()
+
+
+def reference_notices(con: duckdb.DuckDBPyConnection, first: date, last: date) -> tuple[Notice, ...]:
+    """What finance's files have to be looked at for in the months from one day to another, each once."""
+    rows = con.execute(
+        "SELECT DISTINCT file, line, kind, reason, suggestion FROM audit.reference_notice WHERE month BETWEEN ? AND ? "
+        "ORDER BY ALL",
+        [first.replace(day=1), last],
+    ).fetchall()
+    return tuple(Notice(*row) for row in rows)
 
 
 def movements(con: duckdb.DuckDBPyConnection) -> list[Movement]:

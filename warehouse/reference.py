@@ -1,14 +1,21 @@
 """Finance's own files: cost centres, rates to the reporting currency, budgets, allocation rules, ledger accounts.
 
 What lives here: reading and checking the files. What does not: applying them (``cost_daily.sql``, ``budget.sql``,
-``chargeback.sql`` and ``journal.sql`` in ``marts``). All are optional; a wrong line is refused with its number, never
-with its contents.
+``chargeback.sql`` and ``journal.sql`` in ``marts``), and finding out what in them matches nothing
+(``reference_notices``). All are optional; a wrong line is refused with its number, never with its contents.
+
+Spreadsheets leave things in a file that nobody sees or means: spaces that are none, marks of no width, a line break in
+a cell, an apostrophe before a number, a longer dash in a range, semicolons for commas. They are taken away where the
+text can mean one thing only. Case, leading zeros and spellings are the writer's, and stay.
 """
 
 import csv
+import difflib
 import hashlib
+import io
 import re
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -16,6 +23,7 @@ from pathlib import Path
 
 from tollbook_errors import ConfigError, StorageError
 from warehouse.schema import CHARGE_KINDS, USAGE_KINDS, VENDORS
+from warehouse.text import printable
 
 COST_CENTRES = "cost_centres.csv"
 FX_RATES = "fx_rates.csv"
@@ -33,7 +41,10 @@ _KINDS_OF_ROLE = {
     "creditor": USAGE_KINDS,
     "credit_balance": (),
 }
-_RANGE = re.compile(r"(\d+)-(\d+)")
+_RANGE = re.compile(r"([0-9]+) ?- ?([0-9]+)")
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹣－"), "-")
+_AS_TEXT = re.compile(r"""="(.*)"|['’‘](.*)""")  # how a spreadsheet is told that a number is a text
 _RATE = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _AMOUNT = re.compile(r"\d{1,9}(\.\d{1,6})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -84,6 +95,7 @@ class FxRate:
     day: date
     currency: str
     rate: Decimal
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,7 @@ class Budget:
     charge_kind: str | None
     amount: Decimal
     currency: str
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,8 @@ class AllocationRule:
     """How the charges of a scope are divided between cost centres, in the months from the first to the last.
 
     None stands for any. ``method`` is one of METHODS; ``shares`` are cost centres with their weights, of the last one
-    only. ``calls_of`` is the connection whose calls, minutes or extensions are the measure.
+    only, ``share_lines`` the line of each. ``calls_of`` is the connection whose calls, minutes or extensions are the
+    measure.
     """
 
     name: str
@@ -117,6 +131,7 @@ class AllocationRule:
     last_month: date
     shares: tuple[tuple[str, Decimal], ...]
     line: int
+    share_lines: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def scope(self) -> tuple[str | None, ...]:
@@ -140,7 +155,7 @@ class AllocationRule:
 class AccountRule:
     """The ledger's account for one role in the journal; None stands for any.
 
-    ``by_cost_centre``: whether the lines on it name a cost centre.
+    ``by_cost_centre``: whether the lines on it name a cost centre. ``line`` 0: it is none of the file's.
     """
 
     role: str
@@ -148,6 +163,7 @@ class AccountRule:
     charge_kind: str | None
     account: str
     by_cost_centre: bool
+    line: int = field(default=0, compare=False)
 
     def _rank(self) -> tuple[int, ...]:
         return (self.charge_kind is None, self.vendor is None)
@@ -214,8 +230,8 @@ def _cost_centres(path: Path, seen: Callable[[bytes], None]) -> list[CostCentreR
             raise _wrong(path, line, "the cost centre is empty")
         low, high = _extensions(path, line, row["extension"])
         rule = CostCentreRule(
-            row["connection"] or None,
-            row["account"] or None,
+            _id(row["connection"]) or None,
+            _id(row["account"]) or None,
             low,
             high,
             row["cost_centre"],
@@ -233,8 +249,11 @@ def _cost_centres(path: Path, seen: Callable[[bytes], None]) -> list[CostCentreR
 
 
 def _extensions(path: Path, line: int, text: str) -> tuple[str | None, str | None]:
-    span = _RANGE.fullmatch(text)
+    text = _id(text)
+    span = _RANGE.fullmatch(text.translate(_DASHES))
     if not span:
+        if re.search(r"[\s,;/]", text):
+            raise _wrong(path, line, "an extension is one number, or a range such as 101-105")
         return text or None, text or None
     low, high = span.groups()
     if len(low) != len(high) or low > high:
@@ -250,8 +269,12 @@ def _fx_rates(path: Path, reporting_currency: str, seen: Callable[[bytes], None]
         if not _CURRENCY.fullmatch(row["currency"]):
             raise _wrong(path, line, "the currency is no ISO 4217 code of three capital letters")
         if not _RATE.fullmatch(row["rate"]) or not Decimal(row["rate"]):
-            raise _wrong(path, line, "the rate is no positive decimal with at most 9 digits before and after the point")
-        rate = FxRate(day, row["currency"], Decimal(row["rate"]))
+            raise _wrong(
+                path,
+                line,
+                "the rate is no positive decimal with at most 9 digits before and after a point, and no comma",
+            )
+        rate = FxRate(day, row["currency"], Decimal(row["rate"]), line)
         if rate.currency == reporting_currency and rate.rate != 1:
             raise _wrong(path, line, "the rate of the reporting currency to itself is 1")
         earlier = rates.setdefault((rate.day, rate.currency), line)
@@ -271,10 +294,12 @@ def _budgets(path: Path, seen: Callable[[bytes], None]) -> list[Budget]:
             raise _wrong(path, line, "the cost centre is empty")
         vendor, kind = _vendor(path, line, row["vendor"]), _kind(path, line, row["charge_kind"])
         if not _AMOUNT.fullmatch(row["amount"]):
-            raise _wrong(path, line, "the amount is no decimal with at most 9 digits before and 6 after the point")
+            raise _wrong(
+                path, line, "the amount is no decimal with at most 9 digits before and 6 after a point, and no comma"
+            )
         if not _CURRENCY.fullmatch(row["currency"]):
             raise _wrong(path, line, "the currency is no ISO 4217 code of three capital letters")
-        budget = Budget(month, row["cost_centre"], vendor, kind, Decimal(row["amount"]), row["currency"])
+        budget = Budget(month, row["cost_centre"], vendor, kind, Decimal(row["amount"]), row["currency"], line)
         target = (month, budget.cost_centre, vendor, kind, budget.currency)
         earlier = lines.setdefault(target, line)
         if earlier != line:
@@ -309,7 +334,9 @@ def _allocations(path: Path, seen: Callable[[bytes], None]) -> list[AllocationRu
             raise _wrong(path, line, "an earlier line of the rule says this already")
         if row["share"].endswith("%") is not percent[key]:
             raise _wrong(path, line, "the shares of a rule are all percentages or all weights")
-        rules[key] = replace(known, shares=(*known.shares, *rule.shares))
+        rules[key] = replace(
+            known, shares=(*known.shares, *rule.shares), share_lines=(*known.share_lines, *rule.share_lines)
+        )
     for key, rule in rules.items():
         if percent[key] and sum(share for _, share in rule.shares) != 100:
             raise _wrong(path, rule.line, "the percentages of the rule that begins here are not 100 together")
@@ -320,10 +347,9 @@ def _allocation(path: Path, line: int, row: dict[str, str]) -> AllocationRule:
     """One line as a rule, with one share at most."""
     if not row["rule"]:
         raise _wrong(path, line, "the rule has no name")
-    if row["method"] not in METHODS:
-        raise _wrong(path, line, f"the method is none of {', '.join(METHODS)}")
+    method = _one_of(path, line, "method", row["method"], METHODS)
     shares: tuple[tuple[str, Decimal], ...] = ()
-    if row["method"] == "shares":
+    if method == "shares":
         share = row["share"].removesuffix("%").rstrip()
         if not _AMOUNT.fullmatch(share) or not Decimal(share):
             raise _wrong(
@@ -343,15 +369,16 @@ def _allocation(path: Path, line: int, row: dict[str, str]) -> AllocationRule:
     return AllocationRule(
         row["rule"],
         _vendor(path, line, row["vendor"]),
-        row["connection"] or None,
+        _id(row["connection"]) or None,
         _kind(path, line, row["charge_kind"]),
-        row["item"] or None,
-        row["method"],
-        row["calls_of"] or None,
+        _id(row["item"]) or None,
+        method,
+        _id(row["calls_of"]) or None,
         first,
         last,
         shares,
         line,
+        (line,) * len(shares),
     )
 
 
@@ -360,9 +387,7 @@ def _accounts(path: Path, seen: Callable[[bytes], None]) -> list[AccountRule]:
     lines: dict[tuple[str | None, ...], int] = {}
     columns = ("role", "vendor", "charge_kind", "account", "by_cost_centre")
     for line, row in _rows(path, columns, seen):
-        role, by_cost_centre = row["role"], row["by_cost_centre"]
-        if role not in ROLES:
-            raise _wrong(path, line, f"the role is none of {', '.join(ROLES)}")
+        role, by_cost_centre = _one_of(path, line, "role", row["role"], ROLES), row["by_cost_centre"]
         vendor, kind = _vendor(path, line, row["vendor"]), _kind(path, line, row["charge_kind"])
         if kind and kind not in _KINDS_OF_ROLE[role]:
             raise _wrong(path, line, f"a {role} is not by this kind of charge")
@@ -374,24 +399,62 @@ def _accounts(path: Path, seen: Callable[[bytes], None]) -> list[AccountRule]:
         if earlier != line:
             raise _wrong(path, line, f"line {earlier} is for the same role, vendor and kind")
         split = by_cost_centre == "yes" if by_cost_centre else role == "cost"
-        found.append(AccountRule(role, vendor, kind, row["account"], split))
+        found.append(AccountRule(role, vendor, kind, row["account"], split, line))
     return found
 
 
 def _vendor(path: Path, line: int, text: str) -> str | None:
-    if text and text not in VENDORS:
-        raise _wrong(path, line, f"the vendor is none of {', '.join(VENDORS)}")
-    return text or None
+    return _one_of(path, line, "vendor", text, VENDORS) if text else None
 
 
 def _kind(path: Path, line: int, text: str) -> str | None:
-    if text and text not in CHARGE_KINDS:
-        raise _wrong(path, line, f"the kind of charge is none of {', '.join(CHARGE_KINDS)}")
-    return text or None
+    return _one_of(path, line, "kind of charge", text, CHARGE_KINDS) if text else None
+
+
+def _one_of(path: Path, line: int, what: str, text: str, known: Collection[str]) -> str:
+    if text not in known:
+        near = did_you_mean(text, known)
+        raise _wrong(path, line, f"the {what} is none of {', '.join(known)}{f'; did you mean {near}?' if near else ''}")
+    return text
+
+
+def did_you_mean(text: str, known: Collection[str]) -> str | None:
+    """The known name that is ``text`` but for case, spaces, dashes, quotes or leading zeros, else one like it."""
+    wanted = likeness(text)
+    same = sorted(name for name in known if likeness(name) == wanted)
+    if same:
+        return same[0]
+    if not re.search("[a-z]", wanted):  # a number like it is another one
+        return None
+    folded = {name.casefold(): name for name in sorted(known, reverse=True)}
+    close = difflib.get_close_matches(text.casefold()[:100], sorted(folded), n=1)
+    return folded[close[0]] if close else None
+
+
+def likeness(text: str) -> str:
+    """What is left of a name without case, spaces, dashes, quotes, leading zeros and the decimals of a whole number."""
+    folded = re.sub(r"\.0+$", "", unicodedata.normalize("NFKC", text).casefold())
+    shorter = re.sub("[0-9]+", lambda digits: digits[0].lstrip("0") or "0", folded)
+    return "".join(letter for letter in shorter if letter.isalnum()) or folded
+
+
+def _id(text: str) -> str:
+    """A name or number of somebody else's, without what told a spreadsheet that it is a text."""
+    marked = _AS_TEXT.fullmatch(text)
+    return (marked[1] or marked[2] or "").strip() if marked else text
+
+
+def _clean(cell: str) -> str:
+    """A cell without what nobody sees, each stretch of spaces and line breaks as one space."""
+    return " ".join(unicodedata.normalize("NFC", printable(cell.translate(_INVISIBLE))).split())
 
 
 def _rows(path: Path, columns: tuple[str, ...], seen: Callable[[bytes], None]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The lines that are not empty, with their numbers; columns by header name, others are let be."""
+    """The lines that are not empty, with their numbers; columns by header name, others are let be.
+
+    Cells are parted by commas, semicolons or tabs, whichever the header has most of. A line ``sep=;`` before it, which
+    some spreadsheets write, is passed over.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -400,23 +463,28 @@ def _rows(path: Path, columns: tuple[str, ...], seen: Callable[[bytes], None]) -
         raise StorageError(f"{path}: {error.strerror}", hint="check its permissions") from error
     seen(path.name.encode() + b"\0" + content)
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        text = io.StringIO(content.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8", hint="save it as CSV in UTF-8") from None
-    reader = csv.reader(lines, strict=True)
+    lines = list(text)
+    before = 1 if lines and re.match('"?sep=', lines[0]) else 0  # lines before the header
+    head = lines[before] if len(lines) > before else ""
+    reader = csv.reader(lines[before:], strict=True, delimiter=max(",;\t", key=head.count))
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
+        header = [_clean(name).lower() for name in next(reader, [])]
         missing = [name for name in columns if header.count(name) != 1]
         if missing:
-            raise _wrong(path, 1, f"there must be one column {' and one '.join(missing)}")
+            raise _wrong(path, before + 1, f"there must be one column {' and one '.join(missing)}")
+        line = before + reader.line_num + 1
         for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                raise _wrong(path, reader.line_num, f"it has {len(cells)} cells, the header {len(header)}")
-            yield reader.line_num, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+            cleaned = [_clean(cell) for cell in cells]
+            if any(cleaned):
+                if len(cells) != len(header):
+                    raise _wrong(path, line, f"it has {len(cells)} cells, the header {len(header)}")
+                yield line, dict(zip(header, cleaned, strict=True))
+            line = before + reader.line_num + 1
     except csv.Error:
-        raise _wrong(path, reader.line_num, "it is not CSV") from None
+        raise _wrong(path, before + reader.line_num, "it is not CSV") from None
 
 
 def _day(path: Path, line: int, column: str, text: str) -> date:

@@ -1176,6 +1176,27 @@ ERASURE = Table(
     date_column="erased_at",
 )
 
+REFERENCE_NOTICE = Table(
+    "audit",
+    "reference_notice",
+    "One row per month with any charge and line of finance's files that is to be looked at",
+    (
+        _c("month", "DATE", "First day of the month"),
+        _c("file", "VARCHAR", "The file in reference_dir"),
+        _c("line", "INTEGER", "Its line, the header being line 1"),
+        _c(
+            "kind",
+            "VARCHAR",
+            "unknown: it names what is not there, or in another way than elsewhere; unmatched: it matched nothing in "
+            "the month; old_rate: charges were converted by a rate that was more than 45 days old",
+        ),
+        _c("reason", "VARCHAR", "Why, without quoting the file"),
+        _c("suggestion", "VARCHAR", "What was probably meant; NULL where nothing is like it"),
+    ),
+    key=("month", "file", "line"),
+    date_column="month",
+)
+
 LAKE_TABLES = (
     CDR,
     SMS,
@@ -1193,7 +1214,19 @@ LAKE_TABLES = (
     QUARANTINE,
     RESTATEMENT,
 )
-TABLES = (*LAKE_TABLES, CALL, CALL_LEG, *MARTS, LOAD, TIE_OUT, COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE, ERASURE)
+TABLES = (
+    *LAKE_TABLES,
+    CALL,
+    CALL_LEG,
+    *MARTS,
+    LOAD,
+    TIE_OUT,
+    COVERAGE,
+    MONTH_CLOSE,
+    RESTATEMENT_SINCE_CLOSE,
+    ERASURE,
+    REFERENCE_NOTICE,
+)
 
 
 @cache

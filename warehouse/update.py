@@ -53,6 +53,7 @@ from warehouse.erasures import Register
 from warehouse.fraud import FOREIGN_NANP, FraudRules
 from warehouse.money import MACROS
 from warehouse.reference import Reference
+from warehouse.reference_notices import notices, read_facts
 from warehouse.schema import (
     CALL,
     CALL_LEG,
@@ -64,6 +65,7 @@ from warehouse.schema import (
     MARTS,
     MONEY,
     MONTH_CLOSE,
+    REFERENCE_NOTICE,
     RESTATEMENT_SINCE_CLOSE,
     TABLES,
     TIE_OUT,
@@ -147,6 +149,7 @@ class Terms:
     reconciles: Mapping[str, Sequence[str]]
     fraud: FraudRules
     long_call_hours: int
+    connections: Mapping[str, str]
 
 
 class Update:
@@ -218,7 +221,8 @@ class Update:
                 self._set_fraud_scope(_EVERYTHING if "fraud" in stale else days)
             self._derive(mart)
         self._tie_out()
-        for table_ in (COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE, ERASURE):
+        self._find_notices()
+        for table_ in (COVERAGE, MONTH_CLOSE, RESTATEMENT_SINCE_CLOSE, ERASURE, REFERENCE_NOTICE):
             self._derive_whole(table_)
 
         for name, value in settings.items():
@@ -909,7 +913,11 @@ class Update:
 
     def _derive_whole(self, table_: Table) -> None:
         """Make all of a table again, and write the rows that are not there as they came out."""
-        held = {MONTH_CLOSE: "FROM closed_month", ERASURE: "FROM erased_number"}
+        held = {
+            MONTH_CLOSE: "FROM closed_month",
+            ERASURE: "FROM erased_number",
+            REFERENCE_NOTICE: "FROM found_notice",
+        }
         select = held.get(table_) or sql_of(table_.name)
         names = ", ".join(f'"{name}"' for name in table_.column_names)
         same = " AND ".join(f't."{name}" = gone."{name}"' for name in table_.key)
@@ -923,6 +931,21 @@ class Update:
             f"SELECT * FROM (FROM fresh EXCEPT SELECT {names} FROM {table_.full_name}) ORDER BY {table_.date_column}"
         )
         self.db.execute("DROP TABLE fresh")
+
+    def _find_notices(self) -> None:
+        """Make ``found_notice`` of what the marts and lists now say of finance's files."""
+        columns = ", ".join(f'"{column.name}" {column.type}' for column in REFERENCE_NOTICE.columns)
+        self.db.execute(f"CREATE TEMP TABLE found_notice ({columns})")
+        if not self.reference.digest:
+            return
+        facts = read_facts(self.db, self.terms.connections)
+        found = [
+            [month, notice.file, notice.line, notice.kind, notice.reason, notice.suggestion]
+            for month in facts.months
+            for notice in notices(self.reference, facts, month, self.terms.reporting_currency)
+        ]
+        if found:
+            self.db.executemany("INSERT INTO found_notice VALUES (?, ?, ?, ?, ?, ?)", found)
 
     def _tie_out(self) -> None:
         """Prove the marts against the facts; IntegrityError for the first figure that differs."""

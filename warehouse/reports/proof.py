@@ -55,6 +55,7 @@ def read_proof(reader: Reader, settings: ReportSettings) -> Proof:
     variances, largest_variances = _variances(reader)
     restated, restatements, largest_restatements = _restatements(reader)
     quarantine = _quarantine(reader)
+    reference = _reference(reader)
     flags = (
         *_completeness_flags(reader, completeness, as_of),
         *_unusual_flags(unusual),
@@ -66,6 +67,7 @@ def read_proof(reader: Reader, settings: ReportSettings) -> Proof:
         *_restated_flags(restated),
         *_quarantine_flags(quarantine),
         *_amount_flags(reader, settings.reporting_currency),
+        *_reference_flags(reference),
     )
     return Proof(
         as_of,
@@ -80,6 +82,7 @@ def read_proof(reader: Reader, settings: ReportSettings) -> Proof:
             largest_since_close,
             restated,
             largest_restatements,
+            reference,
         ),
         (variances, since_close, restatements, quarantine),
     )
@@ -584,3 +587,38 @@ def _amount_flags(reader: Reader, reporting_currency: str) -> list[Flag]:
         text = f"No exchange rate to {reporting_currency} for {amounts}: not in the {reporting_currency} figures."
         flags.append(Flag(Level.WARNING, "UNCONVERTED", text))
     return flags
+
+
+# --- finance's own files ----------------------------------------------------------------------------------------------
+
+_REFERENCE = (
+    Column("file", "File"),
+    Column("line", "Line", Kind.INT),
+    Column("kind", "What"),
+    Column("reason", "Why"),
+    Column("suggestion", "Did you mean"),
+)
+
+
+def _reference(reader: Reader) -> Section:
+    answers = reader.all(
+        "SELECT file, line, kind, reason, suggestion FROM audit.reference_notice WHERE month = $first "
+        "ORDER BY kind = 'unmatched', file, line"
+    )
+    rows = [reader.row((file, line, kind.replace("_", " "), *rest), _REFERENCE) for file, line, kind, *rest in answers]
+    note = (
+        "Unknown: it names what is not there, or otherwise than elsewhere. Old rate: more than 45 days old when it was "
+        "used. Unmatched: nothing in the month was what it is for."
+    )
+    return Section("proof_reference", "Finance's files: to look at", _REFERENCE, rows, len(rows), (), (note,))
+
+
+def _reference_flags(reference: Section) -> list[Flag]:
+    unmatched = sum(row[2] == "unmatched" for row in reference.rows)
+    wrong = reference.row_count - unmatched
+    if not wrong:
+        return []
+    also = f"; {unmatched:,} more matched nothing" if unmatched else ""
+    name = "names what is not there, or is a rate" if wrong == 1 else "name what is not there, or are rates"
+    text = f"{_records(wrong, 'line')} of finance's files {name} too old{also}: see “{reference.title}”."
+    return [Flag(Level.WARNING, "FINANCE'S FILES", text)]
