@@ -20,13 +20,12 @@ from dagster import (
     AssetKey,
     AssetsDefinition,
     AssetSpec,
-    FreshnessPolicy,
     MaterializeResult,
     MetadataValue,
     multi_asset,
 )
 
-from assets.materialize import RESOURCE, column_schema, house
+from assets.materialize import RESOURCE, column_schema, fresh_for, house
 from warehouse.database import Database
 from warehouse.lake import CorePartition, Lake, storage
 from warehouse.reading import costs, days_in_state, open_public, row_counts, unusual_days
@@ -127,7 +126,7 @@ def _partition(lake: Lake, partition: CorePartition) -> Partition:
     )
 
 
-def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinition]:
+def warehouse_assets(core: Sequence[tuple[str, AssetKey]], stale_after: timedelta) -> list[AssetsDefinition]:
     """The one step from core to the published database. ``core``: pairs of full table name and asset key."""
     derived: tuple[Table, ...] = (CALL, CALL_LEG, *MARTS, COVERAGE, TIE_OUT)
 
@@ -142,9 +141,7 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]]) -> list[AssetsDefinit
                 "opened, and never see half a night.",
                 group_name=GROUP,
                 kinds={"duckdb"},
-                freshness_policy=FreshnessPolicy.time_window(
-                    fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
-                ),
+                freshness_policy=fresh_for(stale_after),
             ),
         ],
         check_specs=[

@@ -22,6 +22,7 @@ from dagster import (
     AssetMaterialization,
     AssetSpec,
     Failure,
+    FreshnessPolicy,
     MaterializeResult,
     MetadataValue,
     PartitionsDefinition,
@@ -54,6 +55,7 @@ class Connection:
 
     name: str
     vendor: str
+    stale_after: timedelta | None = None
 
     @property
     def key(self) -> str:
@@ -74,6 +76,11 @@ def house(context: AssetExecutionContext) -> Any:
     return getattr(context.resources, RESOURCE)
 
 
+def fresh_for(time: timedelta) -> FreshnessPolicy:
+    """An asset that nothing has made for so long fails in Dagster's own view of freshness."""
+    return FreshnessPolicy.time_window(fail_window=time)
+
+
 def raw_spec(
     connection: Connection,
     stream: str,
@@ -90,6 +97,7 @@ def raw_spec(
         group_name=connection.key,
         kinds={"python", "parquet"},
         partitions_def=partitions,
+        freshness_policy=fresh_for(connection.stale_after) if connection.stale_after else None,
         tags={"tollbook/layer": "raw", "tollbook/vendor": connection.vendor},
     )
 

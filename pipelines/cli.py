@@ -6,6 +6,7 @@ process and recorded where ``tollbook dev`` shows them. Heavy imports stand insi
 quick.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -127,6 +128,7 @@ def load(ctx: click.Context, first: datetime | None, last: datetime | None, name
     tollbook load --from 2026-10-01 --to 2026-10-31
     tollbook load --connection hq
     """
+    from pipelines.alerts import send_heartbeat
     from pipelines.running import run_load
 
     settings = _settings(ctx)
@@ -139,6 +141,8 @@ def load(ctx: click.Context, first: datetime | None, last: datetime | None, name
     _show_load(ran)
     if ran.failures:
         sys.exit(1)
+    if settings.heartbeat is not None:
+        click.echo(f"heartbeat: {send_heartbeat(settings)}", err=True)
 
 
 @main.command()
@@ -243,17 +247,30 @@ def _amounts(costs: Sequence[tuple[str | None, Decimal]]) -> str:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for a monitor.")
+@click.option("--all", "everything", is_flag=True, help="Also the table of connections, and what is as it should be.")
 @click.pass_context
-def status(ctx: click.Context) -> None:
-    """Show the last loads, what is stale or missing, open variances, and what closed months have moved by.
+def status(ctx: click.Context, as_json: bool, everything: bool) -> None:
+    """Say in one line how things stand, then what is wrong: stale, missing or failed; open variances.
 
-    Exits with 1 when a connection's last load failed, a day is missing, stale or was read before it had ended, or a
-    variance is open. A day with unusually few or many records, and a closed month that moved, are shown only.
+    Exits with 1 when a connection is stale (no good load of yesterday for longer than its stale_after), its last load
+    failed, a day is missing, stale or was read before it had ended, or a variance is open; also before the first load.
+    A day with unusually few or many records, and a closed month that moved, are shown only. --json prints an object
+    with either code; only a wrong configuration (2) prints none.
     """
-    from pipelines.status import read_status, show_status
+    from pipelines.status import as_object, read_status, show_status, without_database
 
-    found = read_status(_settings(ctx))
-    show_status(found)
+    settings = _settings(ctx)
+    try:
+        found = read_status(settings)
+    except TollbookError as error:
+        if as_json:
+            click.echo(json.dumps(without_database(settings, error), indent=2))
+        raise
+    if as_json:
+        click.echo(json.dumps(as_object(found), indent=2))
+    else:
+        show_status(found, everything=everything)
     if not found.well:
         sys.exit(1)
 

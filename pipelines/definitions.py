@@ -61,9 +61,11 @@ def build(settings: Settings, house: House | None = None, *, to_look_at: bool = 
     vendors = [
         asset
         for connection in settings.connections
-        for asset in VENDOR_ASSETS[connection.vendor](Connection(connection.name, connection.vendor), days)
+        for asset in VENDOR_ASSETS[connection.vendor](
+            Connection(connection.name, connection.vendor, connection.stale_after), days
+        )
     ]
-    warehouse = warehouse_assets(_core_keys(vendors))
+    warehouse = warehouse_assets(_core_keys(vendors), min(c.stale_after for c in settings.connections))
     load, publish = load_job(vendors), publish_job(warehouse)
     return Definitions(
         assets=[*vendors, *warehouse],

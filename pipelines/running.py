@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from assets.loading import Progress
+from pipelines.nights import today
 from pipelines.settings import Settings, configured_home
 from tollbook_errors import ConfigError, IntegrityError, StorageError, TollbookError
 from warehouse.close import Close, Freeze, close_month
@@ -226,6 +227,7 @@ def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path
         timezone=settings.timezone,
         reporting_currency=settings.reporting_currency,
         connections=tuple(connection.name for connection in settings.connections),
+        today=today(settings),
     )
     return public, out or settings.data_dir / "reports", report
 
@@ -238,7 +240,6 @@ def run_close(
     ``announce`` is told what is frozen before it is.
     """
     from assets.marts import update_and_publish
-    from pipelines.nights import today
     from pipelines.resources import House
 
     house = House(settings)

@@ -1,16 +1,14 @@
-"""What follows a run: publication after every load, word to somebody when it failed, and the end of killed ones.
+"""What follows a run, or that there was none: publication after every load, word to somebody, the end of killed runs.
 
-What lives here: the sensors and the alert that they send. What does not: the jobs (``jobs``). An alert says which run
-and which steps failed and the kind of error; whatever an error says was written to be shown, it holds no secrets.
+What lives here: the sensors, and what an alert says. What does not: the jobs (``jobs``), how somebody is told
+(``alerts``). An alert says which run and which steps failed and the kind of error; whatever an error says was written
+to be shown, it holds no secrets.
 """
 
 import json
-import logging
-import smtplib
-from email.message import EmailMessage
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import requests
 from dagster import (
     DagsterRunStatus,
     DefaultSensorStatus,
@@ -25,21 +23,28 @@ from dagster import (
     sensor,
 )
 
+from pipelines.alerts import send_alert, send_heartbeat
 from pipelines.alive import bury_the_dead
-from pipelines.settings import Alerts, Settings
+from pipelines.freshness import freshness, read_freshness
+from pipelines.settings import Settings
 from tollbook_errors import TollbookError
 
 if TYPE_CHECKING:
     from pipelines.jobs import Job
 
 BY_COMMAND_LINE = "tollbook/cli"  # tag of runs whose publication the command line does itself
-_SECONDS = 20
-log = logging.getLogger("tollbook.alerts")
+LOAD_ENDED = "tollbook/load_ended"  # tag of a publication: how the load that it follows has ended
 
 
 def sensors(settings: Settings, load: "Job", publish: "Job") -> list[SensorDefinition]:
     """All of them."""
-    return [*publish_after_load(load, publish), alert_on_failure(settings), notice_dead_runs()]
+    return [
+        *publish_after_load(load, publish),
+        alert_on_failure(settings),
+        alert_when_nothing_ran(settings),
+        heartbeat_after_publication(settings, publish),
+        notice_dead_runs(),
+    ]
 
 
 def publish_after_load(load: "Job", publish: "Job") -> list[SensorDefinition]:
@@ -49,7 +54,7 @@ def publish_after_load(load: "Job", publish: "Job") -> list[SensorDefinition]:
         run = context.dagster_run
         if BY_COMMAND_LINE in run.tags:
             return SkipReason("the command line publishes its own loads")
-        return RunRequest(run_key=run.run_id)
+        return RunRequest(run_key=run.run_id, tags={LOAD_ENDED: run.status.value})
 
     return [
         run_status_sensor(
@@ -88,6 +93,62 @@ def alert_on_failure(settings: Settings) -> SensorDefinition:
     return alert
 
 
+def alert_when_nothing_ran(settings: Settings) -> SensorDefinition:
+    """Tell somebody, once, when a connection becomes stale: no run is there that could fail and be told of."""
+
+    @sensor(
+        name="nothing_ran",
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=900,
+        description="Says by log, webhook and mail that a connection had no good load for longer than its stale_after.",
+    )
+    def notice(context: SensorEvaluationContext) -> SkipReason:
+        now = datetime.now(UTC)
+        before = json.loads(context.cursor) if context.cursor else {}
+        try:
+            found = read_freshness(settings, now)
+        except TollbookError:  # who cannot read the database has no good load
+            found = freshness(settings, None, now)
+        # A connection that never had a good load has its time from when it was first looked at.
+        since = {
+            each.connection: before.get("since", {}).get(each.connection, now.isoformat())
+            for each in found
+            if each.good_at is None
+        }
+        stale = [
+            each
+            for each in found
+            if each.stale and now - (each.good_at or datetime.fromisoformat(since[each.connection])) > each.stale_after
+        ]
+        known = before.get("known", [])
+        new = [each for each in stale if each.connection not in known]
+        if not new or send_alert(settings.alerts, "\n".join(["Tollbook: nothing ran", *(e.sentence for e in new)])):
+            known = [each.connection for each in stale]
+        context.update_cursor(json.dumps({"since": since, "known": known}))
+        return SkipReason("; ".join(each.sentence for each in stale) or "every connection has had a good load")
+
+    return notice
+
+
+def heartbeat_after_publication(settings: Settings, publish: "Job") -> SensorDefinition:
+    """Call the heartbeat's address when a good load was published and all is well."""
+
+    @run_status_sensor(
+        name="heartbeat",
+        run_status=DagsterRunStatus.SUCCESS,
+        monitored_jobs=[publish],
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=15,
+        description="Calls the address of [tollbook] heartbeat after each good night.",
+    )
+    def after(context: RunStatusSensorContext) -> SkipReason:
+        if context.dagster_run.tags.get(LOAD_ENDED) != DagsterRunStatus.SUCCESS.value:
+            return SkipReason("no good load came before it, or the command line's, which calls it itself")
+        return SkipReason(f"heartbeat: {send_heartbeat(settings)}")
+
+    return after
+
+
 def notice_dead_runs() -> SensorDefinition:
     """Let go of what killed runs hold, so that the next run gets it, and so that somebody is told."""
 
@@ -109,42 +170,3 @@ def alert_text(job: str, run_id: str, steps: list[str], reasons: list[str]) -> s
     lines = [f"Tollbook: the {job} run {run_id[:8]} failed", *(f"step {step}" for step in steps), *reasons]
     lines.append("What could be loaded was loaded and is published; see: tollbook status")
     return "\n".join(line for line in lines if line)
-
-
-def send_alert(alerts: Alerts, text: str) -> None:
-    """Send ``text`` every configured way; one that fails is logged and does not keep the others back."""
-    log.error("%s", text)
-    for way in (_post, _mail):
-        try:
-            way(alerts, text)
-        except (OSError, TollbookError, smtplib.SMTPException, requests.RequestException) as error:
-            log.error("an alert could not be sent (%s)", type(error).__name__)
-
-
-def _post(alerts: Alerts, text: str) -> None:
-    address = alerts.webhook_url()
-    if address is None:
-        return
-    with requests.Session() as session:
-        session.trust_env = False
-        answer = session.post(
-            address.reveal(),
-            data=json.dumps({"text": text}),
-            headers={"Content-Type": "application/json"},
-            timeout=_SECONDS,
-            allow_redirects=False,
-        )
-        if answer.status_code >= 300:
-            log.error("the webhook answered with status %d", answer.status_code)
-
-
-def _mail(alerts: Alerts, text: str) -> None:
-    if not alerts.email_to or not alerts.smtp_host:
-        return
-    message = EmailMessage()
-    message["Subject"] = text.splitlines()[0]
-    message["From"] = alerts.email_from
-    message["To"] = ", ".join(alerts.email_to)
-    message.set_content(text)
-    with smtplib.SMTP(alerts.smtp_host, alerts.smtp_port, timeout=_SECONDS) as server:
-        server.send_message(message)

@@ -15,7 +15,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,7 @@ TOLLBOOK_KEYS = (
     "retention_days",
     "pseudonym_key",
     "long_call_hours",
+    "heartbeat",
 )
 CONNECTION_KEYS = (
     "name",
@@ -94,6 +95,7 @@ CONNECTION_KEYS = (
     "max_in_flight",
     "max_answer_mib",
     "allow_http",
+    "stale_after",
 )
 ALERT_KEYS = ("webhook", "email_to", "email_from", "smtp_host", "smtp_port")
 FRAUD_KEYS = tuple(FraudRules.__dataclass_fields__)
@@ -180,6 +182,8 @@ class Connection:
     max_answer_mib: int = 4
     """The largest answer that is read, unpacked; a load can take several times as much memory."""
     allow_http: bool = False
+    stale_after: timedelta = timedelta(hours=36)
+    """For how long a good load of yesterday is good news."""
     key_in_url: bool = True
     """PBXware: ask by GET, with the key in the address; else by POST, with the key in a form."""
     count_by_status: bool = True
@@ -221,13 +225,18 @@ class Alerts:
 
     def webhook_url(self) -> Secret | None:
         """The webhook's address, read now; None when there is none. Raises ConfigError when it is no usable address."""
-        if not isinstance(self.webhook, SecretSource):
-            return self.webhook
-        address = self.webhook.read()
-        problem = _url_problem(address.reveal(), may_have_query=True)
-        if problem:
-            raise ConfigError(f"{self.webhook.key}: {problem}")
-        return address
+        return _address(self.webhook)
+
+
+def _address(source: Secret | SecretSource | None) -> Secret | None:
+    """An address that may hold a token, read now. Raises ConfigError when it is no usable address."""
+    if not isinstance(source, SecretSource):
+        return source
+    address = source.read()
+    problem = _url_problem(address.reveal(), may_have_query=True)
+    if problem:
+        raise ConfigError(f"{source.key}: {problem}")
+    return address
 
 
 @dataclass(frozen=True)
@@ -255,6 +264,8 @@ class Settings:
     fraud: FraudRules = FraudRules()
     pseudonym_key: SecretSource | None = None
     """Where the key is under which numbers are published as pseudonyms; None: they are not."""
+    heartbeat: Secret | SecretSource | None = None
+    """Address to call after each good night. Kept as a secret, as ``Alerts.webhook`` is."""
 
     def read_pseudonym_key(self) -> bytes:
         """The key, read now. Raises ConfigError when it is missing or shorter than 16 bytes."""
@@ -263,6 +274,10 @@ class Settings:
         if len(key) < 16:
             raise ConfigError(f"{self.pseudonym_key.key}: expected at least 16 characters", hint="openssl rand -hex 32")
         return key
+
+    def heartbeat_url(self) -> Secret | None:
+        """The heartbeat's address, read now; None when there is none. Raises ConfigError when it is no usable one."""
+        return _address(self.heartbeat)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -277,10 +292,11 @@ class Settings:
         raise ConfigError(f"{self.path}: there is no connection of that name", hint=_nearest(name, known))
 
     def check_secrets(self) -> None:
-        """Raise ConfigError for the first secret of any connection, or of the alerts, that cannot be read."""
+        """Raise ConfigError for the first secret that cannot be read: of a connection, the alerts or the heartbeat."""
         for connection in self.connections:
             connection.check_secrets()
         self.alerts.webhook_url()
+        self.heartbeat_url()
         if self.pseudonym_key is not None:
             self.read_pseudonym_key()
 
@@ -338,6 +354,7 @@ def _settings(top: "_Table") -> Settings:
         long_call_hours=main.integer("long_call_hours", 12, 1, 720),
         alerts=_alerts(top.table("alerts")),
         pseudonym_key=main.secret("pseudonym_key") if "pseudonym_key" in main else None,
+        heartbeat=main.web_address("heartbeat"),
         fraud=_fraud(top.table("fraud")),
     )
 
@@ -374,6 +391,7 @@ def _connection(table: "_Table", timezone: str, region: str) -> Connection:
         max_in_flight=table.integer("max_in_flight", 4, 1, 64),
         max_answer_mib=table.integer("max_answer_mib", 4, 1, 256),
         allow_http=allow_http,
+        stale_after=table.hours("stale_after", 36, 1, 87_600),
         key_in_url=table.boolean("key_in_url", default=True),
         count_by_status=table.boolean("count_by_status", default=True),
         fields=tuple(names),
@@ -386,7 +404,7 @@ def _connection(table: "_Table", timezone: str, region: str) -> Connection:
 def _alerts(table: "_Table") -> Alerts:
     table.only(ALERT_KEYS)
     alerts = Alerts(
-        webhook=table.webhook("webhook"),
+        webhook=table.web_address("webhook"),
         email_to=table.texts("email_to", one_will_do=True),
         email_from=table.optional_text("email_from"),
         smtp_host=table.optional_text("smtp_host"),
@@ -553,6 +571,15 @@ class _Table:
         value = self.optional_integer(key, default, low, high)
         return default if value is None else value
 
+    def hours(self, key: str, default: int, low: int, high: int) -> timedelta:
+        """A whole number of hours, or a text such as "36h" or "2d"."""
+        value = self._values.get(key, default)
+        if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,6})([hd])", value)):
+            value = int(match[1]) * {"h": 1, "d": 24}[match[2]]
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self.error(key, f'a whole number of hours from {low} to {high}, or a text such as "36h" or "2d"')
+        return timedelta(hours=value)
+
     def percent(self, key: str) -> Decimal:
         value = self._values.get(key, 0)
         if not isinstance(value, int | Decimal) or isinstance(value, bool):
@@ -634,7 +661,8 @@ class _Table:
             raise self.error(key, "env:NAME or file:PATH: secrets are never written into the configuration")
         return source
 
-    def webhook(self, key: str) -> Secret | SecretSource | None:
+    def web_address(self, key: str) -> Secret | SecretSource | None:
+        """An address that may hold a token: written out, or where it is."""
         value = self._values.get(key)
         if value is None:
             return None

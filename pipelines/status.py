@@ -3,20 +3,26 @@
 What lives here: reading that from the published database, and showing it. What does not: how it came to be.
 """
 
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.table import Table
 
+from pipelines.freshness import Freshness, freshness
 from pipelines.nights import today
 from pipelines.settings import Settings
 from pipelines.terminal import Terminal
+from tollbook_errors import TollbookError
 from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unusual_days
 from warehouse.reports.proof import movement_text
+
+_SHOWN = 20  # variances and unusual days at most; all of them are in audit
+_NAMED = 5  # days of a sentence
 
 
 @dataclass(frozen=True)
@@ -25,23 +31,49 @@ class Connection:
 
     name: str
     vendor: str
-    last_load: Any
-    last_status: str
-    newest_day: date | None
-    missing: int
-    unread: int  # days that have ended since they were last read
-    failed: int  # days whose latest reading failed
-    stale_days: int
-    variances: int
-    quarantined: int
-    restatements: int
-    error: str | None
+    fresh: Freshness | None
+    """None: it is not in the configuration, so nothing is due from it."""
+    last_load: datetime | None = None
+    last_status: str = "never loaded"
+    newest_day: date | None = None
+    missing: tuple[date, ...] = ()
+    unread: tuple[date, ...] = ()
+    """Days that have ended since they were last read."""
+    failed: tuple[date, ...] = ()
+    """Days whose latest reading failed."""
+    variances: int = 0
+    quarantined: int = 0
+    restatements: int = 0
+    error: str | None = None
+
+    @property
+    def stale(self) -> bool:
+        return self.fresh is not None and self.fresh.stale
 
     @property
     def well(self) -> bool:
-        """Whether it is loaded, complete and proven."""
-        incomplete = self.missing or self.unread or self.failed
-        return self.last_status in ("loaded", "unchanged") and not incomplete and not self.variances
+        """Whether it is loaded, complete and proven; one that is no longer configured is not waited for."""
+        return self.fresh is None or not self.troubles
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with it, in a sentence each."""
+        found = [self.fresh.sentence] if self.fresh and self.fresh.stale else []
+        if self.last_status == "failed":
+            found.append(f"{self.name}: the last load failed: {self.error}")
+        for days, what in (
+            (self.missing, "are missing; load them with --from and --to"),
+            (self.unread, "were read before they had ended; load them again"),
+            (self.failed, "could not be read again; load them again"),
+        ):
+            if days:
+                more = ", …" if len(days) > _NAMED else ""
+                named = ", ".join(map(str, days[:_NAMED]))
+                what, _, todo = what.partition("; ")
+                found.append(f"{self.name}: {len(days)} business days {what} ({named}{more}); {todo}")
+        if self.variances:
+            found.append(f"{self.name}: {self.variances} variances are open: audit.control_total")
+        return found
 
 
 @dataclass(frozen=True)
@@ -62,6 +94,20 @@ class Status:
     @property
     def well(self) -> bool:
         return all(connection.well for connection in self.connections)
+
+    @property
+    def summary(self) -> str:
+        """How things stand, in a line."""
+        due = [connection for connection in self.connections if connection.fresh]
+        wrong = [connection.name for connection in due if not connection.well]
+        days = [connection.newest_day for connection in due if connection.newest_day]
+        until = f"; newest day {max(days)}" if days else ""
+        if not wrong:
+            count = len(due)
+            return f"Tollbook: all is well with {count} connection{'' if count == 1 else 's'}{until}"
+        stale = [connection.name for connection in due if connection.stale]
+        what = f"; stale: {', '.join(stale)}" if stale else ""
+        return f"Tollbook: {len(wrong)} of {len(due)} connections need looking at: {', '.join(wrong)}{what}{until}"
 
 
 _CONNECTIONS = """
@@ -85,7 +131,7 @@ FROM newest n JOIN last USING (connection) LEFT JOIN loaded USING (connection) O
 
 _VARIANCES = """
 SELECT window_date, connection, account_id, check_name, subject, ours, theirs, difference FROM audit.control_total
-WHERE status = 'variance' ORDER BY window_date DESC, connection, check_name LIMIT 20
+WHERE status = 'variance' ORDER BY window_date DESC, connection, account_id, check_name, subject
 """
 
 _DIFFERING = """
@@ -106,18 +152,19 @@ GROUP BY ALL ORDER BY ALL
 """
 
 
-def read_status(settings: Settings) -> Status:
+def read_status(settings: Settings, now: datetime | None = None) -> Status:
     """How things stand, from the published database. StorageError when there is none."""
     path = public_file(settings.data_dir)
-    present = today(settings)
+    present = today(settings, now)
     with open_public(path) as con:
         rows = con.execute(_CONNECTIONS).fetchall()
+        fresh = {each.connection: each for each in freshness(settings, con, now)}
         variances = con.execute(_VARIANCES).fetchall()
         missing = _by_connection(days_in_state(con, "missing"))
         # The current day is partial by nature.
         unread = _by_connection([entry for entry in days_in_state(con, "partial") if entry[2] < present])
         failed = _by_connection(days_in_state(con, "stale"))
-        unusual = unusual_days(con)[:20]
+        unusual = unusual_days(con)[:_SHOWN]
         differing = con.execute(_DIFFERING).fetchall()
         changed = con.execute(_RESTATED).fetchall()
         moved = movements(con)
@@ -125,13 +172,13 @@ def read_status(settings: Settings) -> Status:
         name: Connection(
             name,
             vendor,
+            fresh.get(name),
             finished,
             state,
             newest,
             missing[name],
             unread[name],
             failed[name],
-            max(0, (present - newest).days - 1) if newest else 0,
             open_variances,
             quarantined,
             restated,
@@ -140,22 +187,49 @@ def read_status(settings: Settings) -> Status:
         for name, vendor, finished, state, newest, open_variances, quarantined, restated, error in rows
     }
     for connection in settings.connections:
-        found.setdefault(
-            connection.name,
-            Connection(connection.name, connection.vendor, None, "never loaded", None, 0, 0, 0, 0, 0, 0, 0, None),
-        )
+        found.setdefault(connection.name, Connection(connection.name, connection.vendor, fresh[connection.name]))
     ordered = [found[name] for name in sorted(found)]
     return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone)
 
 
-def _by_connection(days: list[tuple[str, str, date]]) -> Counter[str]:
-    """Days by connection, each counted once whichever of its streams it is of."""
-    return Counter(connection for connection, _ in {(connection, day) for connection, _, day in days})
+def _by_connection(days: list[tuple[str, str, date]]) -> defaultdict[str, tuple[date, ...]]:
+    """Days by connection, each once whichever of its streams it is of."""
+    found: defaultdict[str, tuple[date, ...]] = defaultdict(tuple)
+    for connection, day in sorted({(connection, day) for connection, _, day in days}):
+        found[connection] += (day,)
+    return found
 
 
-def show_status(status: Status) -> None:
-    """The table, the open variances, and a word on what to do."""
+def show_status(status: Status, *, everything: bool = False) -> None:
+    """One line, then what is wrong and what is unusual; with ``everything`` the table and the restatements too."""
     console = Terminal()
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True)
+
+    say(status.summary)
+    for each in status.connections:
+        for trouble in each.troubles if each.fresh else ():
+            say(trouble)
+    for day, connection, account, check, subject, ours, theirs, difference in status.variances[:_SHOWN]:
+        place = " ".join(str(part) for part in (day, connection, account, check, subject) if part)
+        say(f"variance: {place}: ours {ours}, theirs {theirs}, difference {difference}")
+    for day, connection, stream, rows, typical in status.unusual:
+        say(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}")
+    for connection, class_, days in status.differing:
+        what = {"only_theirs": "are only in TIM4biz", "only_ours": "are only in the PBX"}.get(class_, "differ")
+        say(f"{connection}: {days} days of extensions {what}: mart.extension_reconciliation")
+    for movement in status.movements:
+        say(movement_text(movement, status.zone))
+    if everything:
+        for connection, currency, records, effect in status.restated:
+            cost = f"; cost {effect:+f} {currency}" if currency and effect else ""
+            say(f"{connection}: the last load restated {records} records{cost}: audit.restatement")
+        console.print(_table(status))
+
+
+def _table(status: Status) -> Table:
+    """A row for each connection."""
     table = Table(title=f"Tollbook, {status.path}", title_justify="left")
     for name in ("connection", "vendor", "last load (UTC)", "result", "newest day", "missing", "stale", "variances"):
         table.add_column(name)
@@ -168,31 +242,94 @@ def show_status(status: Status) -> None:
             f"{c.last_load:%Y-%m-%d %H:%M}" if c.last_load else "never",
             c.last_status.upper() if c.last_status == "failed" else c.last_status,
             str(c.newest_day or "-"),
-            f"{c.missing} days" if c.missing else "-",
-            f"{c.stale_days} days" if c.stale_days else "-",
+            f"{len(c.missing)} days" if c.missing else "-",
+            "not configured" if c.fresh is None else "STALE" if c.stale else "-",
             str(c.variances or "-"),
             str(c.quarantined or "-"),
             str(c.restatements or "-"),
         )
-    console.print(table)
-    for c in status.connections:
-        if c.error:
-            console.print(f"{c.name}: {c.error}", soft_wrap=True)
-        if c.missing:
-            console.print(f"{c.name}: {c.missing} business days are missing; load them with --from and --to")
-        for count, what in ((c.unread, "were read before they had ended"), (c.failed, "could not be read again")):
-            if count:
-                console.print(f"{c.name}: {count} business days {what}; load them again")
-    for day, connection, account, check, subject, ours, theirs, difference in status.variances:
-        place = " ".join(str(part) for part in (day, connection, account, check, subject) if part)
-        console.print(f"variance: {place}: ours {ours}, theirs {theirs}, difference {difference}", soft_wrap=True)
-    for day, connection, stream, rows, typical in status.unusual:
-        console.print(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}")
-    for connection, class_, days in status.differing:
-        what = {"only_theirs": "are only in TIM4biz", "only_ours": "are only in the PBX"}.get(class_, "differ")
-        console.print(f"{connection}: {days} days of extensions {what}: mart.extension_reconciliation")
-    for connection, currency, records, effect in status.restated:
-        cost = f"; cost {effect:+f} {currency}" if currency and effect else ""
-        console.print(f"{connection}: the last load restated {records} records{cost}: audit.restatement")
-    for movement in status.movements:
-        console.print(movement_text(movement, status.zone), soft_wrap=True)
+    return table
+
+
+# --- for programs -----------------------------------------------------------------------------------------------------
+
+
+def as_object(status: Status) -> dict[str, Any]:
+    """The whole as ``status --json`` gives it: days and instants as ISO 8601, amounts as texts, exact."""
+    found: dict[str, Any] = _plain(
+        {
+            "summary": status.summary,
+            "well": status.well,
+            "exit_code": 0 if status.well else 1,
+            "database": status.path,
+            "connections": [_connection(connection) for connection in status.connections],
+            "variances": _named(status.variances, *_VARIANCE),
+            "unusual_days": _named(status.unusual, "day", "connection", "stream", "records", "typical"),
+            "tim4biz_differs": _named(status.differing, "connection", "class", "extension_days"),
+            "restated_by_last_load": _named(status.restated, "connection", "currency", "records", "cost_effect"),
+            "closed_months_moved": [
+                {
+                    "month": movement.month,
+                    "currency": movement.currency,
+                    "moved": movement.moved,
+                    "text": movement_text(movement, status.zone),
+                }
+                for movement in status.movements
+            ],
+        }
+    )
+    return found
+
+
+def without_database(settings: Settings, error: TollbookError) -> dict[str, Any]:
+    """What there is to say where no database can be read, in the same form."""
+    never = [
+        Connection(each.connection, settings.connection(each.connection).vendor, each)
+        for each in freshness(settings, None)
+    ]
+    status = Status(str(public_file(settings.data_dir)), never, [], [], [], [], [], settings.zone)
+    return {**as_object(status), "summary": f"Tollbook: {error}"}
+
+
+_VARIANCE = ("day", "connection", "account_id", "check_name", "subject", "ours", "theirs", "difference")
+
+
+def _connection(connection: Connection) -> dict[str, Any]:
+    fresh = connection.fresh
+    return {
+        "name": connection.name,
+        "vendor": connection.vendor,
+        "configured": fresh is not None,
+        "well": connection.well,
+        "stale": connection.stale,
+        "last_good_load": fresh.good_at if fresh else None,
+        "stale_after_hours": fresh.stale_after // timedelta(hours=1) if fresh else None,
+        "last_load": connection.last_load,
+        "result": connection.last_status,
+        "error": connection.error,
+        "latest_day": connection.newest_day,
+        "missing_days": connection.missing,
+        "days_read_too_early": connection.unread,
+        "days_failed": connection.failed,
+        "open_variances": connection.variances,
+        "quarantined": connection.quarantined,
+        "restatements": connection.restatements,
+        "troubles": connection.troubles if fresh else [],
+    }
+
+
+def _named(rows: Sequence[Sequence[Any]], *names: str) -> list[dict[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    return f"{value:f}" if isinstance(value, Decimal) else value

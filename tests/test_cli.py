@@ -24,12 +24,13 @@ from pipelines.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 DAY, LAST = date(2026, 10, 24), date(2026, 10, 25)
+NEVER_STALE = dict.fromkeys((PBX, SIP, TIM, VPS), {"stale_after": "3650d"})  # those days are long ago
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world of two days, loaded by a real process."""
-    with world(tmp_path_factory.mktemp("cli"), DAY, LAST) as made:
+    with world(tmp_path_factory.mktemp("cli"), DAY, LAST, connections=NEVER_STALE) as made:
         yield made
 
 
@@ -85,8 +86,9 @@ def test_nothing_is_left_where_the_command_was_run(place: World, loaded: subproc
 
 
 def test_status_tells_of_each_connection(place: World, loaded: subprocess.CompletedProcess[str]) -> None:
-    told = process(place, "status")
+    told = process(place, "status", "--all")
     assert told.returncode == 0, told.stdout
+    assert told.stdout.startswith("Tollbook: all is well with 4 connections; newest day 2026-10-25\n")
     for name in (PBX, SIP, TIM, VPS):
         assert re.search(rf"│ {name} .* loaded .*", told.stdout)
     assert str(LAST) in told.stdout
@@ -380,6 +382,14 @@ def test_without_a_published_database_there_is_nothing_to_show(place: World, tmp
     assert not (tmp_path / "data").exists()
 
 
+def test_a_named_configuration_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there is one in the folder: a spelling mistake must not load something else."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tollbook.toml").write_text('[[connections]]\nname = "hq"\n')
+    monkeypatch.setenv("TOLLBOOK_CONFIG", "tolbook.toml")
+    one_clear_message(CliRunner().invoke(main, ["status"]), 2, "tolbook.toml", "no such configuration file")
+
+
 def test_a_rebuild_of_nothing_says_so(place: World, tmp_path: Path) -> None:
     config = place.vendors.write_config(tmp_path / "tollbook.toml")
     told = CliRunner().invoke(main, ["--config", str(config), "rebuild"])
@@ -433,7 +443,7 @@ MENTIONS = {
     "rebuild": ["without asking any vendor"],
     "report": ["Excel", "--month", "--out"],
     "focus": ["FOCUS 1.2", "--month", "--out"],
-    "status": ["last loads", "variances"],
+    "status": ["in one line", "stale", "--json", "--all"],
     "close": ["--month", "--reopen"],
     "erase": ["NUMBER", "shell's history"],
     "trace": ["where a figure comes from", "RECORD_ID"],

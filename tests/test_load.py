@@ -265,7 +265,7 @@ def test_exactly_what_changed_is_restated(place: World, changed: Stage) -> None:
 
 
 def test_status_tells_what_the_last_load_changed(place: World, changed: Stage) -> None:
-    status = place.command("status").output
+    status = place.command("status", "--all").output
     sums = "SELECT connection, currency, count(*), sum(cost_effect) FROM audit.restatement GROUP BY ALL"
     for connection, currency, records, effect in query(changed.public, sums):
         cost = f"; cost {effect:+f} {currency}" if effect else ""

@@ -539,6 +539,29 @@ def test_an_open_month_is_provisional_and_days_to_come_are_not_missing(tmp_path:
     assert files.csv("proof_complete")[0]["days_due"] == "20"
 
 
+@pytest.mark.parametrize(
+    ("today", "flag", "due", "missing"),
+    [
+        (date(2026, 10, 21), "COMPLETE", "20", "0"),
+        (date(2026, 10, 25), "INCOMPLETE", "24", "4"),
+        (date(2026, 11, 1), "INCOMPLETE", "31", "11"),
+        (date(2027, 3, 1), "INCOMPLETE", "31", "11"),
+    ],
+)
+def test_days_that_are_over_are_due_also_where_nothing_ran(
+    tmp_path: Path, today: date, flag: str, due: str, missing: str
+) -> None:
+    """Nobody asked for a day after the 20th; each of the days before today is due, up to the end of the month."""
+    rows = golden_month()
+    for row in rows["audit.load"]:
+        if row["window_to"]:
+            row["window_to"] = date(2026, 10, 20)
+    files = report(tmp_path, rows, ReportSettings("Europe/London", "GBP", today=today))
+    assert files.flags()[:2] == [flag, "PROVISIONAL"]
+    first = files.csv("proof_complete")[0]
+    assert (first["days_due"], first["days_missing"]) == (due, missing)
+
+
 def test_days_read_too_early_and_unusual_days_are_told(tmp_path: Path) -> None:
     rows = golden_month()
     rows["audit.coverage"] = coverage_of(rows["audit.load"])

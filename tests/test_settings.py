@@ -517,6 +517,27 @@ smtp_port = 587
     assert PLANTED not in str(caught.value)
 
 
+def test_the_heartbeat_is_an_address_or_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(tmp_path, PBX).heartbeat_url() is None
+    written = load(tmp_path, f'[tollbook]\nheartbeat = "https://ping.example.com/{PLANTED}"\n' + PBX)
+    assert written.heartbeat_url().reveal() == f"https://ping.example.com/{PLANTED}"  # type: ignore[union-attr]
+    assert PLANTED not in repr(written)
+    kept = load(tmp_path, '[tollbook]\nheartbeat = "env:HEARTBEAT"\n' + PBX)
+    monkeypatch.setenv("HEARTBEAT", PLANTED)
+    with pytest.raises(ConfigError, match=r"tollbook\.heartbeat: expected an address") as caught:
+        kept.heartbeat_url()
+    assert PLANTED not in str(caught.value)
+    assert "tollbook.heartbeat: expected https://" in refused(
+        tmp_path, f'[tollbook]\nheartbeat = "http://ping.example.com/{PLANTED}"\n' + PBX
+    )
+
+
+@pytest.mark.parametrize("value", ["0", "87601", '"36"', '"2 d"', '"-1h"', '"0h"', '"4000d"', "1.5", "true", '"36h "'])
+def test_a_time_that_is_no_whole_number_of_hours_is_refused(value: str, tmp_path: Path) -> None:
+    told = refused(tmp_path, PBX + f"stale_after = {value}\n")
+    assert ".stale_after: expected a whole number of hours from 1 to 87600" in told
+
+
 def test_a_webhook_written_out_is_kept_as_a_secret(tmp_path: Path) -> None:
     settings = load(tmp_path, PBX + f'[alerts]\nwebhook = "https://hooks.example.com/{PLANTED}"\n')
     url = settings.alerts.webhook_url()

@@ -27,13 +27,16 @@ class ReportSettings:
     """What a report needs to know beside the database.
 
     ``timezone`` is the zone of the business days; times in the report are shown in it. ``connections`` are the names
-    configured: one that was never loaded makes the report incomplete. ``sheet_rows`` is how many rows a sheet of the
-    workbook holds before the next one begins, ``html_rows`` how many rows of one list the page shows.
+    configured: one that was never loaded makes the report incomplete. ``today`` is the current business day: the days
+    before it are due, also where nothing ran that asked for them; without it the newest loaded day is the last that is
+    due. ``sheet_rows`` is how many rows a sheet of the workbook holds before the next one begins, ``html_rows`` how
+    many rows of one list the page shows.
     """
 
     timezone: str
     reporting_currency: str
     connections: tuple[str, ...] = ()
+    today: date | None = None
     sheet_rows: int = 1_000_000
     html_rows: int = 500
 

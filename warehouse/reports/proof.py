@@ -1,7 +1,8 @@
 """The state of the proof: is the month complete, reconciled, closed, and what was restated since it was first read.
 
 What lives here: the audit tables as sections, and the flags of the first page. What does not: costs (``content``).
-Nothing here looks at a clock: a month is open while the newest loaded business day lies before its last day.
+Nothing here looks at a clock: a month is open while the newest loaded business day lies before its last day, and the
+days that are due are those before the day that the settings say it is.
 """
 
 from dataclasses import dataclass
@@ -137,7 +138,9 @@ FROM audit.load WHERE window_from IS NULL GROUP BY connection, vendor, stream OR
 
 def _completeness(reader: Reader, settings: ReportSettings, as_of: date | None) -> Section:
     last = reader.next - timedelta(days=1)
-    due = min(last, as_of) if as_of else last
+    known = [as_of] if as_of else []
+    known += [settings.today - timedelta(days=1)] if settings.today else []
+    due = min(last, max(known, default=last))
     # Before the month began nothing is due, yet a month without any load must not pass for complete.
     reader.parameters["due"] = last if due < reader.first else due
     wanted = set(settings.connections)
@@ -158,7 +161,7 @@ def _completeness(reader: Reader, settings: ReportSettings, as_of: date | None) 
         if connection not in gone:
             stale = read_on is None or read_on < reader.parameters["due"]
             state = "INCOMPLETE: the latest reading failed" if latest == "failed" else COMPLETE
-            state = "INCOMPLETE: read before the month's end" if stale and latest != "failed" else state
+            state = "INCOMPLETE: read before the last day that is due" if stale and latest != "failed" else state
             rows.append(reader.row((connection, vendor, stream, *_NO_DAYS, state), _COMPLETENESS))
     rows += [(name, None, None, *_NO_DAYS, "INCOMPLETE: never loaded") for name in sorted(wanted - seen)]
     return Section(
