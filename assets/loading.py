@@ -31,6 +31,7 @@ import pyarrow as pa
 
 from assets.erasure import eraser
 from assets.sources.client import Client
+from assets.sources.optional_lists import OptionalLists
 from assets.sources.page import Page
 from assets.sources.slices import Earlier, Found, Slice
 from tollbook_errors import (
@@ -240,6 +241,16 @@ def earlier_readings(
                 for account, found in rows.items()
             }
     return {}
+
+
+def optional_lists(source: Source, stream: str) -> OptionalLists:
+    """What need not be given of a stream that is a list, with what its newest landing has of that."""
+
+    def landed() -> list[dict[str, Any]]:
+        landing = source.lake.last_landing(source.name, stream, None, None)
+        return source.lake.answers(landing) if landing else []
+
+    return OptionalLists(landed, source.client().now)
 
 
 def load(

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds, earlier_readings
+from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds, earlier_readings, optional_lists
 from assets.materialize import (
     RESOURCE,
     Connection,
@@ -49,8 +49,9 @@ from assets.phone import (
 )
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
-from assets.sources.page import Page
-from assets.sources.pbxware import COUNT, REFUSED, STATUSES, PBXware, counted, slice_asked
+from assets.sources.optional_lists import not_given
+from assets.sources.page import REFUSED, Page
+from assets.sources.pbxware import COUNT, STATUSES, PBXware, counted, slice_asked
 from assets.sources.slices import NOTHING
 from tollbook_errors import ContractError
 from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
@@ -85,7 +86,8 @@ def fetch_lists(source: Source) -> Fetch:
     def pages(writer: RawWriter) -> Iterator[Page]:
         earlier = source.lake.last_landing(source.name, LISTS, None, None)
         had_tenants = earlier is not None and _tenant_list(source, earlier)
-        for number, page in enumerate(PBXware(source.client(), source.tenants).lists()):
+        optional = optional_lists(source, LISTS)
+        for number, page in enumerate(PBXware(source.client(), source.tenants).lists(optional)):
             # The first is of tenants; without any, each of their calls would be read again as one of the PBX itself.
             if number == 0 and had_tenants and not page.data:
                 raise ContractError(
@@ -244,20 +246,18 @@ def read_directory(source: Source, landing: Landing) -> Directory:
     answers = source.lake.answers(landing)
     said: dict[tuple[str, str | None], tuple[Any, dict[str, Any]]] = {}
     plans: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
-    refused: dict[str, str] = {}
+    tenants_listed = True
     for answer in answers:
         data = strict_json.loads(answer["body"])
         where = {"raw_file": landing.file, "fetched_at": answer["fetched_at"], "first_row": answer["first_row"]}
         if answer["kind"] == REFUSED:
-            request = strict_json.loads(answer["request"])
-            refused[request["action"]] = request.get("because", "")
+            tenants_listed &= strict_json.loads(answer["request"])["action"] != "tenant.list"
         elif answer["kind"] == "splan.rates":
             plans.append((strict_json.loads(answer["request"])["id"], data if isinstance(data, dict) else {}, where))
         else:
             said[(answer["kind"], answer["account_id"])] = (data if isinstance(data, dict) else {}, where)
     listed, where = said.get(("tenant.list", None), ({}, where))
-    warnings = [_not_given(*each) for each in sorted(refused.items())]
-    found = Directory({}, [], [], [], warnings, tenants_listed="tenant.list" not in refused)
+    found = Directory({}, [], [], [], not_given(answers), tenants_listed)
     servers = {account for kind, account in said if kind == "ext.list"}
     for server in sorted(servers, key=str):
         account = server or SINGLE
@@ -276,11 +276,6 @@ def read_directory(source: Source, landing: Landing) -> Directory:
     for plan, rates, place in plans:
         _rates(source, plan, names.get(plan), rates, place, currency, found)
     return found
-
-
-def _not_given(action: str, because: str) -> str:
-    """The warning for what the PBX does not give."""
-    return f"the PBX does not give {action}" + (f": {because}" if because else "")
 
 
 def _tenant(

@@ -24,7 +24,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.loading import Fetch, KeptBack, Normalised, Source, Stream, Window, bounds, earlier_readings
+from assets.loading import (
+    Fetch,
+    KeptBack,
+    Normalised,
+    Source,
+    Stream,
+    Window,
+    bounds,
+    earlier_readings,
+    optional_lists,
+)
 from assets.materialize import (
     RESOURCE,
     Connection,
@@ -40,9 +50,9 @@ from assets.phone import UNREADABLE, dialled_number, is_withheld, outside_countr
 from assets.proof import control_total, quarantined
 from assets.sources import strict_json
 from assets.sources.client import Forbidden, HttpStatusError
-from assets.sources.page import Page
+from assets.sources.optional_lists import kept, not_given
+from assets.sources.page import REFUSED, Page
 from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant, slice_asked
-from assets.sources.sipcentric import LISTS as CUSTOMER_LISTS
 from assets.sources.slices import NOTHING
 from tollbook_errors import TollbookError
 from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
@@ -73,7 +83,7 @@ def fetch_lists(source: Source) -> Fetch:
     """Customers, and of each the endpoints, phone numbers, bundles and credit status."""
 
     def pages(writer: RawWriter) -> Iterable[Page]:
-        return Sipcentric(source.client()).lists()
+        return Sipcentric(source.client()).lists(optional_lists(source, LISTS))
 
     return pages
 
@@ -153,13 +163,18 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     totals: dict[tuple[str | None, str], tuple[Any, datetime]] = {}
     today = landing.started_at.astimezone(source.zone).date()
     currencies, warnings = _currencies(source, landing)
-    for answer in source.lake.answers(landing):
+    answers = source.lake.answers(landing)
+    known_before = kept(answers)
+    for answer in answers:
+        if answer["kind"] == REFUSED:
+            continue
         data = strict_json.loads(answer["body"])
         items = [data] if answer["kind"] == CREDIT_STATUS else data["items"]
         listed = answer["account_id"], answer["kind"]
         answered.add(listed)
         if answer["kind"] != CREDIT_STATUS:
-            totals[listed] = data["totalItems"], answer["fetched_at"]
+            # What was known before proves nothing tonight.
+            totals[listed] = None if listed in known_before else data["totalItems"], answer["fetched_at"]
         for number, item in enumerate(items):
             place = {
                 "vendor": source.vendor,
@@ -194,20 +209,12 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     )
     names: dict[Table, str | Written] = {table_: f"fresh_{table_.name}" for table_ in rows}
     names[BUNDLE] = "all_bundles"
-    for kind in (*CUSTOMER_LISTS, CREDIT_STATUS):
-        missing = sum((account["account_id"], kind) not in answered for account in rows[ACCOUNT_TABLE])
-        if missing:
-            warnings.append(_not_given(missing, kind))
     controls = [
         control_total(source, LISTS, today, account, TOTAL_ITEMS, Decimal(counts[account, kind]), money(said), at, kind)
         for (account, kind), (said, at) in totals.items()
     ]
-    return Normalised(names, controls + _bundle_controls(source, rows[BUNDLE], today), quarantine, warnings=warnings)
-
-
-def _not_given(customers: int, kind: str) -> str:
-    """The warning for what the vendor does not give of some customers."""
-    return f"{customers} customers have no {kind}: the vendor does not give it"
+    controls += _bundle_controls(source, rows[BUNDLE], today)
+    return Normalised(names, controls, quarantine, warnings=warnings + not_given(answers))
 
 
 def _currencies(source: Source, lists: Landing) -> tuple[dict[str, str], list[str]]:
@@ -815,7 +822,7 @@ def normalise_messages(
         return Normalised({SMS: "fresh_sms"})
     lists = source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS])
     missing = len(_customers(source, lists)) - len({answer["account_id"] for answer in source.lake.answers(landing)})
-    warnings = [_not_given(missing, MESSAGES)] if missing else []
+    warnings = [f"the vendor does not give {MESSAGES} of {missing} customers"] if missing else []
     assert landing.window_to is not None
     _, end = bounds(landing.window_to, source.zone)
     outside = con.execute(

@@ -31,8 +31,8 @@ from assets.materialize import (
 )
 from assets.proof import control_total
 from assets.sources import strict_json
-from assets.sources.page import Page
-from assets.sources.tim4biz import REFUSED, STRETCH, Tim4biz, listed
+from assets.sources.page import REFUSED, Page
+from assets.sources.tim4biz import STRETCH, Tim4biz, listed
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import money

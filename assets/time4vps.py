@@ -16,7 +16,7 @@ from dagster import AssetExecutionContext, AssetsDefinition, PartitionsDefinitio
 
 from assets.invoice_period import period_of_cycle, period_of_text
 from assets.invoice_rules import CREDIT_NOTES, NOT_AN_EXPENSE, RECEIPTS, Note, judge, whole_of
-from assets.loading import Fetch, Normalised, Source, Stream, Window
+from assets.loading import Fetch, Normalised, Source, Stream, Window, optional_lists
 from assets.materialize import (
     RESOURCE,
     Connection,
@@ -28,6 +28,7 @@ from assets.materialize import (
 )
 from assets.proof import control_total
 from assets.sources import strict_json
+from assets.sources.optional_lists import kept, not_given
 from assets.sources.page import Page
 from assets.sources.time4vps import NOT_FOUND, Time4VPS, balance_details, entries
 from tollbook_errors import IntegrityError
@@ -66,7 +67,9 @@ def fetch_invoices(source: Source) -> Fetch:
         for entry in entries(listed.data["invoices"]) or []:
             if _needs_detail(source, entry, standing.get(str(entry["id"]))):
                 yield vps.invoice(str(entry["id"]))
-        yield from filter(None, (vps.services(), vps.balance()))
+        optional = optional_lists(source, INVOICES)
+        yield from optional.ask("services", None, lambda: [vps.services()])
+        yield from optional.ask("balance", None, lambda: [vps.balance()])
 
     return pages
 
@@ -97,7 +100,8 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     """Invoices and lines (details from this landing, else as they stood), services, balance, and the control totals."""
     answers: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     not_found: set[str] = set()
-    for answer in source.lake.answers(landing):
+    landed = source.lake.answers(landing)
+    for answer in landed:
         if answer["kind"] == NOT_FOUND:
             not_found.add(strict_json.loads(answer["request"])["id"])
         place = {
@@ -160,8 +164,10 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         )
     controls += _note_controls(source, notes, landing)
     controls += _merged_controls(source, invoices, lines, landing)
-    warnings += [f"Time4VPS does not give the {kind}" for kind in ("services", "balance") if kind not in answers]
-    controls.append(_unpaid_control(source, listed, invoices, currency, balances, landing))
+    warnings += not_given(landed)
+    # A balance that was known before proves nothing of tonight's invoices.
+    proving = [] if (None, "balance") in kept(landed) else balances
+    controls.append(_unpaid_control(source, listed, invoices, currency, proving, landing))
     _, place = (answers.get("balance") or answers["invoices"])[0]
     account = {"vendor": source.vendor, "connection": source.name, "account_id": ACCOUNT, "name": source.name}
     rows = {

@@ -877,7 +877,7 @@ def test_a_list_that_the_pbx_does_not_give_is_a_warning(action: str, answer: Any
     source = source_of(pbx, tmp_path)
     outcome = load_lists(source)
     assert not outcome.failures
-    assert any(warning.startswith(f"the PBX does not give {action}: ") for warning in outcome.warnings)
+    assert any(warning.startswith(f"the vendor does not give {action}") for warning in outcome.warnings)
     assert not load_day(source).failures
     assert len(rows_of(source)) == 1
 

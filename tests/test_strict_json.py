@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.sources import strict_json
-from assets.sources.strict_json import MAX_DEPTH, MAX_TEXT, MAX_VALUES, CutShort, decode, loads
+from assets.sources.strict_json import MAX_DEPTH, MAX_TEXT, MAX_VALUES, NoJson, decode, loads
 from tollbook_errors import ContractError
 
 WHERE = {"connection": "hq", "endpoint": "cdr.download", "window": "2026-10-05"}
@@ -51,12 +51,27 @@ def test_a_trailing_zero_is_kept() -> None:
     assert str(loads("1.10")) == "1.10"
 
 
+NOT_JSON = [
+    "",
+    " \n",
+    "\ufeff{}",
+    "<!DOCTYPE html><html></html>",
+    "Notice: Undefined index in /usr/share/x.php",
+    'Notice: Undefined index\n{"csv": []}',
+    '{"csv": []}<!-- 0.2 s -->',
+    "[10-Oct-2026 02:00:00 UTC] PHP Warning: no such file",
+    "[1] [2]",
+    "[1,]",
+    "{'a': 1}",
+    '["\t"]',
+    "[01]",
+]
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        " \n",
-        "\ufeff{}",
+        *NOT_JSON,
         "NaN",
         "[Infinity]",
         "[-Infinity]",
@@ -74,13 +89,6 @@ def test_a_trailing_zero_is_kept() -> None:
         '{"\\ud800": 1}',
         '["\\ud83d\\\\ude00"]',
         '["\ud800"]',
-        "<!DOCTYPE html><html></html>",
-        "Notice: Undefined index in /usr/share/x.php",
-        "[1] [2]",
-        "[1,]",
-        "{'a': 1}",
-        '["\t"]',
-        "[01]",
     ],
 )
 def test_anything_else_is_refused_saying_where(text: str) -> None:
@@ -89,7 +97,7 @@ def test_anything_else_is_refused_saying_where(text: str) -> None:
     assert str(caught.value).startswith("hq cdr.download 2026-10-05: ")
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None, "the parser's exception holds the whole answer"
-    assert not isinstance(caught.value, CutShort)
+    assert isinstance(caught.value, NoJson) == (text in NOT_JSON), "only what is no JSON is worth another try"
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '["]",[', '[{"a":"\\"]"},['])
@@ -114,7 +122,7 @@ def test_brackets_in_strings_are_not_nesting() -> None:
 def test_every_cut_of_an_answer_is_seen_as_cut(data: st.DataObject) -> None:
     text = json.dumps({"csv": [["Ann [1] (1000)", 'a "quoted" \\ name', 4.5, None, {"k": True}]], "next_page": False})
     end = data.draw(st.integers(1, len(text) - 1))
-    with pytest.raises(CutShort):
+    with pytest.raises(NoJson, match="ends in the middle"):
         loads(text[:end])
 
 
@@ -138,7 +146,7 @@ def test_decimals_are_read_back_digit_by_digit(value: Decimal) -> None:
 def test_decoding() -> None:
     assert decode(b'\xef\xbb\xbf{"a":"\xc5\x82"}') == '{"a":"\N{LATIN SMALL LETTER L WITH STROKE}"}'
     for encoding in ("cp1250", "utf-16"):
-        with pytest.raises(ContractError, match="not UTF-8") as caught:
+        with pytest.raises(NoJson, match="not UTF-8") as caught:
             decode("łąka".encode(encoding), **WHERE)
         assert caught.value.__context__ is None
 
@@ -181,6 +189,9 @@ def test_the_length_of_a_text_is_bounded_however_it_is_written() -> None:
         with pytest.raises(ContractError, match="holds a text of more than 500000 bytes"):
             decode(f'{{"a": "b", "name": "{letter * (MAX_TEXT // size + 2)}", "c": "d"}}'.encode())
     assert decode(b" " * 2 * MAX_TEXT).isspace()
+    page = f'<img src="data:image/png;base64,{"A" * (MAX_TEXT + 2)}">'
+    with pytest.raises(NoJson, match="HTML page"):
+        loads(decode(page.encode()))
     assert len(loads(decode(f"[{'1.25,' * (MAX_TEXT // 4)}1]".encode()))) == MAX_TEXT // 4 + 1
 
 

@@ -236,7 +236,8 @@ def test_an_account_may_be_without_services_or_balance(tmp_path: Path, path: str
     outcome = account.outcome(tmp_path)
     from_ = account.source(tmp_path)
     assert list(by_id(from_)) == ["1"]
-    assert outcome.warnings == [f"Time4VPS does not give the {'services' if path == 'service' else 'balance'}"]
+    (warning,) = outcome.warnings
+    assert warning.startswith(f"the vendor does not give {'services' if path == 'service' else 'balance'}: ")
     assert statuses(from_)["unpaid_balance"] == {"unavailable" if path == "balance" else "matched"}
     Time4VPS(account.stand_in.client).probe()
 

@@ -34,7 +34,7 @@ from assets.sources import strict_json
 from assets.sources.budget import DAY, Budget, QuotaExhausted, resume_time
 from assets.sources.secret import MASK, Secret, basic_token, spellings
 from assets.sources.wire import Reply, Trouble, Wire
-from tollbook_errors import AuthError, ConfigError, ContractError, SecurityError, TransientError
+from tollbook_errors import AuthError, ConfigError, ContractError, SecurityError, TollbookError, TransientError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -45,7 +45,8 @@ FIRST_PAUSE_SECONDS = 0.5  # doubled with every try, and drawn at random below t
 LONGEST_PAUSE_SECONDS = 30.0
 UNTOLD_WAIT_SECONDS = 30.0  # after a 429 that says nothing; doubled with every one
 STEP_SECONDS = 1.0  # of a long sleep; between two steps it can be ended
-GARBLED_TRIES = 3  # a damaged answer that comes so often is the answer
+GARBLED_TRIES = 3  # a damaged answer, or one that is no JSON, that comes so often is the answer
+_WANTED = frozenset({200})  # statuses of an answer
 _NOT_OFFERED = frozenset({404, 405, 406, 410, 501})  # statuses of what a release does not have
 
 _log = logging.getLogger(__name__)
@@ -222,6 +223,9 @@ class Client:
         self._closed_until = 0.0  # by the monotonic clock: the vendor said to wait
         self._told_until = 0.0  # the same: of waits until then people were told
         self._refusal: AuthError | None = None
+        # Endpoints whose trouble outlasted the retries: until one answers it is tried once. A list that is asked for a
+        # hundred accounts would take an hour otherwise.
+        self._down: set[str] = set()
         self.requests_made = 0
         self.retries = 0
         self.bytes_read = 0
@@ -246,7 +250,6 @@ class Client:
         endpoint: str,
         window: str = "",
         rate_headers: RateHeaders | None = None,
-        allow_status: frozenset[int] = frozenset({200}),
     ) -> Answer:
         """Ask for ``path`` below the base address; ``params`` go into the query, or into the posted form.
 
@@ -254,8 +257,9 @@ class Client:
         headers, given an answer's headers and status.
 
         Raises AuthError (401; Forbidden for 403), ConfigError (the account's limit is 0), QuotaExhausted,
-        TransientError (network and server trouble that outlasted the retries), HttpStatusError (any other status not in
-        ``allow_status``), ContractError (not the JSON of an answer) and SecurityError (a redirect elsewhere, TLS).
+        TransientError (network and server trouble that outlasted the retries), HttpStatusError (any other status than
+        200), ContractError (not the JSON of an answer, also when tried again) and SecurityError (a redirect elsewhere,
+        TLS).
         """
         where = {"connection": self.connection, "endpoint": endpoint, "window": window}
         prepared = self._prepare(method, path, params, form, where)
@@ -263,9 +267,10 @@ class Client:
         while True:
             trouble: Trouble | None = None
             try:
-                answer = self._try(prepared, effort, rate_headers, allow_status, where)
+                answer = self._try(prepared, effort, rate_headers, where)
                 if answer is not None:
                     self._other_path = ""
+                    self._down.discard(endpoint)
                     return answer
             except Trouble as caught:
                 trouble = caught
@@ -339,7 +344,6 @@ class Client:
         prepared: requests.PreparedRequest,
         effort: "_Effort",
         rate_headers: RateHeaders | None,
-        allow_status: frozenset[int],
         where: dict[str, str],
     ) -> Answer | None:
         """One try; None where the vendor said to wait and ask again."""
@@ -348,7 +352,7 @@ class Client:
             # Both waits are made while holding a slot: until they are over nobody else may send either.
             self._wait_until_open(effort, where)
             number = self._take_budget(effort, where)
-            reply = self._send(prepared, effort, allow_status, where)
+            reply = self._send(prepared, effort, where)
         fetched_at = self.now()
         told = rate_headers(reply.headers, reply.status) if rate_headers else None
         self._heed(told, number)
@@ -359,13 +363,7 @@ class Client:
             return None
         raise self._refused_status(reply, where)
 
-    def _send(
-        self,
-        prepared: requests.PreparedRequest,
-        effort: "_Effort",
-        allow_status: frozenset[int],
-        where: dict[str, str],
-    ) -> Reply:
+    def _send(self, prepared: requests.PreparedRequest, effort: "_Effort", where: dict[str, str]) -> Reply:
         started = self._monotonic()
         reply: Reply | None = None
         try:
@@ -373,7 +371,7 @@ class Client:
                 prepared,
                 timeout_seconds=self._timeout_seconds,
                 deadline_seconds=max(0.001, self._deadline_seconds - effort.spent),
-                wanted=allow_status,
+                wanted=_WANTED,
                 where=where,
             )
             return reply
@@ -395,19 +393,17 @@ class Client:
             )
 
     def _answer(self, reply: Reply, body: bytes, fetched_at: datetime, where: dict[str, str]) -> Answer:
-        if not body:
-            raise HttpStatusError("the answer is empty", status=reply.status, **where)
-        cut = False
+        garbled = ""
         with self._parsing:  # one at a time: no slower in Python, and what it takes in between is taken once
-            text = strict_json.decode(body, **where)
-            for spelling in self._thrown_back:  # a vendor that repeats our key: an answer is landed, the key never is
-                text = text.replace(spelling, MASK)
             try:
+                text = strict_json.decode(body, **where)
+                for spelling in self._thrown_back:  # a vendor that repeats our key: an answer is landed, the key never
+                    text = text.replace(spelling, MASK)
                 data = strict_json.loads(text, **where)
-            except strict_json.CutShort:
-                cut = True
-        if cut:
-            raise Trouble("the answer ends in the middle", garbled=True)
+            except strict_json.NoJson as error:
+                garbled = error.what
+        if garbled:
+            raise Trouble(garbled, garbled=True)
         return Answer(text, data, CaseInsensitiveDict(reply.headers), fetched_at, reply.status)
 
     def _refused_status(self, reply: Reply, where: dict[str, str]) -> Exception:
@@ -425,6 +421,8 @@ class Client:
         if (status >= 500 and status != 501) or status == 408:  # 501: it never will
             wait = _retry_after(reply.headers, self.now()) or 0.0
             return Trouble(f"the server answered {status}", not_before=min(wait, LONGEST_PAUSE_SECONDS))
+        if 200 < status < 300:
+            return Trouble(f"the server answered {status}", garbled=True)
         location = reply.headers.get("Location")
         if 300 <= status < 400 and location is not None and not _same_origin(location, self._base_url):
             return SecurityError(f"the server redirects elsewhere ({status}); nothing was sent there", **where)
@@ -507,12 +505,15 @@ class Client:
         """Pause before the next try, or raise where there is none."""
         effort.attempts += 1
         effort.garbled += trouble.garbled
-        if effort.garbled >= GARBLED_TRIES:
-            raise ContractError(f"{trouble}, {effort.garbled} times", **where)
         ceiling = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (effort.attempts - 1))
         pause = max(random.uniform(0, ceiling), trouble.not_before)
         effort.spent += pause
-        if effort.attempts >= self._max_attempts or effort.spent >= self._deadline_seconds:
+        tries = 1 if where["endpoint"] in self._down else self._max_attempts
+        last = effort.attempts >= tries or effort.spent >= self._deadline_seconds
+        if trouble.garbled and (last or effort.garbled >= GARBLED_TRIES):
+            raise ContractError(f"{trouble}; tried {effort.attempts} times", **where)
+        if last:
+            self._down.add(where["endpoint"])
             raise TransientError(
                 f"{trouble}; tried {effort.attempts} times", **where, hint="load again when the vendor is up"
             )
@@ -631,12 +632,17 @@ def offered(read: Callable[[], _T]) -> _T | None:
     """What ``read`` gives; None where the vendor has no such thing, or keeps it from this account."""
     try:
         return read()
-    except (Forbidden, Refused):
-        return None
-    except HttpStatusError as error:
-        if error.status not in _NOT_OFFERED:
+    except (Forbidden, ContractError) as error:
+        if not is_not_offered(error):
             raise
         return None
+
+
+def is_not_offered(error: TollbookError) -> bool:
+    """Whether this is the vendor's own word that it has no such thing, or keeps it from this account."""
+    if isinstance(error, HttpStatusError):
+        return error.status in _NOT_OFFERED
+    return isinstance(error, (Forbidden, Refused))
 
 
 def link_query(link: str | None) -> dict[str, str]:

@@ -1,12 +1,15 @@
 """What a source hands over: one landed-to-be answer of a vendor, with what was asked for.
 
-What lives here: the record passed from the vendor modules to the landing. What does not: HTTP (``client``), vendor
-knowledge (the vendor modules), files (``warehouse.lake``).
+What lives here: the record passed from the vendor modules to the landing, also of what a vendor does not give. What
+does not: HTTP (``client``), vendor knowledge (the vendor modules), files (``warehouse.lake``).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+REFUSED = "refused"  # kind of the page that stands for what the vendor does not give: a list, a sum, a filter
 
 
 @dataclass(frozen=True)
@@ -25,3 +28,8 @@ class Page:
     fetched_at: datetime
     rows: int
     data: Any = field(repr=False, compare=False, default=None)
+
+
+def refused(account_id: str | None, request: Mapping[str, str], at: datetime) -> Page:
+    """The page of kind ``refused`` for what was asked for ``at`` this time and not given."""
+    return Page(REFUSED, account_id, dict(request), "{}", at, 0, {})

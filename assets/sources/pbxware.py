@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assets.sources.client import Answer, Client, Refused
-from assets.sources.page import Page
+from assets.sources.optional_lists import OptionalLists
+from assets.sources.page import Page, refused
 from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
 from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError, TransientError
 
@@ -32,7 +33,6 @@ COUNT_LIMIT = 100  # of an answer that is read only to count
 COUNT_REQUESTS = 24  # for one status, before a PBX whose pages never end is believed to have no count
 
 COUNT = "cdr.count"  # kind of the page of ``cdr.download`` that was asked for only to count
-REFUSED = "refused"  # kind of the page that stands for what the PBX does not give: a list, a sum, a filter
 
 # In an error these words are about what a key may do, and not about the key: the PBX grants each key its actions.
 _OF_PERMISSION = ("permission", "permitted", "allowed", "denied", "privilege", "ized to", "ised to")
@@ -45,27 +45,30 @@ class PBXware:
         self.client = client
         self.tenants = tenants
 
-    def lists(self) -> Iterator[Page]:
+    def lists(self, optional: OptionalLists) -> Iterator[Page]:
         """Yield every list: tenants with their configuration, extensions, departments, DIDs, trunks, plans, rates.
 
-        Extensions there must be. A release or a key that does not give one of the others is no reason to load nothing:
-        a page of kind ``refused`` stands in its place.
+        Extensions there must be. A release or a key that does not give one of the others is no reason to load nothing.
         """
+
+        def ask(action: str, server: str | None, **arguments: str) -> list[Page]:
+            return optional.ask(action, server, lambda: [self._optional(action, server, arguments)], arguments)
+
         tenants = self._tenants()
         yield tenants
         servers = self.servers(tenants.data)
         for server in servers:
             if server is not None:
-                yield self._optional("tenant.configuration", server, {"id": server})
+                yield from ask("tenant.configuration", server, id=server)
         for server in servers:
             yield self._list("ext.list", server)
             for action in ("department.list", "did.list"):
-                yield self._optional(action, server)
-        yield self._optional("trunk.list", None)
-        plans = self._optional("splan.list", None)
-        yield plans
-        for plan in plans.data or {}:
-            yield self._optional("splan.rates", None, {"id": str(plan)})
+                yield from ask(action, server)
+        yield from ask("trunk.list", None)
+        plans = ask("splan.list", None)
+        yield from plans
+        for plan in plans[-1].data or {}:
+            yield from ask("splan.rates", None, id=str(plan))
 
     def servers(self, tenants: Any) -> tuple[str | None, ...]:
         """The servers that hold calls, from a ``tenant.list``; one None where the PBX is not in tenant mode."""
@@ -246,11 +249,15 @@ class PBXware:
     def _list(self, action: str, server: str | None, arguments: Mapping[str, str] | None = None) -> Page:
         return self._keyed(self._page(action, server, arguments or {}))
 
-    def _optional(self, action: str, server: str | None, arguments: Mapping[str, str] | None = None) -> Page:
+    def _optional(self, action: str, server: str | None, arguments: Mapping[str, str]) -> Page:
+        """A list that a release need not have: it then answers with an error, words of PHP's, nothing, or a 500."""
+        word: Refused | None = None
         try:
-            page = self._page(action, server, arguments or {})
-        except ContractError as error:
-            return self._refused(action, server, {}, error)
+            page = self._page(action, server, arguments)
+        except (ContractError, TransientError) as error:
+            word = Refused(error.what, connection=error.connection, endpoint=error.endpoint, hint=error.hint)
+        if word is not None:
+            raise word
         return self._keyed(page)
 
     def _keyed(self, page: Page) -> Page:
@@ -259,8 +266,7 @@ class PBXware:
         return page
 
     def _refused(self, action: str, server: str | None, arguments: Mapping[str, str], error: TollbookError) -> Page:
-        request = {"action": action, **arguments, "because": error.what}
-        return Page(REFUSED, server, request, "{}", self.client.now(), 0, {})
+        return refused(server, {"action": action, **arguments, "because": error.what}, self.client.now())
 
     def _page(self, action: str, server: str | None, arguments: Mapping[str, str], window: str = "") -> Page:
         answer = self._ask(action, server, arguments, window)

@@ -17,6 +17,7 @@ from typing import Any
 
 from assets.sources import strict_json
 from assets.sources.client import Answer, Client, Wait, link_query, offered
+from assets.sources.optional_lists import OptionalLists
 from assets.sources.page import Page
 from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
 from tollbook_errors import ContractError, IntegrityError, TransientError
@@ -33,8 +34,6 @@ _MESSAGE_FIELDS = frozenset(
     {"type", "uri", "id", "created", "direction", "from", "to", "sendStatus", "deliveryStatus", "cost"}
 )
 _TEXT_FIELDS = frozenset({"body", "text", "message", "content"})
-# What a release answers that has no ``calls/stats``, or takes "stats" for the id of a call.
-_NOT_OFFERED = frozenset({400, 404, 405, 406, 410})
 
 
 class Sipcentric:
@@ -43,18 +42,15 @@ class Sipcentric:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    def lists(self) -> Iterator[Page]:
-        """Yield the customers, and of each the endpoints, phone numbers, call bundles and credit status.
-
-        A customer of whom one of these is not given has no page of it; who reads the pages says so.
-        """
+    def lists(self, optional: OptionalLists) -> Iterator[Page]:
+        """Yield the customers, and of each the endpoints, phone numbers, call bundles and credit status."""
         customers: list[str] = []
         for page in self._all("customers", "customers", None, {}, ""):
             customers += self.customers(page.data)
             yield page
         for customer in customers:
             for name in (*LISTS, CREDIT_STATUS):
-                yield from offered(partial(self._list_of, customer, name)) or ()
+                yield from optional.ask(name, customer, partial(self._list_of, customer, name))
 
     def _list_of(self, customer: str, name: str) -> list[Page]:
         path = f"customers/{customer}/{name}"
@@ -119,10 +115,8 @@ class Sipcentric:
             "includeLocal": "true",
         }
         try:
-            answer = self._ask(f"customers/{customer}/calls/stats", "calls/stats", arguments, window, _NOT_OFFERED)
+            answer = self._ask(f"customers/{customer}/calls/stats", "calls/stats", arguments, window)
         except (ContractError, TransientError):
-            return None
-        if answer.status != 200:
             return None
         return Page("calls/stats", customer, arguments, answer.body, answer.fetched_at, 0, answer.data)
 
@@ -233,23 +227,8 @@ class Sipcentric:
             raise self._contract(kind, window, "totalItems is not a count")
         return Page(kind, customer, dict(arguments), answer.body, answer.fetched_at, len(data["items"]), data)
 
-    def _ask(
-        self,
-        path: str,
-        kind: str,
-        arguments: Mapping[str, str],
-        window: str,
-        also: frozenset[int] = frozenset(),
-    ) -> Answer:
-        return self.client.request(
-            "GET",
-            path,
-            arguments,
-            endpoint=kind,
-            window=window,
-            rate_headers=rate_wait,
-            allow_status=frozenset({200}) | also,
-        )
+    def _ask(self, path: str, kind: str, arguments: Mapping[str, str], window: str) -> Answer:
+        return self.client.request("GET", path, arguments, endpoint=kind, window=window, rate_headers=rate_wait)
 
     def _contract(self, endpoint: str, window: str, what: str) -> ContractError:
         return ContractError(what, connection=self.client.connection, endpoint=endpoint, window=window)

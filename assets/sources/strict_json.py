@@ -3,9 +3,10 @@
 What lives here: decoding and parsing with bounds. Numbers with a point or an exponent become ``Decimal``, whole numbers
 ``int``. What does not: what the values mean (the vendor modules).
 
-Refused, each in time linear in the answer's size: anything that is not JSON, repeated keys, NaN and Infinity, numbers
-beyond ``MAX_DIGITS``, nesting beyond ``MAX_DEPTH``, more values than ``MAX_VALUES``, texts beyond ``MAX_TEXT``, halves
-of surrogate pairs. A value takes many times the memory of what spells it, so these bound what an answer can take.
+Refused, each in time linear in the answer's size: anything that is not JSON (``NoJson``: another try may bring some),
+and JSON that cannot be trusted however often it comes: repeated keys, NaN and Infinity, numbers beyond ``MAX_DIGITS``,
+nesting beyond ``MAX_DEPTH``, more values than ``MAX_VALUES``, texts beyond ``MAX_TEXT``, halves of surrogate pairs. A
+value takes many times the memory of what spells it, so these bound what an answer can take.
 """
 
 import json
@@ -29,8 +30,8 @@ _MARKS = bytes.maketrans(b"{}", b"[]")
 _NO_MARKS = bytes(sorted(set(range(256)) - set(b'{}[]"')))
 
 
-class CutShort(ContractError):
-    """The text begins as JSON but ends in the middle, as after a lost connection."""
+class NoJson(ContractError):
+    """What came is no JSON: nothing, a web page, words before or after it, or JSON that ends in the middle."""
 
 
 class _Refused(Exception):
@@ -40,9 +41,10 @@ class _Refused(Exception):
 def decode(raw: bytes, **where: str) -> str:
     """The text of an answer: UTF-8 without a byte order mark. ``where``: connection, endpoint, window of the error.
 
-    Raises ContractError for any other encoding, and for a text beyond ``MAX_TEXT``: before any of it takes more room.
+    Raises NoJson for any other encoding, and ContractError for a text beyond ``MAX_TEXT``: before any of it takes more
+    room.
     """
-    if len(raw) > MAX_TEXT and _long_text(raw):
+    if len(raw) > MAX_TEXT and raw[:1000].lstrip()[:1] != b"<" and _long_text(raw):
         raise ContractError(f"the answer holds a text of more than {MAX_TEXT} bytes", **where)
     text: str | None
     try:
@@ -50,7 +52,7 @@ def decode(raw: bytes, **where: str) -> str:
     except UnicodeDecodeError:
         text = None
     if text is None:
-        raise ContractError("the answer is not UTF-8", **where)
+        raise NoJson("the answer is not UTF-8", **where)
     return text.removeprefix("\ufeff")
 
 
@@ -64,19 +66,21 @@ def _long_text(raw: bytes) -> bool:
 def loads(text: str, **where: str) -> Any:
     """The value that ``text`` spells, exactly. ``where``: connection, endpoint, window of the error.
 
-    Raises ContractError, and CutShort (a ContractError) where the text ends in the middle.
+    Raises NoJson where it spells none, and ContractError where it spells one that is refused.
     """
     value, problem = None, _bound_problem(text)
-    cut = False
-    if problem is None:
+    garbled = _not_json(text)
+    if problem is None and garbled is None:
         deepest, cut = _nesting(text)
         if deepest > MAX_DEPTH:
             problem = f"the answer is nested more than {MAX_DEPTH} deep"
-    if problem is None:
-        value, problem = _parse(text)
-        if problem is not None and cut and text[:1000].lstrip()[:1] in {"{", "["}:
-            # Raised here and not where it was met: a parser's exception carries the whole text with it.
-            raise CutShort("the answer ends in the middle", **where)
+        else:
+            value, problem, garbled = _parse(text)
+            if cut and (problem or garbled) and text[:1000].lstrip()[:1] in {"{", "["}:
+                garbled = "the answer ends in the middle"
+    # Raised here and not where it was met: a parser's exception carries the whole text with it.
+    if garbled is not None:
+        raise NoJson(garbled, **where)
     if problem is not None:
         raise ContractError(problem, **where)
     return value
@@ -91,7 +95,8 @@ def dumps(value: Any) -> str:
     return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
-def _parse(text: str) -> tuple[Any, str | None]:
+def _parse(text: str) -> tuple[Any, str | None, str | None]:
+    """The value, else why it is refused, else why there is none."""
     try:
         value = json.loads(
             text,
@@ -105,22 +110,24 @@ def _parse(text: str) -> tuple[Any, str | None]:
             # Only a whole pair can be encoded.
             json.dumps(value, ensure_ascii=False, default=str).encode("utf-8")
     except _Refused as refused:
-        return None, str(refused)
+        return None, str(refused), None
     except UnicodeEncodeError:
-        return None, "the answer holds half a surrogate pair"
+        return None, "the answer holds half a surrogate pair", None
     except RecursionError:
-        return None, "the answer is nested too deep"
+        return None, "the answer is nested too deep", None
     except ValueError:
-        return None, "the answer is not JSON"
-    return value, None
+        return None, None, "the answer is not JSON"
+    return value, None, None
 
 
-def _bound_problem(text: str) -> str | None:
+def _not_json(text: str) -> str | None:
     start = text[:1000].lstrip()[:1]
     if not start and not text.strip():
         return "the answer is empty"
-    if start == "<":
-        return "the answer is not JSON (it looks like an HTML page)"
+    return "the answer is not JSON (it looks like an HTML page)" if start == "<" else None
+
+
+def _bound_problem(text: str) -> str | None:
     if len(text) > MAX_VALUES and sum(map(text.count, ",[{")) > MAX_VALUES:
         return f"the answer holds more than {MAX_VALUES} values"
     if text.isascii():

@@ -11,11 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from assets.sources.client import Client, HttpStatusError, Wait
-from assets.sources.page import Page
+from assets.sources.page import Page, refused
 from tollbook_errors import ContractError
 
 STRETCH = "ExtensionTotal.stretch"  # kind of the page with the totals of several days at once
-REFUSED = "refused"  # kind of the page that stands for totals which TIM4biz does not give
 SHORTEST = timedelta(hours=1)  # below this, a 400 is not about the length of the period
 
 
@@ -44,7 +43,7 @@ class Tim4biz:
         try:
             return replace(self._ask(start, end, window), kind=STRETCH, rows=0)
         except ContractError:
-            return Page(REFUSED, None, _arguments(start, end), "{}", self.client.now(), 0, {})
+            return refused(None, _arguments(start, end), self.client.now())
 
     def _parts(self, start: datetime, end: datetime, window: str) -> Iterator[Page]:
         try:

@@ -30,18 +30,11 @@ class Time4VPS:
 
     def probe(self) -> None:
         """One cheap authenticated request, and another where the balance is not offered."""
-        if self.balance() is None:
+        if offered(self.balance) is None:
             self.invoices()
 
-    def balance(self) -> Page | None:
-        """The account's balance (what is unpaid) and credit; None where the account has none to show."""
-        return offered(self._balance)
-
-    def services(self) -> Page | None:
-        """Every service of the account; None where the account has none to show."""
-        return offered(self._services)
-
-    def _balance(self) -> Page:
+    def balance(self) -> Page:
+        """The account's balance (what is unpaid) and credit."""
         page = self._page("balance", "balance", {})
         if balance_details(page.data) is None:
             raise self._contract("balance", "the answer has no acc_balance")
@@ -72,7 +65,8 @@ class Time4VPS:
             raise self._contract("invoice/@id", "the answer is another invoice than was asked for")
         return page
 
-    def _services(self) -> Page:
+    def services(self) -> Page:
+        """Every service of the account."""
         page = self._page("service", "services", {})
         listed = entries(page.data.get("services"))
         if listed is None or not all(service.get("id") for service in listed):

@@ -124,7 +124,7 @@ class Wire:
             return Reply(status, headers, None, 0)
         packed = headers.get("Content-Encoding", "").strip().lower()
         if packed not in {"", "identity", "gzip", "x-gzip"}:
-            raise ContractError("the answer is packed in a way that was not asked for", **where)
+            raise Trouble("the answer is packed in a way that was not asked for", garbled=True)
         unpacker = _Gunzip() if packed.endswith("gzip") else None
         body = bytearray()
         arrived = 0
