@@ -178,7 +178,7 @@ def test_load_of_one_connection_asks_no_other(place: World, loaded: object) -> N
 
 def test_a_load_of_today_says_that_the_day_is_not_over(tmp_path: Path) -> None:
     today = load_today()
-    with world(tmp_path, today, today, scale=0.02) as place:
+    with world(tmp_path, today - timedelta(days=1), today, scale=0.02) as place:
         told = place.command("load", "--from", str(today - timedelta(days=1)), "--to", str(today))
         assert told.exit_code == 0, told.output
         notes = [line for line in told.stdout.splitlines() if "is not over" in line]
@@ -346,6 +346,8 @@ def test_a_wrong_line_of_finances_files_is_refused_before_any_vendor_is_asked(
 def test_load_check_and_report_say_what_in_finances_files_matches_nothing(tmp_path: Path) -> None:
     """The PBX has extensions 101 to 110 of tenant 2; 0101 is one of them with a zero too many."""
     with world(tmp_path, DAY, DAY, scale=0.05) as place:
+        for path in (tmp_path / "reference").iterdir():
+            path.unlink()
         (tmp_path / "reference" / "cost_centres.csv").write_text(
             f"connection,account,extension,cost_centre,from,to\n{PBX},2,0101,Sales,,\n{PBX.upper()},,,Rest,,\n"
         )

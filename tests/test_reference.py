@@ -124,6 +124,9 @@ def test_what_can_mean_two_things_is_refused_with_its_line(tmp_path: Path, name:
         ("103", {"0101", "0102"}, None),
         ("7", {"2"}, None),
         ("Board", {"Sales", "Support"}, None),
+        ("CC-300 Leisure", {"CC-100 Leisure", "CC-200 Sales"}, None),
+        ("CC-310 Warehouse", {"Warehouse", "CC-100 Sales"}, "Warehouse"),
+        ("EUO", {"EUR", "USD"}, "EUR"),
         ("", set(), None),
     ],
 )

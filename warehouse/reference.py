@@ -426,9 +426,17 @@ def did_you_mean(text: str, known: Collection[str]) -> str | None:
         return same[0]
     if not re.search("[a-z]", wanted):  # a number like it is another one
         return None
-    folded = {name.casefold(): name for name in sorted(known, reverse=True)}
-    close = difflib.get_close_matches(text.casefold()[:100], sorted(folded), n=1)
+    # So is a name with another number in it, as in a list of numbered cost centres.
+    number = _digits(wanted)
+    folded = {
+        n.casefold(): n for n in sorted(known, reverse=True) if _digits(likeness(n)) in ("", number) or not number
+    }
+    close = difflib.get_close_matches(text.casefold()[:100], sorted(folded), n=1, cutoff=0.66)
     return folded[close[0]] if close else None
+
+
+def _digits(text: str) -> str:
+    return "".join(re.findall("[0-9]", text))
 
 
 def likeness(text: str) -> str:
