@@ -28,6 +28,7 @@ from report_month import (
     charge,
     charged,
     coverage_of,
+    destinations_of,
     golden_month,
     load,
     monthly,
@@ -55,6 +56,7 @@ class Page(HTMLParser):
         self.flags: list[str] = []
         self.text = ""
         self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.styled: list[tuple[str, str]] = []  # what a cell shows, with each of its classes
         self._rows: list[list[str]] | None = None
         self._section = ""
         self._cell: list[str] | None = None
@@ -74,9 +76,11 @@ class Page(HTMLParser):
             self._rows.append([])
         elif tag in ("td", "strong"):
             self._cell, self._exact = [], attributes.get("title")
+            self._classes = (attributes.get("class") or "").split()
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "td" and self._cell is not None and self._rows is not None:
+            self.styled += [("".join(self._cell).strip(), kind) for kind in self._classes]
             self._rows[-1].append(self._exact or "".join(self._cell).strip())
             self._cell = None
         elif tag == "strong" and self._cell is not None:
@@ -134,6 +138,7 @@ def test_the_month_is_what_was_worked_out_by_hand(golden: Files) -> None:
     assert totals["Total EUR", "cost"] == Decimal("11.234567")
     assert totals["Total GBP", "cost"] == Decimal("25.165")
     assert totals["Total USD", "cost"] == Decimal("36.30")
+    totals = golden.totals("cost_by_charge")
     assert totals["All, in GBP", "reporting_cost"] == Decimal("34.714382")
     assert totals["All, in GBP", "reporting_before"] == Decimal("17")
     assert totals["All, in GBP", "unrated"] == 2
@@ -149,18 +154,17 @@ def test_the_month_before_is_compared_with(golden: Files) -> None:
 
 def test_cost_centres_are_charged_after_allocation_and_against_their_budget(golden: Files) -> None:
     rows = {(row["cost_centre"], row["currency"]): row for row in golden.csv("cost_by_cost_centre")}
-    told = ("cost", "cost_before", "budget", "budget_left", "reporting_cost")
+    told = ("cost", "cost_before")
     assert {key: tuple(row[name] for name in told) for key, row in rows.items()} == {
-        ("Sales", "EUR"): ("1.234567", "20.00", "2.00", "0.765433", "1.049382"),
-        ("Sales", "GBP"): ("16.67", "0.00", "20.00", "3.33", "16.67"),
-        ("Sales", "USD"): ("33.02", "0.00", "", "", ""),
-        ("Support", "EUR"): ("10.00", "0.00", "12.00", "2.00", "8.50"),
-        ("Support", "GBP"): ("8.33", "0.00", "", "", "8.33"),
-        ("Support", "USD"): ("3.00", "0.00", "", "", ""),
-        ("unassigned", "GBP"): ("0.165", "0.00", "", "", "0.165"),
-        ("unassigned", "USD"): ("0.28", "0.00", "", "", ""),
+        ("Sales", "EUR"): ("1.234567", "20.00"),
+        ("Sales", "GBP"): ("16.67", "0.00"),
+        ("Sales", "USD"): ("33.02", "0.00"),
+        ("Support", "EUR"): ("10.00", "0.00"),
+        ("Support", "GBP"): ("8.33", "0.00"),
+        ("Support", "USD"): ("3.00", "0.00"),
+        ("unassigned", "GBP"): ("0.165", "0.00"),
+        ("unassigned", "USD"): ("0.28", "0.00"),
     }
-    assert golden.totals("cost_by_cost_centre")["Total EUR", "budget_left"] == Decimal("2.765433")
     told = ("reporting_cost", "reporting_before", "reporting_budget", "reporting_budget_left", "budget_used")
     centres = {row["cost_centre"]: tuple(row[name] for name in told) for row in golden.csv("cost_centre_share")}
     assert centres == {
@@ -189,22 +193,64 @@ def test_a_budget_without_a_rate_is_not_compared_in_part(tmp_path: Path) -> None
 
 
 def test_a_budget_that_is_not_by_vendor_is_compared_in_all_only(golden: Files) -> None:
-    native = {(row["vendor"], row["currency"]): row for row in golden.csv("cost_by_vendor")}
-    assert (native["pbxware", "EUR"]["budget"], native["pbxware", "EUR"]["budget_left"]) == ("2.00", "-9.234567")
-    told = ("cost", "cost_before", "reporting_cost", "budget", "budget_left")
-    assert tuple(native["not by vendor", "GBP"][name] for name in told) == ("", "", "", "20.00", ""), "no cost of 0"
-    assert ("Total GBP", "budget_left") not in golden.totals("cost_by_vendor")
-    reporting = {row["vendor"]: row["reporting_budget_left"] for row in golden.csv("vendor_share")}
-    assert reporting == {"sipcentric": "", "pbxware": "-7.849382", "not by vendor": "", "time4vps": ""}
+    """Two of the three lines name no vendor: they make no row of their own, of which nothing would be left."""
+    left = {row["vendor"]: row["reporting_budget_left"] for row in golden.csv("vendor_share")}
+    assert left == {"sipcentric": "", "pbxware": "-7.849382", "time4vps": ""}
+    assert golden.totals("vendor_share")["All, in GBP", "reporting_budget"] == Decimal("31.90")
 
 
 def test_each_line_of_the_budget_is_set_against_what_it_is_for(golden: Files) -> None:
-    told = ("cost_centre", "vendor", "charge_kind", "budget", "currency", "reporting_cost", "budget_used")
+    """Sales' calls of the PBX are all in EUR: 2.00 less 1.234567. The other two lines are for several currencies."""
+    told = ("cost_centre", "vendor", "charge_kind", "budget", "currency", "cost_left", "reporting_cost", "budget_used")
     assert [tuple(row[name] for name in told) for row in golden.csv("budget")] == [
-        ("Sales", "any", "any", "20.00", "GBP", "17.719382", "0.886"),
-        ("Sales", "pbxware", "call", "2.00", "EUR", "1.049382", "0.6173"),
-        ("Support", "any", "any", "12.00", "EUR", "16.83", "1.65"),
+        ("Sales", "any", "any", "20.00", "GBP", "", "17.719382", "0.886"),
+        ("Sales", "pbxware", "call", "2.00", "EUR", "0.765433", "1.049382", "0.6173"),
+        ("Support", "any", "any", "12.00", "EUR", "", "16.83", "1.65"),
     ]
+
+
+def test_a_budget_without_a_rate_is_compared_where_all_of_it_is_in_its_currency(tmp_path: Path) -> None:
+    """36.30 USD of hosting and tax, of which Support is charged 3.00; 4 USD of it are budgeted, so 1.00 is left."""
+    rows = golden_month()
+    line = {"month": MONTH, "cost_centre": "Support", "vendor": "time4vps", "currency": "USD", "budget": Decimal(4)}
+    rows["mart.budget"] = [line, {**line, "cost_centre": "Sales", "vendor": None}]
+    told = ("cost_centre", "cost", "cost_left", "reporting_budget_left", "budget_used")
+    assert [tuple(row[name] for name in told) for row in report(tmp_path, rows).csv("budget")] == [
+        ("Sales", "", "", "", ""),
+        ("Support", "3.00", "1.00", "", "0.75"),
+    ]
+
+
+def test_no_two_tables_of_the_first_page_say_the_same(tmp_path: Path, golden: Files) -> None:
+    """In several currencies vendors and cost centres stand once in GBP and once in those; in GBP alone only once."""
+    names = {path.name for path in golden.paths}
+    assert {"vendor_share.csv", "cost_centre_share.csv", "cost_by_vendor.csv", "cost_by_cost_centre.csv"} <= names
+    for slug in ("cost_by_vendor", "cost_by_cost_centre"):
+        assert not {name for name in golden.csv(slug)[0] if name.startswith("reporting_") or "budget" in name}
+    rows = golden_month()
+    for name in ("mart.cost_daily", "mart.cost_monthly", "mart.chargeback"):
+        rows[name] = [row for row in rows[name] if row["currency"] == "GBP"]
+    files = report(tmp_path, rows)
+    names = {path.name for path in files.paths}
+    assert {"vendor_share.csv", "cost_centre_share.csv"} <= names
+    assert not {"cost_by_vendor.csv", "cost_by_cost_centre.csv"} & names
+    assert "Cost by vendor" not in files.page.text
+    assert "Billed in GBP" in {row["name"] for row in files.csv("status")}
+
+
+def test_a_rise_in_cost_is_the_bad_news_and_a_sign_says_it_too(golden: Files) -> None:
+    """Calls were 20.00 EUR and are 11.234567: fallen by 8.765433. Hosting rose by 36.30 USD. Support is over its budget
+    by 6.63 GBP, Sales has 3.98 left.
+    """
+    styled = {(text, kind) for text, kind in golden.page.styled if kind in ("worse", "better")}
+    assert {("-8.77", "better"), ("+36.30", "worse"), ("-6.63", "worse")} <= styled
+    assert not {text for text, kind in styled if kind == "better" and not text.startswith("-")}
+    assert not {text for text, kind in styled if kind == "worse" and text[0] not in "+-"}
+    summary = golden.workbook["Summary"]
+    formats = {cell.value: cell.number_format for row in summary.iter_rows() for cell in row if cell.value is not None}
+    assert formats[-8.765433] == formats[36.3] == "[Red]+#,##0.00;[Color10]-#,##0.00;#,##0.00"
+    assert formats[-6.63] == "#,##0.00;[Red]-#,##0.00"
+    assert formats[34.714382] == "#,##0.00"
 
 
 def test_chargeback_says_how_each_amount_was_reached(golden: Files) -> None:
@@ -257,7 +303,7 @@ def test_a_cost_that_nothing_divides_is_pointed_at(tmp_path: Path) -> None:
 
 
 def test_no_sum_crosses_currencies(golden: Files) -> None:
-    for slug in ("cost_by_vendor", "cost_by_cost_centre", "cost_centres", "departments", "extensions", "connections"):
+    for slug in ("cost_by_charge", "cost_centres", "departments", "extensions", "connections"):
         assert ("All, in GBP", "cost") not in golden.totals(slug)
         assert {row["currency"] for row in golden.csv(slug)} == {"EUR", "GBP", "USD"}
 
@@ -279,8 +325,9 @@ def test_every_section_of_all_charges_adds_up_to_the_month(golden: Files, slug: 
     for currency, amount in expected.items():
         rows = [Decimal(row["cost"]) for row in golden.csv(slug) if row["currency"] == currency and row["cost"]]
         assert sum(rows) == amount == golden.totals(slug)[f"Total {currency}", "cost"]
-    reporting = [Decimal(row["reporting_cost"]) for row in golden.csv(slug) if row["reporting_cost"]]
-    assert sum(reporting) == Decimal("34.714382")
+    if slug not in ("cost_by_vendor", "cost_by_cost_centre"):
+        reporting = [Decimal(row["reporting_cost"]) for row in golden.csv(slug) if row["reporting_cost"]]
+        assert sum(reporting) == Decimal("34.714382")
 
 
 def test_usage_stands_once_a_key_and_adds_up(golden: Files) -> None:
@@ -299,6 +346,41 @@ def test_destinations_are_named_and_outbound_only(golden: Files) -> None:
     assert rows["Germany (DE)", "call"]["cost"] == "1.234567"
     assert rows["United Kingdom (GB)", "sms"]["cost"] == "0.04"
     assert rows["United States (US)", "call"]["cost"] == "0.00", "called last month, not this one"
+
+
+def test_calls_stand_beside_the_currency_they_are_charged_in(tmp_path: Path) -> None:
+    """To Germany 2 calls of hq in EUR, one of sip in GBP, and one of hq that nobody rated and that has no currency.
+
+    So each row has its own calls; the same of the departments, where both accounts have one department. Talk: 7200 and
+    60 seconds in EUR, 30 in GBP, 15 without.
+    """
+    rows = golden_month()
+    german: dict[str, Any] = {"remote_country": "DE"}
+    nobody = {**HQ, "currency": None}
+    rows["core.call"] = [
+        *rows["core.call"][:2],
+        call("g", "2026-10-03 09:00", SIP, "201", "0.50", talk_seconds=30, **german),
+        call("u", "2026-10-03 10:00", nobody, "101", None, talk_seconds=15, **german),
+    ]
+    rows["mart.destination_monthly"] = destinations_of(rows["core.call"])
+    outbound = {"direction": "outbound", "destination_country": "DE"}
+    rows["mart.cost_daily"] = [
+        charge("2026-10-01", HQ, "call", "1.234567", "1.049382", extension="101", **outbound),
+        charge("2026-10-03", SIP, "call", "0.50", "0.50", extension="201", **outbound),
+        charge("2026-10-03", nobody, "call", None, None, extension="101", **outbound),
+    ]
+    files = report(tmp_path, rows)
+    told = ("currency", "calls", "answered", "talk_seconds", "cost")
+    found = [tuple(row[name] for name in told) for row in files.csv("destinations")]
+    assert sorted(found) == [
+        ("", "1", "1", "15", ""),
+        ("EUR", "2", "2", "7260", "1.234567"),
+        ("GBP", "1", "1", "30", "0.50"),
+    ]
+    assert files.totals("destinations")["Total EUR", "calls"] == 2
+    assert files.totals("destinations")["All, in GBP", "calls"] == 4
+    by_extension = {(row["extension"], row["currency"]): row["calls"] for row in files.csv("extensions")}
+    assert by_extension == {("101", "EUR"): "2", ("101", ""): "1", ("201", "GBP"): "1"}
 
 
 def test_hosting_adds_up_to_its_charges_with_tax_and_what_the_lines_leave(golden: Files) -> None:
@@ -672,6 +754,7 @@ def test_what_finances_files_match_is_said_in_every_form(tmp_path: Path) -> None
     summary = [row[:3] for row in files.workbook["Summary"].iter_rows(values_only=True)]
     assert ("cost_centres.csv", 12, "unknown") in summary
     rows["audit.reference_notice"] = rows["audit.reference_notice"][:1]
+    (tmp_path / "quiet").mkdir()
     quiet = report(tmp_path / "quiet", rows)
     assert "FINANCE'S FILES" not in quiet.flags(), "it may be that nobody called"
     assert len(quiet.csv("proof_reference")) == 1
@@ -874,8 +957,8 @@ def test_amounts_are_shown_in_the_coins_of_their_currency(tmp_path: Path) -> Non
         if row[1].value
     }
     assert shown == {
-        "hq": ("#,##0;[Red]-#,##0", "#,##0.000;[Red]-#,##0.000"),
-        "vps": ("#,##0.000;[Red]-#,##0.000", "#,##0.000;[Red]-#,##0.000"),
+        "hq": ("#,##0", "#,##0.000"),
+        "vps": ("#,##0.000", "#,##0.000"),
     }
     assert {row["name"]: row["text"] for row in files.csv("status")}["All cost in KWD"].startswith("26.445 KWD")
     totals = {(row["section"], row["total"]): row["value"] for row in files.csv("totals") if row["column"] == "cost"}

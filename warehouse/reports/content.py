@@ -7,10 +7,10 @@ Costs come from ``mart.cost_daily``, or, as the cost centres are charged for the
 section that covers all charges therefore adds up to the month in the marts. A sum never crosses currencies: only
 amounts converted to the reporting currency are added over all rows. In the comparison with the month before, a row
 without any charge in a month cost 0 in it; a month without any charge at all, or one that the row's connection was not
-loaded for, is unknown and stays empty. A row that has but a budget has no cost either.
+loaded for, is unknown and stays empty.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -82,18 +82,19 @@ _WHOLE_BUDGET = "CASE WHEN count(budget) = count(reporting_budget) THEN sum(repo
 # Whether part of the month's charges are of a connection that the month before was not loaded for.
 _IS_UNLOADED = "coalesce(bool_or(is_now AND list_contains($unloaded::VARCHAR[], connection)), false)"
 
+# Calls stand beside the currency they are charged in; one whose legs differ in it has none.
 _USAGE = f"""
 WITH {_EXTENSIONS}
-SELECT {{keys}}, sum(calls)::BIGINT, sum(answered)::BIGINT, sum(talk_seconds)::BIGINT
+SELECT {{keys}}, currency, count(*), count(*) FILTER (outcome = 'answered'), sum(talk_seconds)::BIGINT
 FROM (
-    SELECT u.*, extension_name, coalesce(department, 'No department') AS department
-    FROM mart.usage_daily u LEFT JOIN extensions e
-        ON e.connection = u.connection AND e.account_id IS NOT DISTINCT FROM u.account_id AND e.extension = u.extension
+    SELECT c.*, extension_name, coalesce(department, 'No department') AS department
+    FROM core.call c LEFT JOIN extensions e
+        ON e.connection = c.connection AND e.account_id IS NOT DISTINCT FROM c.account_id AND e.extension = c.extension
     WHERE call_date >= $first AND call_date < $next
 ) GROUP BY ALL ORDER BY ALL"""
 
 _USAGE_BY_COUNTRY = """
-SELECT destination_country, 'call', sum(calls)::BIGINT, sum(answered)::BIGINT, sum(talk_seconds)::BIGINT
+SELECT destination_country, 'call', currency, sum(calls)::BIGINT, sum(answered)::BIGINT, sum(talk_seconds)::BIGINT
 FROM mart.destination_monthly WHERE month = $first
 GROUP BY ALL ORDER BY ALL"""
 
@@ -121,7 +122,7 @@ def _or(text: str) -> Callable[[Any], str]:
     return lambda value: text if value is None else str(value)
 
 
-BY_VENDOR = Key(VENDOR, label=_or("not by vendor"))
+BY_VENDOR = Key(VENDOR)
 BY_CONNECTION = Key(CONNECTION)
 BY_ACCOUNT = Key(ACCOUNT)
 BY_ACCOUNT_NAME = Key(Column("account_name", "Account name"))
@@ -162,21 +163,37 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
     )
     against = (
         f"All currencies together, as far as they could be converted to {settings.reporting_currency}. "
-        + ("Budget left: negative where it is exceeded." if budgets else "No budget is given for this month.")
+        + (
+            "Budget left: negative where it is exceeded; what is not for one vendor is compared in all."
+            if budgets
+            else "No budget is given for this month."
+        )
         + before
     )
     centres = (
         "As charged. Unassigned: nobody's cost centre is known. Unallocated: a shared cost for which finance's rule "
         f"found nothing to divide by. {against}"
     )
-    native = f"In the currencies charged. A budget in another currency is compared in the tables above.{before}"
+    native = f"In the currencies charged.{before}"
     money = settings.reporting_currency
     proof = read_proof(reader, settings)
     costs = _Costs(reader, money)
     vendors = _in_reporting(reader, money, "vendor_share", f"Vendors in {money}", BY_VENDOR, against)
     share = _in_reporting(reader, money, "cost_centre_share", f"Cost centres in {money}", BY_COST_CENTRE, centres)
     counted = f"Unrated: records without a cost. Unconverted: charges without an exchange rate to {money}."
-    by_vendor = costs.section("cost_by_vendor", "Cost by vendor", BY_VENDOR, budget=True, notes=(native, counted))
+    by_vendor = costs.section("cost_by_vendor", "Cost by vendor", BY_VENDOR, native=True, notes=(native, counted))
+    by_centre = costs.section(
+        "cost_by_cost_centre",
+        "Cost by cost centre",
+        BY_COST_CENTRE,
+        source=_CHARGED,
+        native=True,
+        by_key=True,
+        notes=("As charged: shared costs are spread by finance's rules, see Chargeback.", native),
+    )
+    # Where all is in the reporting currency they would say again what the tables in it say.
+    currency = [column.name for column in by_vendor.columns].index("currency")
+    in_currencies = (by_vendor, by_centre) if any(row[currency] != money for row in by_vendor.rows) else ()
     by_day = _cost_by_day(reader, money)
     busy = _busy_hours(reader)
     return Report(
@@ -190,16 +207,7 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
         (
             vendors,
             share,
-            by_vendor,
-            costs.section(
-                "cost_by_cost_centre",
-                "Cost by cost centre",
-                BY_COST_CENTRE,
-                source=_CHARGED,
-                budget=True,
-                by_key=True,
-                notes=("As charged: shared costs are spread by finance's rules, see Chargeback.", native),
-            ),
+            *in_currencies,
             costs.section("cost_by_charge", "Cost by kind of charge", BY_KIND),
             *proof.first_page,
         ),
@@ -234,7 +242,10 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
                 BY_KIND,
                 where="direction = 'outbound'",
                 usage=_USAGE_BY_COUNTRY,
-                notes=("Calls to outside parties, forwarded ones too, and messages sent.",),
+                notes=(
+                    "Calls to outside parties, forwarded ones too, and messages sent; calls stand beside the currency "
+                    "they are charged in.",
+                ),
             ),
             costs.section(
                 "connections",
@@ -280,18 +291,12 @@ def _report(reader: Reader, settings: ReportSettings) -> Report:
 # --- costs ------------------------------------------------------------------------------------------------------------
 
 
-# A measure of the grouped costs where it is not simply there; over all currencies there is no native amount. A budget
-# in a currency without charges is meant for those in others: it is compared in the reporting currency only, and so is
-# the total that it is in.
+# A measure of the grouped costs where it is not simply there; over all currencies there is no native amount.
 _SHOWN = {
     "cost": "CASE WHEN is_grand = 0 THEN cost END",
     "cost_before": "CASE WHEN is_grand = 0 THEN cost_before END",
     "cost_change": "CASE WHEN is_grand = 0 AND NOT is_unloaded THEN cost - cost_before END",
     "reporting_change": "CASE WHEN NOT is_unloaded THEN reporting_cost - reporting_before END",
-    "budget": "CASE WHEN is_grand = 0 THEN budget END",
-    "budget_left": """CASE WHEN is_grand = 0 AND charges > 0 AND NOT (is_total = 1
-        AND bool_or(is_total = 0 AND charges = 0 AND budget IS NOT NULL) OVER (PARTITION BY is_grand, currency))
-    THEN budget - cost END""",
 }
 
 
@@ -304,13 +309,12 @@ class _Costs:
         self.measures = (
             Column("cost", "Cost", Kind.MONEY),
             Column("cost_before", "Month before", Kind.MONEY),
-            Column("cost_change", "Change", Kind.MONEY),
+            Column("cost_change", "Change", Kind.MONEY, worse=1),
             Column("reporting_cost", f"In {reporting_currency}", Kind.MONEY),
             Column("reporting_before", f"Month before in {reporting_currency}", Kind.MONEY),
-            Column("reporting_change", f"Change in {reporting_currency}", Kind.MONEY),
+            Column("reporting_change", f"Change in {reporting_currency}", Kind.MONEY, worse=1),
         )
         self.counts = (Column("unrated", "Unrated", Kind.INT), Column("unconverted", "Unconverted", Kind.INT))
-        self.budget = (Column("budget", "Budget", Kind.MONEY), Column("budget_left", "Budget left", Kind.MONEY))
 
     def section(
         self,
@@ -319,7 +323,7 @@ class _Costs:
         *keys: Key,
         source: str = _CHARGES,
         where: str = "true",
-        budget: bool = False,
+        native: bool = False,
         usage: str = "",
         quantity: str = "",
         by_key: bool = False,
@@ -327,15 +331,17 @@ class _Costs:
     ) -> Section:
         """One row per key and currency, dearest first or ``by_key``, with a total per currency and one over all.
 
-        ``usage`` is SQL for calls, answered calls and talk time by the same keys: they have no currency, so they stand
-        once a key, in its first row. ``quantity`` names the column of messages or the like. ``source`` is what is
-        added up, _CHARGES or _CHARGED; ``budget`` sets the budgets of the same keys and currency against it.
+        ``usage`` is SQL for calls, answered calls and talk time by the same keys and currency. ``quantity`` names the
+        column of messages or the like. ``source`` is what is added up, _CHARGES or _CHARGED. ``native``: in the
+        currencies charged only, because another section says the same in the reporting currency.
         """
         counts = USAGE_COLUMNS if usage else (Column("quantity", quantity, Kind.INT),) if quantity else ()
-        measured = (*self.measures, *(self.budget if budget else ()), *(self.counts if source is _CHARGES else ()))
+        measures_shown = [c for c in self.measures if not (native and c.name.startswith("reporting_"))]
+        measured = (*measures_shown, *(self.counts if source is _CHARGES else ()))
         columns = (*(key.column for key in keys), CURRENCY, *counts, *measured)
         used = self._usage(usage, keys) if usage else {}
-        spent = [sum(column) for column in zip(*used.values(), strict=True)] or [0] * len(USAGE_COLUMNS)
+        spent = {currency: _summed(of for (_, other), of in used.items() if other == currency) for _, currency in used}
+        spent_in_all = _summed(used.values())
         rows: list[Row] = []
         totals: list[Row] = []
         currencies = 0
@@ -347,26 +353,28 @@ class _Costs:
                 counted, measures = (int(measures[0]),), measures[1:]
             if not is_total:
                 if usage:
-                    counted = used.pop(names, counted)
+                    counted = used.pop((names, currency), counted)
                 labels = tuple(self._label(key, name) for key, name in zip(keys, names, strict=True))
                 rows.append(self.reader.row((*labels, currency, *counted, *measures), columns))
                 continue
             blanks = (None,) * (len(keys) - 1)
             if not is_grand:
                 currencies += 1
+                counted = spent.get(currency, counted)
                 totals.append((f"Total {currency or 'without currency'}", *blanks, currency, *counted, *measures))
-            elif currencies > 1 or usage:
+            elif not native and (currencies > 1 or usage):
                 if usage:
-                    counted = tuple(spent)
+                    counted = spent_in_all
                 totals.append((f"All, in {self.reporting}", *blanks, None, *counted, *measures))
-        for names, counted in used.items():  # used but never charged, not even with an unrated record
+        for (names, currency), counted in used.items():  # used but never charged, not even with an unrated record
             labels = tuple(self._label(key, name) for key, name in zip(keys, names, strict=True))
-            rows.append(self.reader.row((*labels, None, *counted, *(None,) * len(measured)), columns))
+            rows.append(self.reader.row((*labels, currency, *counted, *(None,) * len(measured)), columns))
         return Section(slug, title, columns, rows, len(rows), tuple(totals) if rows else (), notes)
 
-    def _usage(self, sql: str, keys: Sequence[Key]) -> dict[tuple[Any, ...], tuple[Value, ...]]:
+    def _usage(self, sql: str, keys: Sequence[Key]) -> dict[tuple[tuple[Any, ...], str | None], tuple[int, ...]]:
+        """Calls, answered calls and seconds by keys and currency."""
         answers = self.reader.all(sql.format(keys=", ".join(key.expression for key in keys)))
-        return {tuple(answer[: len(keys)]): tuple(answer[len(keys) :]) for answer in answers}
+        return {(answer[:-4], answer[-4]): answer[-3:] for answer in answers}
 
     @staticmethod
     def _label(key: Key, value: Any) -> Any:
@@ -390,22 +398,26 @@ class _Costs:
             "cost_before": amount("cost", "NOT is_now", before_known),
             "reporting_cost": amount("reporting_cost", "is_now", "$has_now"),
             "reporting_before": amount("reporting_cost", "NOT is_now", before_known),
-            "budget": "sum(budget)",
             "unrated": "coalesce(sum(unrated) FILTER (is_now), 0)::BIGINT",
             "unconverted": "coalesce(sum(unconverted) FILTER (is_now), 0)::BIGINT",
         }
-        grouped = ", ".join(f"{sql} AS {name}" for name, sql in aggregates.items() if name in measured)
+        grouped = ", ".join(
+            f"{sql} AS {name}" for name, sql in aggregates.items() if name in {*measured, "reporting_cost"}
+        )
         shown = ", ".join(_SHOWN.get(name, name) for name in measured)
-        budgeted = "budget" in measured
-        return f"""{source}{_BUDGETED if budgeted else ""},
+        return f"""{source},
 grouped AS (
     SELECT {names}, currency, grouping({keys[0].expression}) AS is_total, grouping(currency) AS is_grand, {grouped},
-        count(*) FILTER (is_now) AS charges, {_IS_UNLOADED} AS is_unloaded
-    FROM {"budgeted" if budgeted else "charges"} WHERE {where}
+        {_IS_UNLOADED} AS is_unloaded
+    FROM charges WHERE {where}
     GROUP BY GROUPING SETS (({names}, currency), (currency), ())
 )
 SELECT is_total, is_grand, {names}, currency, {shown}
 FROM grouped ORDER BY is_total, is_grand, {order}, currency"""
+
+
+def _summed(counts: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sum(column) for column in zip(*counts, strict=True)) or (0,) * len(USAGE_COLUMNS)
 
 
 def _in_reporting(reader: Reader, money: str, slug: str, title: str, key: Key, note: str) -> Section:
@@ -415,9 +427,9 @@ def _in_reporting(reader: Reader, money: str, slug: str, title: str, key: Key, n
         Column("reporting_cost", f"In {money}", Kind.MONEY),
         Column("share", "Share", Kind.PERCENT),
         Column("reporting_before", "Month before", Kind.MONEY),
-        Column("reporting_change", "Change", Kind.MONEY),
+        Column("reporting_change", "Change", Kind.MONEY, worse=1),
         Column("reporting_budget", "Budget", Kind.MONEY),
-        Column("reporting_budget_left", "Budget left", Kind.MONEY),
+        Column("reporting_budget_left", "Budget left", Kind.MONEY, worse=-1),
         Column("budget_used", "Budget used", Kind.PERCENT),
     )
     answers = reader.all(f"""{_CHARGED}{_BUDGETED},
@@ -438,9 +450,9 @@ FROM sums ORDER BY is_total, spent DESC NULLS LAST, name""")
     for is_total, name, now, before, is_unloaded, budget in answers:
         label = f"All, in {money}" if is_total else key.label(name) if key.label else name
         change = None if is_unloaded or None in (now, before) else now - before
-        # What is not by vendor is no vendor's to keep to: only the total is compared with it.
+        # A budget that is not by vendor is no vendor's to keep to: only the total is compared with it.
         if name is None and not is_total:
-            now = before = change = None
+            continue
         row = reader.row((label, now, _fraction(now, whole), before, change, budget, *_left_of(now, budget)), columns)
         (totals if is_total else rows).append(row)
     return Section(slug, title, columns, rows, len(rows), tuple(totals) if rows else (), (note,))
@@ -568,20 +580,28 @@ def _budget(reader: Reader, money: str) -> Section:
         Column("charge_kind", "Charge"),
         Column("budget", "Budget", Kind.MONEY),
         CURRENCY,
+        Column("cost", "Charged", Kind.MONEY),
+        Column("cost_left", "Left", Kind.MONEY, worse=-1),
         Column("reporting_budget", f"Budget in {money}", Kind.MONEY),
         Column("reporting_cost", f"Charged in {money}", Kind.MONEY),
-        Column("reporting_budget_left", "Budget left", Kind.MONEY),
+        Column("reporting_budget_left", f"Left in {money}", Kind.MONEY, worse=-1),
         Column("budget_used", "Budget used", Kind.PERCENT),
     )
     rows: list[Row] = []
     for answer in reader.all("""
 SELECT b.cost_centre, coalesce(b.vendor, 'any'), coalesce(b.charge_kind, 'any'), b.budget, b.currency,
+    CASE WHEN $has_now AND bool_and(c.currency IS NOT DISTINCT FROM b.currency OR c.month IS NULL)
+    THEN coalesce(sum(c.cost), 0) END,
     b.reporting_budget, CASE WHEN $has_now THEN coalesce(sum(c.reporting_cost), 0) END
 FROM mart.budget b LEFT JOIN mart.chargeback c
     ON c.month = b.month AND c.cost_centre = b.cost_centre
     AND coalesce(b.vendor = c.vendor, true) AND coalesce(b.charge_kind = c.charge_kind, true)
 WHERE b.month = $first GROUP BY ALL ORDER BY ALL"""):
-        rows.append(reader.row((*answer, *_left_of(answer[-1], answer[-2])), columns))
+        *line, budget, currency, cost, reporting_budget, reporting_cost = answer
+        left, used = _left_of(cost, budget)
+        reporting_left, reporting_used = _left_of(reporting_cost, reporting_budget)
+        compared = (cost, left, reporting_budget, reporting_cost, reporting_left, reporting_used or used)
+        rows.append(reader.row((*line, budget, currency, *compared), columns))
     totals = _totals_by_currency(
         reader,
         "SELECT currency, sum(budget), sum(reporting_budget) FROM mart.budget WHERE month = $first "
@@ -589,7 +609,10 @@ WHERE b.month = $first GROUP BY ALL ORDER BY ALL"""):
         columns,
         ("budget", "reporting_budget"),
     )
-    note = f"The lines of budgets.csv, each with what it is for as far as that could be converted to {money}."
+    note = (
+        "The lines of budgets.csv, each with what it is for: in its own currency where all of that is charged in it, "
+        f"and as far as it could be converted to {money}."
+    )
     return Section("budget", "Budget", columns, rows, len(rows), totals, (note,))
 
 

@@ -45,7 +45,7 @@ def write_html(report: Report, path: Path, *, row_limit: int) -> Path:
         text=text,
         exact=exact,
         is_number=lambda column: column.kind not in (Kind.TEXT, Kind.DATE, Kind.DATETIME),
-        is_negative=lambda value: isinstance(value, (int, Decimal)) and value < 0,
+        tone=tone,
     )
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(page)
@@ -60,6 +60,12 @@ def text(value: Value, column: Column, currency: str) -> str:
     """``value`` as the page shows it."""
     shown = show(value, column, currency)
     return shown if len(shown) <= LONG_TEXT else f"{shown[:LONG_TEXT]}… ({len(shown):,} characters)"
+
+
+def tone(value: Value, column: Column) -> str:
+    """The class of an amount that is bad or good news; its sign says so as well."""
+    news = value * column.worse if isinstance(value, Decimal) else 0
+    return "worse" if news > 0 else "better" if news < 0 and column.worse > 0 else ""
 
 
 def exact(value: Value, column: Column, currency: str) -> str:

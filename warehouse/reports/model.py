@@ -68,6 +68,7 @@ class Column:
     title: str
     kind: Kind = Kind.TEXT
     decimals: int = 2  # shown of money in cents, of other coins as many more or less; single calls show 4
+    worse: int = 0  # the sign of amounts that are bad news: 1 of a change in cost, -1 of what is left of a budget
 
     def places(self, currency: str) -> int:
         """How many decimals an amount in ``currency`` is shown with."""
@@ -241,7 +242,9 @@ def show(value: Value, column: Column, currency: str) -> str:
         return ""
     match column.kind:
         case Kind.MONEY if isinstance(value, Decimal):
-            return show_number(value, column.places(currency))
+            shown = show_number(value, column.places(currency))
+            rise = column.worse > 0 and value > 0 and Decimal(shown.replace(",", ""))
+            return f"+{shown}" if rise else shown
         case Kind.QUANTITY if isinstance(value, Decimal):
             whole = value == value.to_integral_value()
             return show_number(value, 0) if whole else f"{plain(value):,f}"

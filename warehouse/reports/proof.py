@@ -289,7 +289,7 @@ _MOVED = (
     CURRENCY,
     Column("as_closed", "As closed", Kind.MONEY),
     Column("now", "Now", Kind.MONEY),
-    Column("moved", "Moved by", Kind.MONEY, 4),
+    Column("moved", "Moved by", Kind.MONEY, 4, worse=1),
 )
 _SINCE_CLOSE = (
     Column("window_date", "Day", Kind.DATE),
@@ -300,7 +300,7 @@ _SINCE_CLOSE = (
     Column("restated_at", "Restated at", Kind.DATETIME),
     Column("before_cost", "Cost before", Kind.MONEY, 4),
     Column("after_cost", "Cost after", Kind.MONEY, 4),
-    Column("cost_effect", "Effect on the month", Kind.MONEY, 4),
+    Column("cost_effect", "Effect on the month", Kind.MONEY, 4, worse=1),
     CURRENCY,
     Column("record_id", "Record"),
 )
@@ -479,7 +479,7 @@ _RESTATED = (
     CURRENCY,
     Column("records", "Records", Kind.INT),
     Column("after_month_end", "After the month's end", Kind.INT),
-    Column("cost_effect", "Effect on cost", Kind.MONEY),
+    Column("cost_effect", "Effect on cost", Kind.MONEY, worse=1),
 )
 _RESTATEMENTS = (
     Column("window_date", "Day", Kind.DATE),
@@ -491,7 +491,7 @@ _RESTATEMENTS = (
     Column("columns_changed", "Changed columns"),
     Column("before_cost", "Cost before", Kind.MONEY, 4),
     Column("after_cost", "Cost after", Kind.MONEY, 4),
-    Column("cost_effect", "Effect on cost", Kind.MONEY, 4),
+    Column("cost_effect", "Effect on cost", Kind.MONEY, 4, worse=1),
     CURRENCY,
     Column("record_id", "Record"),
 )

@@ -109,7 +109,8 @@ class _Workbook:
         code = _NUMBERS.get(column.kind, "")
         if column.kind is Kind.MONEY:
             amount = amount_code(column.places(currency))
-            code = f"{amount};[Red]-{amount}"
+            signed = {1: f"[Red]+{amount};[Color10]-{amount};{amount}", -1: f"{amount};[Red]-{amount}"}
+            code = signed.get(column.worse, amount)
         numeric = column.kind is not Kind.TEXT
         return self.format(
             **({"num_format": code} if code else {}),
