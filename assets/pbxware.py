@@ -842,6 +842,7 @@ class CdrTyping:
     def finish(self, landing: Landing) -> Normalised:
         """The legs of the whole landing, with what could not be understood, and the PBX's own figures beside ours."""
         self._legs.close()
+        written = self._amended(landing)  # the tally is of what legs are known to be in the end
         warnings = list(self._directory.warnings)
         if self._unknown_columns:
             names = ", ".join(sorted(self._unknown_columns))
@@ -856,13 +857,7 @@ class CdrTyping:
         certain = self._charged_internally
         controls = _controls(self._source, self._con, landing, self._day, self._directory, self._tally, certain)
         warnings += [f"account {row['account_id']}: {row['remark']}" for row in controls if row.get("remark")]
-        return Normalised(
-            {CDR: self._amended(landing)},
-            controls,
-            self._quarantine,
-            self._outside,
-            warnings,
-        )
+        return Normalised({CDR: written}, controls, self._quarantine, self._outside, warnings)
 
     def _amended(self, landing: Landing) -> Written:
         """The file of legs; another one where some are alike or were put through or forwarded."""

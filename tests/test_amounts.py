@@ -172,7 +172,8 @@ def check_amounts(seed: int, count: int, folder: Path) -> None:
     totals = {name: batch.total(name) for name in ("hq", "site")}
     for mart in ("mart.cost_daily", "mart.cost_monthly", "mart.chargeback"):
         assert dict(query(public, f"SELECT connection, sum(cost) FROM {mart} GROUP BY connection")) == totals, mart
-    converted = {"hq": (totals["hq"] * Decimal("0.833333333")).quantize(PLACES, ROUND_HALF_UP), "site": totals["site"]}
+    rate = Decimal("0.833333333")
+    converted = {name: (total * rate).quantize(PLACES, ROUND_HALF_UP) for name, total in totals.items()}
     assert dict(query(public, "SELECT connection, reporting_cost FROM mart.cost_daily")) == converted
     checks = "check_name IN ('billamount', 'calls_stats_cost')"
     controls = query(public, f"SELECT connection, ours, status FROM audit.control_total WHERE {checks}")

@@ -434,7 +434,7 @@ def test_the_digits_for_an_outside_line_are_not_the_number(tmp_path: Path) -> No
     source, _ = loaded(pbx, tmp_path, outside_line="9")
     assert [(found["direction"], found["remote_country"], found["remote_type"]) for found in by_number(source)] == [
         ("outbound", "NO", "fixed"),
-        ("outbound", "GB", "emergency"),
+        ("outbound", None, "emergency"),
         ("outbound", "GB", "fixed"),
         ("inbound", "IN", "mobile"),
         ("inbound", None, "unknown"),
@@ -574,7 +574,7 @@ WHO = [
     ("Ring Group 600 Voicemail (100)", "machine", "machine"),
     # One that is not is a machine; where none are listed it is one that the PBX calls so, or that a number leads to.
     ("Reception (700)", "machine", "person"),
-    ("101", "machine", "person"),
+    ("107", "machine", "person"),
     ("Enhanced Ring Group 7 (701)", "machine", "machine"),
     (QUEUE, "machine", "machine"),
     ("IVR Day (702)", "machine", "machine"),
@@ -1213,7 +1213,8 @@ def test_not_in_tenant_mode_extensions_may_be_of_several_lengths(tmp_path: Path)
     """Of three and four digits here; and what a DID leads to is ours whatever its length, unless that is outside."""
     called = [("2001", "inbound"), ("700", "inbound"), ("7001", "inbound"), ("60", "inbound"), ("20202", "inbound")]
     outside = [("07700900999", "unknown"), ("02079460199", "unknown")]
-    pbx = FakePbx([row(number=n, **{"from": OUT, "to": to}) for n, (to, _) in enumerate(called + outside)])
+    callers = [OUT] * len(called) + ["07700900888"] * len(outside)  # whom no call of ours forwards
+    pbx = FakePbx([row(number=n, **{"from": callers[n], "to": to}) for n, (to, _) in enumerate(called + outside)])
     pbx.lists |= {
         "tenant.list": [],
         "ext.list": {"1": {"name": "Ada Quill", "ext": "100"}, "2": {"name": "Bo Reed", "ext": "2001"}},

@@ -106,12 +106,12 @@ def test_a_corrected_duration_is_one_row_gone_and_one_come(tmp_path: Path) -> No
 
 
 def test_what_we_infer_is_no_restatement(tmp_path: Path) -> None:
-    """A new extension changes direction and extension of a call; the PBX has said nothing else about it."""
+    """A new extension changes whose call it was; the PBX has said nothing else about it."""
     pbx = FakePbx([row(number=1, **{"from": "02079460177", "to": "2001"})])
     source = source_of(pbx, tmp_path)
     load_day(source)
     (before,) = rows_of(source)
-    assert before["direction"] == "unknown"
+    assert before["extension"] is None
     pbx.lists["ext.list"]["8"] = {"name": "Bo Reed", "ext": "2001"}
     load_lists(source)
     load_day(source)
