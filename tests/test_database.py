@@ -530,11 +530,11 @@ def test_other_sql_derives_everything_again(tmp_path: Path, monkeypatch: pytest.
     database.update(two_days(tmp_path))
     select = updating.sql_of
     monkeypatch.setattr(
-        updating, "sql_of", lambda name: select(name).replace("'outbound'", "'out'") if name == "call" else select(name)
+        updating, "sql_of", lambda name: select(name).replace("'single'", "'alone'") if name == "call" else select(name)
     )
     result = database.update([])
     assert (result.changed, result.everything) == (True, True)
-    assert query(database, "SELECT DISTINCT direction FROM mart.usage_daily") == [("unknown",)]
+    assert query(database, "SELECT DISTINCT linking FROM core.call WHERE legs = 1") == [("alone",)]
 
 
 # --- crashes ----------------------------------------------------------------------------------------------------------

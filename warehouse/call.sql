@@ -66,12 +66,12 @@ whole AS (
         ) AS answering_extension,
         coalesce(bool_or(put_through), false) AS put_through,
         arg_min(remote_e164, leg_number) FILTER (WHERE direction = call_direction) AS remote_e164,
-        -- Of an erased number only country and kind are left; a short one is no outside party's country.
+        -- Of an erased number only country and kind are left; a short one is of no country.
         arg_min_null(remote_country, leg_number) FILTER (
             WHERE direction = call_direction
             AND (
-                remote_e164 IS NOT NULL
-                OR (remote_type NOT IN ('short', 'emergency') AND (remote_type <> 'unknown' OR remote_country IS NOT NULL))
+                coalesce(remote_e164, remote_country) IS NOT NULL
+                OR remote_type NOT IN ('short', 'emergency', 'unknown')
             )
         ) AS remote_country,
         -- A short or emergency number has a type and no E.164.
