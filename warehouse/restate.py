@@ -28,7 +28,8 @@ _COST = {
     "core.cdr": "{row}.cost",
     "core.sms": "{row}.cost",
     "core.extension_total": "{row}.cost",
-    "core.invoice": "CASE WHEN {row}.counts_as_expense THEN {row}.subtotal + {row}.tax - {row}.credit_added ELSE 0 END",
+    "core.invoice": "CASE WHEN {row}.counts_as_expense "
+    "THEN {row}.subtotal + {row}.tax - coalesce({row}.credit_added, 0) ELSE 0 END",
 }
 
 
