@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import reduce
 from typing import Any
 
 import duckdb
@@ -39,6 +40,15 @@ from warehouse.money import money
 from warehouse.schema import EXTENSION_TOTAL
 
 TOTALS = "extension_total"
+_DURATIONS = ("duration", "totalduration", "talktime", "totaltalktime", "callduration")
+
+
+def _names_of_durations(*units: str) -> tuple[str, ...]:
+    """Names of a duration with its unit, such as ``durationminutes``, ``totalminutes`` and ``minutes``."""
+    bases = (*_DURATIONS, "total", "")
+    return tuple(base + unit for base in bases for unit in units if base in _DURATIONS or len(unit) > 2)
+
+
 # Names under which each field has been guessed or seen; compared without case and separators. The configuration's
 # ``fields`` come first.
 NAMES = {
@@ -48,19 +58,11 @@ NAMES = {
     "incoming": ("incoming", "incomingcalls", "inbound", "inboundcalls", "callsin"),
     "outgoing": ("outgoing", "outgoingcalls", "outbound", "outboundcalls", "callsout"),
     "duration_seconds": (
-        *("durationseconds", "totalseconds", "seconds", "durationsecs", "durationsec", "duration", "totalduration"),
-        *(
-            "talktime",
-            "callduration",
-            "durations",
-            "durationhhmmss",
-            "durationhmmss",
-            "durationmmss",
-            "durationhhmm",
-            "durationhmm",
-        ),
-        *("durationminutes", "totalminutes", "minutes", "durationmins", "durationmin", "durationm"),
-        *("durationhours", "totalhours", "hours", "durationhrs", "durationh"),
+        *_names_of_durations("seconds", "secs", "sec", "s"),
+        *_DURATIONS,
+        *_names_of_durations("hhmmss", "hmmss", "mmss", "hhmm", "hmm"),
+        *_names_of_durations("minutes", "mins", "min", "m"),
+        *_names_of_durations("hours", "hrs", "h"),
     ),
     "cost": ("cost", "totalcost", "callcost", "charge", "totalcharge", "amount"),
 }
@@ -383,9 +385,9 @@ def _no_extension(extension: str) -> str | None:
 # --- normalise: durations --------------------------------------------------------------------------------------------
 
 _SECONDS = {  # in one of what a field's name or tollbook.toml names
-    r"seconds?|secs?$|[(\[_/\s]s[)\]]?$": 1,
-    r"minutes?|mins?\b|[(\[_/\s]m[)\]]?$": 60,
-    r"hours?|hrs?\b|[(\[_/\s]h[)\]]?$": 3600,
+    r"se[ck](?:o|u)nd|secs?\b|[(\[_/\s]s[)\]]?$": 1,
+    r"minut|mins?\b|[(\[_/\s]m[)\]]?$": 60,
+    r"hour|stunde|hrs?\b|[(\[_/\s]h[)\]]?$": 3600,
 }
 
 
@@ -479,37 +481,39 @@ def _sums_of_others(rows: Rows) -> set[int]:
     if not maybe:
         return set()
     for row, rank in zip(rows, ranks, strict=True):
-        upto.append(upto[-1] if rank else _added(upto[-1], row, 1))
+        upto.append(upto[-1] if rank else _added(upto[-1], row))
     places = {name: _last_place(row[name] for row in rows if row[name] is not None) for name in ("number", "cost")}
-    edges = sorted({0, len(rows), *maybe})
+    edges = list({upto[edge]["rows"]: edge for edge in (0, len(rows), *maybe)}.values())  # between different runs
     found: set[int] = set()
 
-    def adds_up(number: int, sums: _Sums) -> bool:
-        row = rows[number]
+    def adds_up(number: int, sums: _Sums, without: Mapping[str, Any]) -> bool:
+        row, others = rows[number], sums["rows"] - without.get("rows", 1)
         # Calls are never rounded: where they are equal, amounts may be off in the last place of each.
         counted = row["calls"] is not None
         for name in _FIGURES:
-            off = places[name] * (sums["rows"] + 1) if counted and name in places and places[name] < 1 else 0
-            if row[name] is not None and abs(row[name] - sums[name]) > off:
+            if row[name] is None:
+                continue
+            off = places[name] * (others + 1) if counted and name in places and places[name] < 1 else 0
+            if abs(row[name] - sums[name] + (without[name] or 0)) > off:
                 return False
         if ranks[number] > 1:
             return any(row[name] is not None for name in _FIGURES)
-        return bool((sums["rows"] > 1 or found) and any(row[name] for name in (*_DURATION, "cost")))
+        return bool((others > 1 or found) and _weighs(row))
 
     while True:
         before = len(found)
         left = [number for number in maybe if number not in found]
-        everything = _added(upto[-1], _total(rows[number] for number in left), 1)
+        everything = _total(row for number, row in enumerate(rows) if number not in found)
         for number in left:
-            if adds_up(number, _added(everything, rows[number], -1)):
+            if adds_up(number, everything, rows[number]):
                 return found | {number}
         for number in left:
-            runs = (_added(upto[max(number, edge)], upto[min(number, edge)], -1) for edge in edges)
-            if any(run["rows"] and adds_up(number, run) for run in runs):
+            runs = ((upto[max(number, edge)], upto[min(number, edge)]) for edge in edges)
+            if any(last["rows"] > first["rows"] and adds_up(number, last, first) for last, first in runs):
                 found.add(number)
         words = [number for number in left if ranks[number] == 1 and number not in found]
         together = _total(rows[number] for number in words)
-        if len(words) > 1 and together | {"rows": upto[-1]["rows"]} == upto[-1]:
+        if len(words) > 1 and _weighs(together) and together | {"rows": upto[-1]["rows"]} == upto[-1]:
             found.update(words)  # the groups of all rows with numbers, wherever they stand
         if len(found) == before:
             return found
@@ -523,17 +527,18 @@ def _rank(row: dict[str, Any]) -> int:
     return 2 if not extension else 0 if re.search(r"\d", extension) else 1
 
 
+def _weighs(row: Mapping[str, Any]) -> bool:
+    """Whether there is more to compare than calls: small numbers of them are often the sum of others."""
+    return any(row[name] for name in (*_DURATION, "cost"))
+
+
 def _total(rows: Iterable[Mapping[str, Any]]) -> _Sums:
     """The sum of each figure of these rows, and how many they are."""
-    sums = dict.fromkeys((*_FIGURES, "rows"), Decimal(0))
-    for row in rows:
-        sums = _added(sums, row, 1)
-    return sums
+    return reduce(_added, rows, dict.fromkeys((*_FIGURES, "rows"), Decimal(0)))
 
 
-def _added(sums: _Sums, row: Mapping[str, Any], times: int) -> _Sums:
-    """These sums with a row, or other sums, put in or (-1) taken out."""
-    return {name: amount + times * (row.get(name, 1) or 0) for name, amount in sums.items()}
+def _added(sums: _Sums, row: Mapping[str, Any]) -> _Sums:
+    return {name: amount + (row.get(name, 1) or 0) for name, amount in sums.items()}
 
 
 def _plain(name: str) -> str:

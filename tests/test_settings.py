@@ -322,6 +322,16 @@ def test_reconciles_names_exchanges_of_the_file(tmp_path: Path) -> None:
     assert "connections[tim].reconciles: expected names of pbxware connections" in refused(tmp_path, wrong)
 
 
+def test_the_unit_of_durations_is_one_that_is_known(tmp_path: Path) -> None:
+    """F09."""
+    right = FOUR.replace("fields = {", 'fields = { duration_unit = "mm:ss",')
+    assert right != FOUR
+    assert ("duration_unit", "mm:ss") in load(tmp_path, right).connection("tim").fields
+    wrong = refused(tmp_path, right.replace("mm:ss", "minute"))
+    assert "connections[tim].fields.duration_unit: expected seconds | minutes | hours" in wrong
+    assert "did you mean minutes?" in wrong
+
+
 @pytest.mark.parametrize("percent", ["-1", "100.5", "nan", "inf", '"1"', "true"])
 def test_a_tolerance_is_a_percentage(percent: str, tmp_path: Path) -> None:
     wrong = FOUR.replace("tolerance_percent = 0.5", f"tolerance_percent = {percent}")

@@ -234,6 +234,9 @@ ALL = 17, 960, 2.25
         ),
         ([ANN, CY, BOB, totalled("Sales", *TOTAL), totalled("Support", 2, 60, 0.25), totalled("Total", *ALL)], "3"),
         ([totalled("Total", 0, 0, 0)], ""),
+        ([totalled("Sales", 0, 0, 0), totalled("Lobby", 0, 0, 0)], "Lobby Sales"),
+        # Few calls are often as many as some others.
+        ([totalled("101", 1, 0, 0), totalled("102", 2, 0, 0), totalled("Lobby", 3, 0, 0)], "101 102 Lobby"),
         ([totalled("Total", *TOTAL), ANN, BOB, totalled("Total", *TOTAL)], "101 102"),
         # Minutes and amounts that are rounded one by one add up but for that: 1.24 + 1.24 are 2.48, and were 2.49.
         ([totalled("101", 1, 1.24, 1.24), totalled("102", 2, 1.24, 1.24), totalled("", 3, 2.49, 2.49)], "101 102"),
@@ -354,6 +357,8 @@ def test_the_unit_of_durations_is_the_configured_one(tmp_path: Path, unit: str, 
         ("Duration (s)", 630.4, 630),
         ("Duration [h]", 0.25, 900),
         ("Hours", 0.5, 1800),
+        ("Duration (sec)", 10.5, 11),
+        ("Total talk time (hours)", 0.25, 900),
         ("Duration (hh:mm)", "1:30", 5400),
         ("Duration (mm:ss)", "1:30", 90),
         ("Duration", 630, ("figure", 630)),
