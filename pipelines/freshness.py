@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 
 from pipelines.settings import Settings
+from tollbook_errors import IntegrityError
 from warehouse.reading import open_public, public_file
 
 
@@ -39,8 +40,8 @@ class Freshness:
             reach = f"{what} was never read"
         else:
             reach = f"{what} reaches to {self.good_at:%Y-%m-%d %H:%M} UTC, {_words(self.age)} ago"
-        limit = _words(self.stale_after)
-        return f"{self.connection} is stale: {reach} (stale_after is {limit}); see why no load ran, then: tollbook load"
+        limit = f"stale_after is {_words(self.stale_after)}"
+        return f"{self.connection} is stale: {reach} ({limit}); see why no load went well, then: tollbook load"
 
 
 # A reading is as old as the load that made it; one that did not reach the day before, as the last day that it did.
@@ -86,7 +87,10 @@ def read_freshness(settings: Settings, now: datetime | None = None) -> list[Fres
     if not path.exists():
         return freshness(settings, None, now)
     with open_public(path) as con:
-        return freshness(settings, con, now)
+        try:
+            return freshness(settings, con, now)
+        except duckdb.Error as error:
+            raise IntegrityError(f"{path} cannot be read", hint="run: tollbook rebuild") from error
 
 
 def _words(time: timedelta) -> str:

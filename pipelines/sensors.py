@@ -122,8 +122,9 @@ def alert_when_nothing_ran(settings: Settings) -> SensorDefinition:
         ]
         known = before.get("known", [])
         new = [each for each in stale if each.connection not in known]
-        if not new or send_alert(settings.alerts, "\n".join(["Tollbook: nothing ran", *(e.sentence for e in new)])):
-            known = [each.connection for each in stale]
+        text = "\n".join(["Tollbook: no good load", *(each.sentence for each in new)])
+        arrived = not new or send_alert(settings.alerts, text)
+        known = [each.connection for each in stale if arrived or each not in new]
         context.update_cursor(json.dumps({"since": since, "known": known}))
         return SkipReason("; ".join(each.sentence for each in stale) or "every connection has had a good load")
 

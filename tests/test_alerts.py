@@ -83,7 +83,7 @@ def test_somebody_is_told_once_each_time_that_nothing_ran(tmp_path: Path) -> Non
         for _ in range(3):
             assert "hq is stale: its cdr reaches to " in watched.look()
         assert len(heard.posted) == 1
-        assert "nothing ran" in heard.posted[0]["text"]
+        assert heard.posted[0]["text"].startswith("Tollbook: no good load\n")
         assert "hq is stale: its cdr reaches to " in heard.posted[0]["text"]
         assert "14 days ago" in heard.posted[0]["text"]
 

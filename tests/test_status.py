@@ -146,7 +146,7 @@ def test_after_fourteen_days_without_any_load_status_is_not_green(tmp_path: Path
     assert first == (f"Tollbook: 2 of 2 connections need looking at: hq, vps; stale: hq, vps; newest day {max(days)}")
     assert lines[0] == (
         f"hq is stale: its cdr reaches to {then:%Y-%m-%d %H:%M} UTC, 14 days ago (stale_after is 36 hours); "
-        "see why no load ran, then: tollbook load"
+        "see why no load went well, then: tollbook load"
     )
     assert lines[1].startswith("vps is stale: its invoices reaches to ")
     assert len(lines) == 2
