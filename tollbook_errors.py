@@ -1,10 +1,18 @@
 """The typed errors of Tollbook, importable from every layer.
 
 What lives here: one exception per kind of trouble, each saying where it happened (connection, endpoint, window) and
-what to do. What does not: raising, catching, exit codes (``pipelines.cli``) or masking (``assets.sources.client``).
+what to do, and the logging of what nobody foresaw. What does not: raising, catching, exit codes (``pipelines.cli``) or
+masking (``assets.sources.client``).
 
 An error's text never holds a secret, a telephone number or a person's name: the raisers pass only the words below.
 """
+
+import logging
+import traceback
+from pathlib import Path
+from typing import Self
+
+_log = logging.getLogger("tollbook")
 
 
 class TollbookError(Exception):
@@ -73,3 +81,41 @@ class StorageError(TollbookError):
 
 class SecurityError(TollbookError):
     """Something tried to move credentials or requests to where they do not belong."""
+
+
+class InternalError(TollbookError):
+    """An error nobody foresaw: a fault of Tollbook's, not of a vendor's. Names the place in the code, never a value."""
+
+    @classmethod
+    def of(
+        cls, error: Exception, *, connection: str = "", endpoint: str = "", window: str = "", hint: str = "report this"
+    ) -> Self:
+        """``error`` without its text, which may quote a vendor's data; its frames are logged."""
+        frames = _frames(error)
+        ours = [frame for frame in frames if "site-packages/" not in frame]
+        place = (ours or frames or ["?"])[-1].partition(" ")[0]
+        made = cls(
+            f"an error nobody foresaw ({type(error).__name__} at {place})",
+            connection=connection,
+            endpoint=endpoint,
+            window=window,
+            hint=hint,
+        )
+        _log.error("%s: %s\n%s", cls.__name__, made, "\n".join(f"    {frame}" for frame in frames))
+        return made
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Where an error came by, outermost first, each as ``file:line function``; before it those of what it came of."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    frames = [f"{_file(each.filename)}:{each.lineno} {each.name}" for each in traceback.extract_tb(error.__traceback__)]
+    return [*(_frames(before) if before else ()), *frames]
+
+
+def _file(name: str) -> str:
+    """A file of code without the folders of this machine."""
+    inside = name.rpartition("site-packages/")
+    if inside[1]:
+        return inside[1] + inside[2]
+    own = Path(__file__).parent
+    return str(Path(name).relative_to(own)) if Path(name).is_relative_to(own) else Path(name).name

@@ -12,13 +12,13 @@ import atexit
 import gc
 import os
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from queue import Queue
@@ -37,8 +37,8 @@ from assets.sources.slices import Earlier, Found, Slice
 from tollbook_errors import (
     AuthError,
     ConfigError,
-    ContractError,
     IntegrityError,
+    InternalError,
     QuotaError,
     SecurityError,
     StorageError,
@@ -72,7 +72,10 @@ _STOPS = (AuthError, ConfigError, QuotaError, SecurityError, StorageError, Trans
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of a load, for whoever watches: ``done`` of ``total`` windows, ``rows`` read so far in this one."""
+    """One step of a load, for whoever watches: ``done`` of ``total`` windows, ``rows`` read so far in this one.
+
+    ``done`` are those that went well, ``failed`` the others that are over.
+    """
 
     connection: str
     stream: str
@@ -80,6 +83,7 @@ class Progress:
     done: int
     total: int
     rows: int
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -269,17 +273,23 @@ def load(
     _leave_imports_alone()
     outcome = Outcome([], [], [], [])
     stopped: TollbookError | None = None
+    failed = 0
+
+    def tell(window: Window, over: int, rows: int) -> None:
+        source.watch(Progress(source.name, stream.name, str(window), over - failed, len(windows), rows, failed))
+
     for number, window in enumerate(windows):
+        landing: Landing | None = None
         started_at = source.lake.now()
         row = _load_row(source, stream, window, started_at)
         requests = source.client().requests_made
         try:
             if stopped is not None:
                 raise stopped
-            source.watch(Progress(source.name, stream.name, str(window), number, len(windows), 0))
+            tell(window, number, 0)
             with _Ahead(source, stream, window) as ahead:
                 landing, kept_back = _land(
-                    source, stream, window, fetch(window), depends_on or {}, number, len(windows), ahead
+                    source, stream, window, fetch(window), depends_on or {}, partial(tell, window, number), ahead
                 )
                 partitions = [refine(source, stream, day, ahead) for day in window.days]
             warnings = sorted({warning for partition in partitions for warning in partition.warnings})
@@ -302,7 +312,7 @@ def load(
                 outcome.failures.append(error)
                 row |= {"status": "failed", "error_type": error.kind, "error": str(error)}
         except Exception as caught:
-            error = caught if isinstance(caught, TollbookError) else _unexpected(source, stream, window, caught)
+            error = caught if isinstance(caught, TollbookError) else _internal(caught, row, landing)
             if stopped is None:
                 outcome.failures.append(error)
             if isinstance(error, _STOPS):
@@ -313,9 +323,10 @@ def load(
                 "error_type": error.kind,
                 "error": str(error),
             }
+        failed += row["status"] == "failed"
         row["finished_at"] = source.lake.now()
         source.lake.record_load(row)
-        source.watch(Progress(source.name, stream.name, str(window), number + 1, len(windows), row["rows"] or 0))
+        tell(window, number + 1, row["rows"])
     return outcome
 
 
@@ -530,8 +541,7 @@ def _land(
     window: Window,
     fetch: Fetch,
     depends_on: dict[str, str],
-    number: int,
-    total: int,
+    tell: Callable[[int], None],
     ahead: "_Ahead",
 ) -> tuple[Landing, KeptBack | None]:
     client = source.client()
@@ -553,7 +563,7 @@ def _land(
                 )
                 if time.monotonic() - told > 0.2:
                     told = time.monotonic()
-                    source.watch(Progress(source.name, stream.name, str(window), number, total, writer.rows))
+                    tell(writer.rows)
         except KeptBack as caught:
             kept_back = caught
         with source.lake.writing():
@@ -676,19 +686,12 @@ class _Run:
         return come
 
 
-def _unexpected(source: Source, stream: Stream, window: Window, error: Exception) -> TollbookError:
-    """An error nobody foresaw, without its text, which may quote the vendor's data: only where it happened is told."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = next(
-        (f"{Path(f.filename).name}:{f.lineno}" for f in reversed(frames) if "/site-packages/" not in f.filename), "?"
-    )
-    return ContractError(
-        f"the answers could not be understood ({type(error).__name__} at {place})",
-        connection=source.name,
-        endpoint=stream.name,
-        window=str(window),
-        hint="they are landed; report this, and after an upgrade run: tollbook rebuild",
-    )
+def _internal(error: Exception, row: Mapping[str, Any], landing: Landing | None) -> InternalError:
+    """What nobody foresaw in the load that ``row`` tells of; ``landing`` is what it had landed by then."""
+    landed = "what was read is landed: after an upgrade run tollbook rebuild" if landing else "nothing was landed"
+    window = Window(row["window_from"], row["window_to"])
+    where = {"connection": row["connection"], "endpoint": row["stream"], "window": str(window)}
+    return InternalError.of(error, **where, hint=f"report this; {landed}")
 
 
 def _load_row(source: Source, stream: Stream, window: Window, started_at: datetime) -> dict[str, Any]:

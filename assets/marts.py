@@ -25,7 +25,7 @@ from dagster import (
     multi_asset,
 )
 
-from assets.materialize import RESOURCE, column_schema, fresh_for, house
+from assets.materialize import RESOURCE, column_schema, fresh_for, house, typed_errors
 from warehouse.database import Database
 from warehouse.lake import CorePartition, Lake, storage
 from warehouse.reading import costs, days_in_state, open_public, row_counts, unusual_days
@@ -159,6 +159,7 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]], stale_after: timedelt
         required_resource_keys={RESOURCE},
         pool=POOL,
     )
+    @typed_errors
     def warehouse(context: AssetExecutionContext) -> Iterator[Any]:
         place = house(context)
         published = update_and_publish(place.lake, place.database, place.keep_from())

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import wraps
 from typing import Any, Protocol
 
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ from dagster import (
     AssetKey,
     AssetMaterialization,
     AssetSpec,
+    DagsterError,
     Failure,
     FreshnessPolicy,
     MaterializeResult,
@@ -31,6 +33,7 @@ from dagster import (
 )
 
 from assets.loading import Fetch, Outcome, Source, Stream, Window, load
+from tollbook_errors import InternalError, TollbookError
 from warehouse.lake import CorePartition, Landing, read_core
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
 
@@ -79,6 +82,27 @@ def house(context: AssetExecutionContext) -> Any:
 def fresh_for(time: timedelta) -> FreshnessPolicy:
     """An asset that nothing has made for so long fails in Dagster's own view of freshness."""
     return FreshnessPolicy.time_window(fail_window=time)
+
+
+def typed_errors(make: Callable[[AssetExecutionContext], Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """An asset's function that fails with an InternalError where nobody foresaw why.
+
+    Dagster keeps the text of whatever is raised, and that may quote a vendor's data.
+    """
+
+    @wraps(make)
+    def made(context: AssetExecutionContext) -> Iterator[Any]:
+        internal: InternalError | None = None
+        try:
+            yield from make(context)
+        except (TollbookError, DagsterError, Failure):
+            raise
+        except Exception as error:
+            internal = InternalError.of(error)
+        if internal is not None:
+            raise internal
+
+    return made
 
 
 def raw_spec(

@@ -35,6 +35,7 @@ from assets.materialize import (
     house,
     materialize_stream,
     raw_spec,
+    typed_errors,
 )
 from assets.phone import (
     UNREADABLE,
@@ -1338,6 +1339,7 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
         required_resource_keys={RESOURCE},
         pool=connection.pool,
     )
+    @typed_errors
     def lists(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
         everything = [Window(None, None)]
@@ -1363,6 +1365,7 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
         backfill_policy=BackfillPolicy.single_run(),
         pool=connection.pool,
     )
+    @typed_errors
     def cdr(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
         landed = source.lake.newest_list(connection.name, LISTS)

@@ -45,6 +45,7 @@ from assets.materialize import (
     house,
     materialize_stream,
     raw_spec,
+    typed_errors,
 )
 from assets.phone import UNREADABLE, dialled_number, is_withheld, outside_country, read_number
 from assets.proof import control_total, quarantined
@@ -924,6 +925,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
         required_resource_keys={RESOURCE},
         pool=connection.pool,
     )
+    @typed_errors
     def lists(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
         everything = [Window(None, None)]
@@ -949,6 +951,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
         backfill_policy=BackfillPolicy.single_run(),
         pool=connection.pool,
     )
+    @typed_errors
     def cdr(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
         landed = source.lake.newest_list(connection.name, LISTS)
@@ -979,6 +982,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
         backfill_policy=BackfillPolicy.single_run(),
         pool=connection.pool,
     )
+    @typed_errors
     def sms(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
         landed = source.lake.newest_list(connection.name, LISTS)

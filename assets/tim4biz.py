@@ -29,6 +29,7 @@ from assets.materialize import (
     house,
     materialize_stream,
     raw_spec,
+    typed_errors,
 )
 from assets.proof import control_total
 from assets.sources import strict_json
@@ -578,6 +579,7 @@ def tim4biz_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
         backfill_policy=BackfillPolicy.single_run(),
         pool=connection.pool,
     )
+    @typed_errors
     def extension_total(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
         parts = in_stretches(asked_days(context))

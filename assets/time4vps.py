@@ -25,6 +25,7 @@ from assets.materialize import (
     house,
     materialize_stream,
     raw_spec,
+    typed_errors,
 )
 from assets.proof import control_total
 from assets.sources import strict_json
@@ -547,6 +548,7 @@ def time4vps_assets(connection: Connection, days: PartitionsDefinition[str]) -> 
         required_resource_keys={RESOURCE},
         pool=connection.pool,
     )
+    @typed_errors
     def invoices(context: AssetExecutionContext) -> Iterator[Any]:
         source = house(context).source(connection.name, context)
         everything = [Window(None, None)]

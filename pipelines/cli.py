@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from pipelines.settings import Settings, load_settings
-from tollbook_errors import ConfigError, TollbookError
+from tollbook_errors import ConfigError, InternalError, TollbookError
 from warehouse.text import shown
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ class Commands(click.Group):
             _stop(f"configuration: {error}", 2)
         except TollbookError as error:
             _stop(f"{error.kind}: {error}", 1)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click knows what to do
+        except Exception as error:
+            internal = InternalError.of(error)
+            _stop(f"{internal.kind}: {internal}", 1)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

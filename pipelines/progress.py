@@ -51,9 +51,8 @@ def bars() -> Iterator[Watch]:
             ended = step.done > progress.tasks[tasks[key]].completed
             read[key] += step.rows if ended else 0
             shown = read[key] + (0 if ended else step.rows)
-            progress.update(
-                tasks[key], completed=step.done, total=step.total, window=step.window, rows=f"{shown:,} rows"
-            )
+            window = f"{step.window}, {step.failed} failed" if step.failed else step.window
+            progress.update(tasks[key], completed=step.done, total=step.total, window=window, rows=f"{shown:,} rows")
 
         yield watch
 
@@ -66,11 +65,14 @@ def lines() -> Iterator[Watch]:
     def watch(step: Step) -> None:
         key = (step.connection, step.stream)
         now = time.monotonic()
-        if key in told and step.done < step.total and now - told[key] < _EVERY_SECONDS:
+        if key in told and step.done + step.failed < step.total and now - told[key] < _EVERY_SECONDS:
             return
         told[key] = now
+        failed = f", {step.failed} failed" if step.failed else ""
         rows = f", {step.rows} rows" if step.rows else ""
-        click.echo(f"{step.connection} {step.stream}: {step.window} ({step.done} of {step.total}{rows})", err=True)
+        click.echo(
+            f"{step.connection} {step.stream}: {step.window} ({step.done} of {step.total}{failed}{rows})", err=True
+        )
 
     yield watch
 

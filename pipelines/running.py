@@ -17,7 +17,7 @@ from uuid import uuid4
 from assets.loading import Progress
 from pipelines.nights import today
 from pipelines.settings import Settings, configured_home
-from tollbook_errors import ConfigError, IntegrityError, StorageError, TollbookError
+from tollbook_errors import ConfigError, IntegrityError, InternalError, StorageError, TollbookError
 from warehouse.close import Close, Freeze, close_month
 from warehouse.lake import Lake, make_folder, storage
 from warehouse.reading import control_counts, costs, days_in_state, open_public, public_file, reference_notices
@@ -178,21 +178,23 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     for landing in landed.values():
         lake.verified(landing)
     lake.clear_core(configured)
-    failures = []
+    failures: list[str] = []
+    kind: type[TollbookError] = IntegrityError
     for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
         source = house.source(connection, load_id="rebuild")
-        watch(Progress(connection, stream, str(day or "all"), number, len(todo), 0))
+        failed = len(failures)
+        watch(Progress(connection, stream, str(day or "all"), number - failed, len(todo), 0, failed))
         try:
             refine(source, streams_of(source)[stream], day)
         except StorageError:
             raise
         except Exception as error:
-            # What nobody foresaw may quote the vendor's data, so only its kind is told.
-            said = str(error) if isinstance(error, TollbookError) else f"not understood ({type(error).__name__})"
-            failures.append(f"{connection} {stream} {day or 'all'}: {said}")
+            known = error if isinstance(error, TollbookError) else InternalError.of(error)
+            kind = InternalError if known is not error else kind
+            failures.append(f"{connection} {stream} {day or 'all'}: {known}")
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
-        raise IntegrityError(f"{failures[0]}{more}", hint="nothing was published; the last good database stays")
+        raise kind(f"{failures[0]}{more}", hint="nothing was published; the last good database stays")
     published = rebuild_database(lake, house.database)
     return Rebuilt(len(todo), len({(c, s) for c, s, _ in todo}), published.path)
 
@@ -297,6 +299,9 @@ def probe(settings: Settings, name: str) -> str | None:
         ask(House(replace(settings, connections=(connection,)), patient=False).source(name))
     except TollbookError as error:
         return f"{error.kind}: {error}"
+    except Exception as error:
+        internal = InternalError.of(error, connection=name)
+        return f"{internal.kind}: {internal}"
     return None
 
 
