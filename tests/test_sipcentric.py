@@ -548,23 +548,23 @@ def test_what_cannot_be_understood_is_quarantined_and_the_rest_loads(
 
 
 DIALLED = [
-    ("4721234567", "NO"),  # with its calling code, as the vendor writes them
-    ("33142685300", "FR"),
-    ("0022507081234", "CI"),  # eight digits, as until 2021
-    ("#31#004721234567", "NO"),
-    ("14102079460123", "GB"),
-    ("9004721234567", "NO"),
-    ("9999", "GB"),
-    ("*67103", None),  # an extension of ours
-    ("*97", None),
+    ("4721234567", "NO", "fixed"),  # with its calling code, as the vendor writes them
+    ("33142685300", "FR", "fixed"),
+    ("0022507081234", "CI", "unknown"),  # eight digits, as until 2021
+    ("#31#004721234567", "NO", "fixed"),
+    ("14102079460123", "GB", "fixed"),
+    ("9004721234567", "NO", "fixed"),
+    ("9999", None, "emergency"),
+    ("*67103", None, "unknown"),  # an extension of ours
+    ("*97", None, "unknown"),
 ]
 
 
 def test_the_number_behind_what_was_dialled_decides(tmp_path: Path) -> None:
-    account = Account(calls=[call(START + timedelta(minutes=n), to=to) for n, (to, _) in enumerate(DIALLED)])
+    account = Account(calls=[call(START + timedelta(minutes=n), to=to) for n, (to, *_) in enumerate(DIALLED)])
     account.outside_line = "9"
     found = sorted(rows(account.load_calls(tmp_path), "cdr"), key=itemgetter("started_at"))
-    assert [(row["to_number"], row["remote_country"]) for row in found] == DIALLED
+    assert [(row["to_number"], row["remote_country"], row["remote_type"]) for row in found] == DIALLED
 
 
 def test_a_callers_number_has_no_digits_for_an_outside_line(tmp_path: Path) -> None:
@@ -575,7 +575,7 @@ def test_a_callers_number_has_no_digits_for_an_outside_line(tmp_path: Path) -> N
 
 
 def test_messages_are_read_like_calls(tmp_path: Path) -> None:
-    texts = DIALLED[:3]
+    texts = [(to, country) for to, country, _ in DIALLED[:3]]
     items = [message(START + timedelta(minutes=n), to=to) for n, (to, _) in enumerate(texts)][::-1]
     found = sorted(rows(Account(sms=items).load_messages(tmp_path), "sms"), key=itemgetter("sent_at"))
     assert [(row["to_text"], row["remote_country"]) for row in found] == texts
