@@ -420,6 +420,26 @@ def test_calls_that_nobody_hung_up_are_said_with_their_share(tmp_path: Path) -> 
     assert share in files.page.text
 
 
+def test_a_dear_call_that_came_in_is_where_it_was_forwarded_to(tmp_path: Path) -> None:
+    rows = golden_month()
+    changes = {"cost": Decimal(25), "outbound_legs": 1, "legs": 2}
+    rows["core.call"] = [{**row, **changes} if row["call_id"] == "c4" else row for row in rows["core.call"]]
+    (inbound,) = (row for row in rows["core.cdr"] if row["cdr_id"] == "c4")
+    out = {"direction": "outbound", "extension": "101", "remote_e164": "+33155501234", "remote_country": "FR"}
+    rows["core.cdr"].append({**inbound, "cdr_id": "out", **out, "cost": Decimal(25)})
+    day = date(2026, 10, 2)
+    rows["core.call_leg"] = [
+        {"cdr_id": leg, "call_id": "c4", "call_date": day, "leg_number": number, "leg_date": day}
+        for number, leg in enumerate(("c4", "out"), 1)
+    ]
+    files = report(tmp_path, rows)
+    dearest = files.csv("top_calls_by_cost")[0]
+    shown = ("call_id", "direction", "extension", "remote_country", "cost")
+    assert [dearest[name] for name in shown] == ["c4", "outbound", "101", "FR", "25.00"]
+    (call,) = (row for row in files.csv("calls") if row["call_id"] == "c4")
+    assert (call["direction"], call["extension"], call["remote_country"]) == ("inbound", "102", "GB")
+
+
 def test_a_month_without_calls_that_nobody_hung_up_lists_none(golden: Files) -> None:
     assert golden.csv("long_calls") == []
 

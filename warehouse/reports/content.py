@@ -873,6 +873,31 @@ calls AS (
     WHERE call_date >= $first AND call_date < $next
 )
 """
+# The same, but a call that came in and was forwarded is where its dearest leg went: what it cost it did not cost here.
+_CALLS_WHERE_THEY_WENT = f"""
+WITH {_EXTENSIONS},
+forwarded AS (
+    SELECT c.call_id, leg.direction, leg.extension, leg.remote_e164, leg.remote_country
+    FROM core.call c
+    JOIN core.call_leg l ON l.call_id = c.call_id AND l.call_date = c.call_date
+    JOIN core.cdr leg ON leg.cdr_id = l.cdr_id
+    WHERE c.call_date >= $first AND c.call_date < $next AND c.direction = 'inbound' AND c.outbound_legs > 0
+        AND leg.direction = 'outbound' AND leg.cost > 0
+    QUALIFY row_number() OVER (PARTITION BY c.call_id ORDER BY leg.cost DESC, l.leg_number) = 1
+),
+calls AS (
+    SELECT c.* REPLACE (
+            coalesce(f.direction, c.direction) AS direction, coalesce(f.extension, c.extension) AS extension,
+            CASE WHEN f.call_id IS NULL THEN c.remote_e164 ELSE f.remote_e164 END AS remote_e164,
+            CASE WHEN f.call_id IS NULL THEN c.remote_country ELSE f.remote_country END AS remote_country
+        ), extension_name
+    FROM core.call c
+    LEFT JOIN forwarded f ON f.call_id = c.call_id
+    LEFT JOIN extensions e ON e.connection = c.connection AND e.account_id IS NOT DISTINCT FROM c.account_id
+        AND e.extension = coalesce(f.extension, c.extension)
+    WHERE c.call_date >= $first AND c.call_date < $next
+)
+"""
 _CALL_FIELDS = (
     "epoch_us(started_at) AS started_us, connection, account_id, direction, outcome, extension, extension_name, "
     "remote_e164, remote_country, legs, talk_seconds, cost, currency, unrated_legs, call_id"
@@ -883,7 +908,7 @@ def _top_calls(reader: Reader, slug: str, title: str, order: str, *, per_currenc
     partition = "PARTITION BY currency " if per_currency else ""
     column = order.split()[0]
     answers = reader.all(
-        f"{_CALLS} SELECT {_CALL_FIELDS} FROM calls WHERE {column} > 0 "
+        f"{_CALLS_WHERE_THEY_WENT if per_currency else _CALLS} SELECT {_CALL_FIELDS} FROM calls WHERE {column} > 0 "
         f"QUALIFY row_number() OVER ({partition}ORDER BY {order}, started_at, call_id) <= {TOP_CALLS} "
         f"ORDER BY {'currency, ' if per_currency else ''}{order}, started_at, call_id"
     )
