@@ -374,15 +374,15 @@ def test_money_on_account_is_an_asset_until_it_is_spent(tmp_path: Path) -> None:
             line("1", "1", "100", type="Credit", credit_added=hundred),
             line("2", "2", "30.00"),
             line("2", "3", "20.00", type="Credit", credit_added=twenty),
-            line("3", "4", "20.00", type="Credit", credit_added=twenty),
-            line("3", "5", "30.00"),
+            line("3", "4", "50.00", type="Invoice", item_id="8", credit_added=twenty),  # merged of such
             line("4", "6", "70", type="Credit", credit_added=Decimal(70)),
             line("5", "7", "-10", type="RefundedItem", credit_added=-ten),
         ],
     }
     database = warehouse(tmp_path / "data")
     database.update([partition(tmp_path / "core", "invoices", "hosting", None, "time4vps", rows)])
-    assert query(database, "SELECT charge_kind, cost, quantity FROM mart.cost_daily ORDER BY 1") == [
+    costs = "SELECT charge_kind, sum(cost), sum(quantity) FROM mart.cost_daily GROUP BY ALL ORDER BY ALL"
+    assert query(database, costs) == [
         ("hosting", 60, 2),
         ("tax", Decimal("12.60"), 2),
     ]

@@ -224,24 +224,28 @@ def test_many_of_a_dear_thing_are_its_price_times_their_number(tmp_path: Path) -
 
 def test_money_on_account_is_no_charge(tmp_path: Path) -> None:
     rows = focus_month()
-    new = [charge("2026-10-20", VPS, "hosting", "8", None), charge("2026-10-20", VPS, "tax", "1.68", None)]
+    new = [charge("2026-10-20", VPS, "hosting", "13", None), charge("2026-10-20", VPS, "tax", "1.68", None)]
     funds = {"credit_added": Decimal(20)}
     rows["core.invoice"] += [
         invoice("902", "2026-10-20", "28", "1.68") | funds,
         invoice("903", "2026-10-20", "20", "0") | funds | {"counts_as_expense": False},
+        invoice("904", "2026-10-20", "25", "0") | funds,
     ]
     rows["core.invoice_line"] += [
-        line("902", "1", "Credit", "0", "Add funds", "20", **funds),
-        line("902", "2", "Other", "0", "Snapshot", "8", taxed=True),
+        line("902", "1", "Invoice", "7", "Merged", "28", taxed=True, **funds),
         line("903", "1", "Credit", "0", "Add funds", "20", **funds),
+        line("904", "1", "Credit", "0", "Add funds", "20", **funds),
+        line("904", "2", "Other", "0", "Snapshot", "5"),
     ]
     rows["mart.cost_daily"] += new
     rows["mart.cost_monthly"] += monthly(new)
-    found = [row for row in written(tmp_path, rows)[1] if row["InvoiceId"] in ("vps/902", "vps/903")]
+    found = [row for row in written(tmp_path, rows)[1] if row["InvoiceId"] in ("vps/902", "vps/903", "vps/904")]
     assert {(row["ChargeDescription"], row["BilledCost"]) for row in found if row["BilledCost"]} == {
-        ("Snapshot", 8),
-        ("Tax: Snapshot", Decimal("1.68")),
+        ("Merged", 8),
+        ("Tax: Merged", Decimal("1.68")),
+        ("Snapshot", 5),
     }
+    assert "Add funds" not in {row["ChargeDescription"] for row in found}
 
 
 def test_days_are_those_of_the_zone_in_utc(golden: tuple[Focus, list[Row]]) -> None:

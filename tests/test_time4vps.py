@@ -682,11 +682,15 @@ def test_a_receipt_of_which_nothing_is_known_is_no_expense_either(tmp_path: Path
     assert by_id(account.load(tmp_path))["1"]["counts_as_expense"] is False
 
 
-@pytest.mark.parametrize(("owed", "status"), [("36.30", "matched"), ("136.30", "matched"), ("100", "variance")])
+@pytest.mark.parametrize(
+    ("owed", "status"), [("36.30", "matched"), ("46.30", "matched"), ("146.30", "matched"), ("136.30", "variance")]
+)
 def test_whether_the_balance_has_an_unpaid_receipt_is_the_vendors(tmp_path: Path, owed: str, status: str) -> None:
+    """36.30 of debt, an invoice of 10 that would fill the credit, a receipt of 100."""
     account = Account()
     account.invoice(1, funds("100.00"), status="Receiptunpaid")
     account.invoice(2, line(2, "30.00"), status="Unpaid")
+    account.invoice(3, funds("10.00", 3), status="Unpaid")
     account.balance_fields = {"acc_balance": owed}
     assert controls(account.load(tmp_path), "unpaid_balance")["client", ""][2] == status
 
