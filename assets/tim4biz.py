@@ -210,6 +210,7 @@ class _Totals:
 
 
 def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Totals:
+    """What these answers, the parts of a day or a whole stretch, say of each extension."""
     totals: dict[str, dict[str, Any]] = {}
     found = _Totals([], [])
     for answer in answers:
@@ -220,9 +221,10 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Tota
         understood = [number for number, (_, problem) in enumerate(read) if problem is None]
         sums = {understood[n] for n in _sums_of_others([read[number][0] for number in understood])}
         found.left_out += len(sums)
-        # Beside another duration a clock of two parts has minutes and seconds; by itself it may have hours and minutes.
-        others = any(row[name] and not row["is_short"] for row, problem in read if not problem for name in _DURATION)
-        tells_clock = unit.tells_clock or others
+        # Beside a clock of three parts one of two has minutes and seconds; by itself it may have hours and minutes.
+        full = [row for row, problem in read if not problem and not row["is_short"]]
+        tells_clock = unit.tells_clock or any(row["seconds"] for row in full)
+        has_numbers = any(row["number"] for row in full)  # whose unit the calls may tell, and not that of a clock
         for number, (row, unread) in enumerate(read):
             if number in sums:
                 continue
@@ -242,8 +244,8 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Tota
                     }
                 )
                 continue
-            found.short_clocks += row["is_short"] and not unit.tells_clock
-            if row["is_short"] and not tells_clock:
+            found.short_clocks += row["is_short"] and not tells_clock
+            if row["is_short"] and not tells_clock and not has_numbers:
                 row["seconds"], row["number"] = None, row["seconds"]
             else:
                 found.unsure += unit.to_seconds(row)

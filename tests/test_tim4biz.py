@@ -395,10 +395,14 @@ def test_a_number_without_a_unit_is_seconds_only_where_all_are_whole(tmp_path: P
 def test_a_clock_of_two_parts_is_minutes_and_seconds_for_all_that_is_known(tmp_path: Path) -> None:
     """F09. Beside a clock of three it is; by itself the calls may tell that it is hours and minutes."""
     assert duration(tmp_path / "alone", "12:30") == ("figure", 750)
-    for beside in ("1:00:00", 10.5, "5 min"):
-        from_ = loaded(tmp_path / str(beside), [ANN | {"Duration": "12:30"}, BOB | {"Duration": beside}])
+    for beside, is_known in (("1:00:00", True), ("5 min", True), (10.5, False)):
+        reply = [ANN | {"Duration": "12:30"}, BOB | {"Duration": beside}]
+        from_ = source(StandIn(lambda path, query, reply=reply: reply), tmp_path / str(beside), "tim4biz")
+        stream = tim4biz.totals_stream(from_)
+        outcome = run(from_, stream, lambda window, from_=from_: tim4biz.fetch_totals(from_, window), [DAY])
         row = rows(from_, "extension_total")[0]
         assert (row["duration_seconds"], row["duration_figure"]) == (750, None)
+        assert any("12:30" in warning for warning in outcome.warnings) != is_known
 
 
 # --- periods ---
