@@ -510,7 +510,7 @@ class Client:
         effort.spent += pause
         tries = 1 if where["endpoint"] in self._down else self._max_attempts
         last = effort.attempts >= tries or effort.spent >= self._deadline_seconds
-        if trouble.garbled and (last or effort.garbled >= GARBLED_TRIES):
+        if trouble.garbled and effort.garbled >= min(GARBLED_TRIES, tries):
             raise ContractError(f"{trouble}; tried {effort.attempts} times", **where)
         if last:
             self._down.add(where["endpoint"])
