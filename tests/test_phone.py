@@ -63,10 +63,11 @@ def test_numbers(text: str, region: str, e164: str | None, country: str | None, 
         ("3023125012", "DE", "DE"),  # 030 23125012 without its 0: +30 has no such number
         ("2025550123", "US", "US"),  # America dials ten digits bare
         ("12025550123", "US", "US"),
-        ("2079460123", "US", "US"),  # as +20 79460123 it would be Egyptian
+        ("4752345678", "US", "US"),  # as +47 52345678 it would be Norwegian
         ("912345678", "ES", "ES"),  # Spain has no prefix: nine digits are the whole number
         ("442079460123", "ES", "GB"),
         ("13912345678", "CN", "CN"),  # mobiles in China go without the 0
+        ("4951234567", "RU", "RU"),  # in Russia the 8 may be left out; as +49 51234567 it would be German
         ("0612345678", "IT", "IT"),  # here the 0 is part of the number
         ("91234567", "NO", "NO"),
         ("9004721234567", "GB", None),  # +90 and a 0: with its calling code no number keeps its trunk prefix
