@@ -1231,9 +1231,8 @@ def _who_is(party: Party, tenant: Tenant) -> str | None:
         return "person" if _is_telephone(party.extension or "", party.name or "", tenant) else "machine"
     if party.kind == "did":
         return "machine" if {party.number, party.public.e164} & tenant.machines else "number"
-    return (
-        "person" if party.kind == "outside" else None
-    )  # a feature code can be a mailbox, or pick up a colleague's call
+    # A feature code can be a mailbox, or pick up a colleague's call.
+    return "person" if party.kind == "outside" else None
 
 
 def _is_telephone(extension: str, name: str, tenant: Tenant) -> bool:

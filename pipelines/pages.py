@@ -114,29 +114,27 @@ def serve(settings: Settings, access: Access) -> None:
     """
     access.check()
     os.environ |= {"DAGSTER_HOME": str(dagster_home(settings)), "TOLLBOOK_CONFIG": str(settings.path)}
-    target = ModuleTarget(
-        MODULE, None, str(Path.cwd()), None
-    )  # as the daemon's -m means it: runs know each other by it
+    # As the daemon's -m means it: runs know their code by it.
+    target = ModuleTarget(MODULE, None, str(Path.cwd()), None)
     with (
         DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, target, __version__, read_only=access.read_only) as workspace,
         subprocess.Popen([sys.executable, "-m", "dagster._daemon", "run", "-m", MODULE]) as daemon,
     ):
-        server = uvicorn.Server(
-            uvicorn.Config(
-                _guarded(workspace, access),
-                host=access.host,
-                port=access.port,
-                log_level="warning",
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
-        )
-        watch = threading.Thread(target=_stop_with, args=(server, daemon), daemon=True)
-        watch.start()
-        click.echo(f"Dagster's pages: http://{access.host}:{access.port}   (Ctrl-C ends them)", err=True)
         try:
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    _guarded(workspace, access),
+                    host=access.host,
+                    port=access.port,
+                    log_level="warning",
+                    timeout_graceful_shutdown=_GRACE_SECONDS,
+                )
+            )
+            threading.Thread(target=_stop_with, args=(server, daemon), daemon=True).start()
+            click.echo(f"Dagster's pages: http://{access.host}:{access.port}   (Ctrl-C ends them)", err=True)
             server.run()
-        finally:
+        finally:  # whatever went wrong: the block would wait for the daemon for ever
             by_itself = daemon.poll()
             _end(daemon)
     if by_itself is not None:
