@@ -180,7 +180,7 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
     "a queue picks up, nobody answers, and the caller leaves a message": (
         [Leg(0, "a", OUT, DID_OF_GROUP, 40, YES), Leg(3, "a", GROUP, ADA, 0, NO),
          Leg(20, "a", OUT, BOX, 20, VOICEMAIL)],
-        [Call("aaa", 2, "inbound", "voicemail", "100", 0, "native_id")],
+        [Call("aaa", 2, "inbound", "abandoned", "100", 0, "native_id")],
     ),
     "a mailbox that the PBX says answered, and which has the number of a telephone": (
         [Leg(0, "a", OUT, BOX, 20, YES)], [Call("a", 0, "inbound", "abandoned", "100", 0, "single")],

@@ -250,13 +250,27 @@ def test_a_call_in_two_currencies_has_no_one_cost_but_each_leg_has(tmp_path: Pat
         ([("number", 90), ("person", 60)], ("answered", 60)),
         ([("machine", 90), ("number", 60)], ("answered", 60)),
         ([("machine", 0), ("person", 0)], ("no_answer", 0)),
+        # A message after a machine answered; after a telephone did not; a mailbox that the PBX writes as answered.
+        ([("machine", 40), ("person", 0), ("mailbox", 20)], ("abandoned", 0)),
+        ([("number", 40), ("person", 0), ("mailbox", 20)], ("voicemail", 0)),
+        ([("machine", 0), ("person", 0), ("mailbox", 20)], ("voicemail", 0)),
+        ([("machine", 40), ("mailbox", 20), ("person", 30)], ("answered", 30)),
+        ([("number", 40), ("person", 0), ("machine", 20)], ("abandoned", 0)),
     ],
 )
 def test_who_answered(tmp_path: Path, legs: list[tuple[str | None, int]], told: tuple[str, int]) -> None:
+    inbound: Row = {"linked_id": "1", "direction": "inbound"}
+    mailbox: Row = {"to_kind": "machine", "outcome": "voicemail"}
     database = built(
         tmp_path,
         [
-            leg(f"w{n}", f"2026-03-02 09:00:0{n}", seconds, linked_id="1", direction="inbound", to_kind=kind)
+            leg(
+                f"w{n}",
+                f"2026-03-02 09:00:0{n}",
+                seconds,
+                **inbound,
+                **(mailbox if kind == "mailbox" else {"to_kind": kind}),
+            )
             for n, (kind, seconds) in enumerate(legs)
         ],
     )

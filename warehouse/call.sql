@@ -32,18 +32,20 @@ part AS (
             AND (several.to_kind = 'person' OR (several.to_kind IS DISTINCT FROM 'machine' AND NOT led.rang_a_person))
             AS by_person,
         -- The most telling outcome first: that a person answered says more than that another leg was not answered; a
-        -- message was left; a machine answered, which kept the caller waiting for nobody; the line was engaged or nobody
+        -- machine answered, which kept the caller waiting for nobody, also where a message was left in the end; a message
+        -- was left at a telephone; a number of ours answered and none of its telephones did; the line was engaged or nobody
         -- came; the caller gave up; only then that a trunk failed, since a failed attempt is often followed by a better
         -- one.
         CASE
             WHEN by_person THEN 1
-            WHEN several.outcome = 'voicemail' THEN 2
-            WHEN answered THEN 3
-            WHEN several.outcome = 'busy' THEN 4
-            WHEN several.outcome = 'no_answer' THEN 5
-            WHEN several.outcome = 'cancelled' THEN 6
-            WHEN several.outcome = 'failed' THEN 7
-            ELSE 8
+            WHEN answered AND several.to_kind = 'machine' THEN 2
+            WHEN several.outcome = 'voicemail' THEN 3
+            WHEN answered THEN 4
+            WHEN several.outcome = 'busy' THEN 5
+            WHEN several.outcome = 'no_answer' THEN 6
+            WHEN several.outcome = 'cancelled' THEN 7
+            WHEN several.outcome = 'failed' THEN 8
+            ELSE 9
         END AS telling,
         -- Smallest for the longest leg, and among equally long ones for the earliest.
         linking.leg_number
@@ -104,12 +106,13 @@ SELECT
     whole.direction,
     CASE whole.telling
         WHEN 1 THEN 'answered'
-        WHEN 2 THEN 'voicemail'
-        WHEN 3 THEN 'abandoned'
-        WHEN 4 THEN 'busy'
-        WHEN 5 THEN 'no_answer'
-        WHEN 6 THEN 'cancelled'
-        WHEN 7 THEN 'failed'
+        WHEN 2 THEN 'abandoned'
+        WHEN 3 THEN 'voicemail'
+        WHEN 4 THEN 'abandoned'
+        WHEN 5 THEN 'busy'
+        WHEN 6 THEN 'no_answer'
+        WHEN 7 THEN 'cancelled'
+        WHEN 8 THEN 'failed'
         ELSE 'unknown'
     END AS outcome,
     -- Who took an inbound call is who talked; who made a call is on its first leg.

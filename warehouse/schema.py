@@ -470,8 +470,9 @@ CALL = Table(
         _c(
             "outcome",
             "VARCHAR",
-            "answered where a person answered any leg, else voicemail where a message was left, else abandoned where "
-            "only a machine answered (see core.cdr.to_kind), else the most telling outcome of its legs: busy, "
+            "answered where a person answered any leg, else abandoned where a machine did (see core.cdr.to_kind; also "
+            "where the caller then left a message), else voicemail where a message was left, else abandoned where only "
+            "a number of ours answered and none of its telephones, else the most telling outcome of its legs: busy, "
             "no_answer, cancelled, failed or unknown",
         ),
         EXTENSION,
@@ -890,7 +891,11 @@ MARTS = (
             _c("offered", "BIGINT", "Inbound calls"),
             _c("answered", "BIGINT", "Of those, taken by a person"),
             _c("unanswered", "BIGINT", "Of those, taken by nobody; a caller who left a message is here too"),
-            _c("voicemail", "BIGINT", "Of the unanswered, those who left a message"),
+            _c(
+                "voicemail",
+                "BIGINT",
+                "Of the unanswered, those who left a message and whom no machine had answered (core.call.outcome)",
+            ),
             _c("abandoned", "BIGINT", "Of the unanswered, those that only a queue, ring group, IVR or the like took"),
             _c(
                 "called_back",
