@@ -30,13 +30,14 @@ import duckdb
 import pyarrow as pa
 
 from assets.erasure import eraser
-from assets.sources.client import Client
+from assets.sources.client import Client, ServerError
 from assets.sources.optional_lists import OptionalLists
 from assets.sources.page import Page
 from assets.sources.slices import Earlier, Found, Slice
 from tollbook_errors import (
     AuthError,
     ConfigError,
+    ContractError,
     IntegrityError,
     InternalError,
     QuotaError,
@@ -68,6 +69,9 @@ MAX_THREADS = 2
 
 # After one of these the rest of the days would fail the same way, or make it worse.
 _STOPS = (AuthError, ConfigError, QuotaError, SecurityError, StorageError, TransientError)
+
+# After one of these the vendor is there and lets us in, and it is the list alone that cannot be read.
+_OF_THE_LIST = (ContractError, IntegrityError, ServerError)
 
 
 @dataclass(frozen=True)
@@ -257,6 +261,13 @@ def optional_lists(source: Source, stream: str) -> OptionalLists:
     return OptionalLists(landed, source.client().now)
 
 
+def what_stays(source: Source, stream: Stream, error: TollbookError) -> Landing | None:
+    """The landing that stands for a list which could not be read; None: there is none, or nothing can be read."""
+    if not isinstance(error, _OF_THE_LIST):
+        return None
+    return source.lake.last_landing(source.name, stream.name, None, None)
+
+
 def load(
     source: Source,
     stream: Stream,
@@ -313,6 +324,8 @@ def load(
                 row |= {"status": "failed", "error_type": error.kind, "error": str(error)}
         except Exception as caught:
             error = caught if isinstance(caught, TollbookError) else _internal(caught, row, landing)
+            if window.first is None and landing is None and (known := what_stays(source, stream, error)):
+                error.what += f": what the lists said on {known.started_at:%Y-%m-%d %H:%M} UTC stays"
             if stopped is None:
                 outcome.failures.append(error)
             if isinstance(error, _STOPS):

@@ -32,7 +32,7 @@ from dagster import (
     TableSchema,
 )
 
-from assets.loading import Fetch, Outcome, Source, Stream, Window, load
+from assets.loading import Fetch, Outcome, Source, Stream, Window, load, what_stays
 from tollbook_errors import InternalError, TollbookError
 from warehouse.lake import CorePartition, Landing, read_core
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
@@ -199,10 +199,13 @@ def materialize_stream(
     fetch: Callable[[Window], Fetch],
     *,
     depends_on: Mapping[str, Landing] | None = None,
+    others_need_it: bool = False,
 ) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
     """Load a stream and report it: materialisations with figures, checks, and a failure after all that could be loaded.
 
-    When a day failed, the days that did not are reported one by one, and the step fails with what went wrong.
+    When a day failed, the days that did not are reported one by one, and the step fails with what went wrong. The step
+    of a list that ``others_need_it`` does not fail while what it said before stays: Dagster would skip what is loaded
+    with it. The steps that load that fail instead, in the end.
     """
     connection = Connection(source.name, source.vendor)
     # The generation that holds the lists' content, so that reading the same lists again changes nothing.
@@ -212,15 +215,19 @@ def materialize_stream(
         context.log.warning(f"{source.name} {stream.name}: {warning}")
     raw = connection.asset(f"raw_{stream.name}")
     partitioned = windows[0].first is not None
-    if partitioned and (outcome.failures or not _has_partitions(context)):
+    failures = [f"{error.kind}: {error}" for error in outcome.failures]
+    if failures and others_need_it and not outcome.landings and what_stays(source, stream, outcome.failures[0]):
+        yield from _stale(connection, stream, raw, failures[0])
+        return
+    failures += _stale_lists(source, lists)
+    if partitioned and (failures or not _has_partitions(context)):
         for partition in outcome.partitions:
             for key in (raw, *(connection.asset(table_.name) for table_ in stream.tables)):
                 context.log_event(AssetMaterialization(key, partition=str(partition.day)))
-    if outcome.failures:
-        first = outcome.failures[0]
+    if failures:
         raise Failure(
-            f"{first.kind}: {first}",
-            metadata={"failures": len(outcome.failures), "loaded": len(outcome.landings)},
+            failures[0],
+            metadata={"failures": len(failures), "loaded": len(outcome.landings)},
             allow_retries=False,
         )
     yield MaterializeResult(asset_key=raw, metadata=_raw_metadata(outcome, lists))
@@ -229,6 +236,26 @@ def materialize_stream(
             asset_key=connection.asset(table_.name), metadata=_core_metadata(source, outcome, table_)
         )
     yield from _checks(source, stream, raw, outcome)
+
+
+def _stale(
+    connection: Connection, stream: Stream, raw: AssetKey, failure: str
+) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
+    """A list that stands as it was known: its assets with the reason and a failed check."""
+    for key in (raw, *(connection.asset(table_.name) for table_ in stream.tables)):
+        yield MaterializeResult(asset_key=key, metadata={"not_read": failure})
+    for name in stream.controls:
+        yield _control_check(name, raw, [])
+    yield AssetCheckResult(check_name=f"{stream.name}_understood", asset_key=raw, passed=False, description=failure)
+
+
+def _stale_lists(source: Source, lists: Mapping[str, str]) -> list[str]:
+    """Why the lists that a stream is read with could not be read in this load; none where they could."""
+    return [
+        f"{row['error_type']}: {row['error']}"
+        for row in (source.lake.loads_of(source.load_id) if lists else ())
+        if row["connection"] == source.name and row["stream"] in lists and row["status"] == "failed"
+    ]
 
 
 def _raw_metadata(outcome: Outcome, lists: Mapping[str, str]) -> dict[str, Any]:

@@ -1343,7 +1343,12 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
         source = house(context).source(connection.name, context)
         everything = [Window(None, None)]
         yield from materialize_stream(
-            context, source, lists_stream(source), everything, lambda window: fetch_lists(source)
+            context,
+            source,
+            lists_stream(source),
+            everything,
+            lambda window: fetch_lists(source),
+            others_need_it=True,
         )
 
     @multi_asset(

@@ -930,7 +930,12 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
         source = house(context).source(connection.name, context)
         everything = [Window(None, None)]
         yield from materialize_stream(
-            context, source, lists_stream(source), everything, lambda window: fetch_lists(source)
+            context,
+            source,
+            lists_stream(source),
+            everything,
+            lambda window: fetch_lists(source),
+            others_need_it=True,
         )
 
     @multi_asset(

@@ -324,9 +324,12 @@ def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
     told = {(row["connection"], row["stream"]) for row in failed}
     for event in ran.all_events:
         if event.is_step_failure:
-            step = event.step_key or ""
+            step, words = event.step_key or "", _words(event.step_failure_data.error)
+            # A step whose lists were not read fails with their error.
+            if any(str(row["error"]) in words for row in failed):
+                continue
             if not any(step == f"{connection}_{stream}".replace("-", "_") for connection, stream in told):
-                found.append(f"{step}: {_words(event.step_failure_data.error)}")
+                found.append(f"{step}: {words}")
     if not ran.success and not found:  # it failed before any step could
         errors = [getattr(event.event_specific_data, "error", None) for event in ran.all_events if event.is_failure]
         found.append(f"{ran.job_def.name}: {_words(next(filter(None, errors), None))}")

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dagster import DagsterInstance, RunsFilter
 from loading import HASTY_CLIENT, Expected, Row, Stage, World, days, hashes, query, stage, untouched_truth, world
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
 from assets.marts import rebuild_database, update_and_publish
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
+from pipelines.jobs import LOAD
 from pipelines.resources import House
-from pipelines.running import run_rebuild
+from pipelines.running import dagster_home, run_rebuild
 from warehouse.database import LITTLE_MEMORY
 
 # A month with the clock going back, and some days with it going forward. The day after the vendors' last one is loaded
@@ -422,6 +424,100 @@ def test_one_vendor_in_trouble_leaves_the_others_standing(
         SIP,
     }
     assert f"{connection}: {connection} " not in troubled.command("status").output
+
+
+# Lists that there must be, and what came in their place on a night after one on which they were given.
+NOTHING = Fault("body", "pbxware", "ext.list", times=None, params={"body": "{}"})
+UNREAD = (
+    ("a page for the extensions", PBX, "ext.list", "ContractError", Fault("html", "pbxware", "ext.list", times=None)),
+    ("nothing for them", PBX, "ext.list", "ContractError", NOTHING),
+    (
+        "500 for the tenants",
+        PBX,
+        "tenant.list",
+        "TransientError",
+        Fault("status", "pbxware", "tenant.list", times=None),
+    ),
+    (
+        "a page for the customers",
+        SIP,
+        "customers",
+        "ContractError",
+        Fault("html", "sipcentric", "customers", times=None),
+    ),
+    ("500 for them", SIP, "customers", "TransientError", Fault("status", "sipcentric", "customers", times=None)),
+)
+
+
+@pytest.fixture(scope="module")
+def without_lists(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world with a day for each, the one before them loaded well, and clients that give up soon."""
+    first, last = date(2026, 10, 1), date(2026, 10, 7)
+    with world(tmp_path_factory.mktemp("lists"), first, last, only=(PBX, SIP)) as made:
+        assert made.load(first, first).failures == []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipelines.resources.Client", HASTY_CLIENT)
+            yield made
+
+
+@pytest.mark.parametrize(
+    ("connection", "endpoint", "error", "fault", "day"),
+    [pytest.param(*each, date(2026, 10, 2 + n), id=name) for n, (name, *each) in enumerate(UNREAD)],
+)
+def test_calls_are_loaded_with_the_lists_of_before_where_tonight_there_are_none(
+    without_lists: World, connection: str, endpoint: str, error: str, fault: Fault, day: date
+) -> None:
+    """What was loaded is as on a good night; the list itself failed, and that is said everywhere."""
+    place = without_lists
+    lists = "SELECT * FROM core.extension ORDER BY ALL"
+    known, newest = place.query(lists), House(place.settings).lake.newest_list(connection, "lists")
+    place.vendors.faults.add(fault)
+
+    told = place.command("load", "--from", str(day), "--to", str(day))
+    assert told.exit_code == 1
+    (failed,) = [line for line in told.output.splitlines() if line.startswith("FAILED")]
+    assert failed.startswith(f"FAILED {connection} lists: {error}: {connection} {endpoint}: ")
+    assert f"what the lists said on {newest.started_at:%Y-%m-%d %H:%M} UTC stays" in failed
+    assert place.query(lists) == known
+    legs = Expected(place.vendors.truth, day, day).legs()
+    found = Counter(row for row in place.query(_LEGS) if row[5] == day)
+    assert dict(found) == dict(legs)
+    last = "(SELECT max(load_id) FROM audit.load)"
+    loads = place.query(f"SELECT connection, stream FROM audit.load WHERE status = 'failed' AND load_id = {last}")
+    assert loads == [(connection, "lists")]
+    assert any(line.startswith(f"{connection}: ") for line in place.command("status").output.splitlines())
+    with DagsterInstance.from_config(str(dagster_home(place.settings))) as instance:
+        runs = instance.get_runs(RunsFilter(job_name=LOAD), limit=1)
+    assert [run.is_failure for run in runs] == [True], "somebody is told"
+
+    place.vendors.faults.clear()
+    assert place.command("load", "--from", str(day), "--to", str(day), "--connection", connection).exit_code == 0
+    assert place.query("SELECT count(*) FROM audit.restatement") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "day"),
+    [(Fault("reset", times=None), date(2026, 10, 7)), (Fault("status", params={"status": 401}), date(2026, 10, 7))],
+    ids=["no connection", "401"],
+)
+def test_a_vendor_that_lets_nobody_in_is_not_asked_for_calls(without_lists: World, fault: Fault, day: date) -> None:
+    without_lists.vendors.faults.add(replace(fault, vendor="sipcentric", endpoint="customers", times=None))
+    asked = len(without_lists.vendors.requests)
+    ran = without_lists.load(day, day, SIP)
+    without_lists.vendors.faults.clear()
+    assert len(ran.failures) >= 1
+    assert not any("stays" in failure for failure in ran.failures)
+    assert {request.endpoint for request in without_lists.vendors.requests[asked:]} == {"customers"}
+
+
+def test_without_any_lists_of_before_nothing_is_loaded(tmp_path: Path) -> None:
+    day = date(2026, 10, 24)
+    with world(tmp_path, day, day, only=(PBX,)) as place:
+        place.vendors.faults.add(Fault("html", "pbxware", "ext.list", times=None))
+        (failure, *_) = place.load(day, day).failures
+        assert failure.startswith("hq lists: ContractError: hq ext.list: ")
+        assert "stays" not in failure
+        assert place.query("SELECT count(*) FROM core.cdr") == [(0,)]
 
 
 # Answers that were landed before anybody saw that they cannot be understood; the vendor's next one is as it should be.

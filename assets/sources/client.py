@@ -66,6 +66,10 @@ class Forbidden(AuthError):
     """The vendor knows who asks, and does not allow it (403); other things it may allow."""
 
 
+class ServerError(TransientError):
+    """The server is there, and its answer is an error of its own (5xx) however often it is asked."""
+
+
 class Refused(ContractError):
     """The vendor answered with an error that is not about the credentials themselves."""
 
@@ -420,7 +424,8 @@ class Client:
             )
         if (status >= 500 and status != 501) or status == 408:  # 501: it never will
             wait = _retry_after(reply.headers, self.now()) or 0.0
-            return Trouble(f"the server answered {status}", not_before=min(wait, LONGEST_PAUSE_SECONDS))
+            not_before = min(wait, LONGEST_PAUSE_SECONDS)
+            return Trouble(f"the server answered {status}", answered=True, not_before=not_before)
         if 200 < status < 300:
             return Trouble(f"the server answered {status}", garbled=True)
         location = reply.headers.get("Location")
@@ -514,7 +519,7 @@ class Client:
             raise ContractError(f"{trouble}; tried {effort.attempts} times", **where)
         if last:
             self._down.add(where["endpoint"])
-            raise TransientError(
+            raise (ServerError if trouble.answered else TransientError)(
                 f"{trouble}; tried {effort.attempts} times", **where, hint="load again when the vendor is up"
             )
         with self._lock:

@@ -29,7 +29,7 @@ class OptionalLists:
     def __init__(self, landed: Callable[[], Iterable[Response]], now: Callable[[], datetime]) -> None:
         self._landed = landed
         self._now = now
-        self._known: dict[tuple[str, str | None, str | None], list[Page]] | None = None
+        self._pages: dict[tuple[str, str | None, str | None], list[Page]] | None = None
 
     def ask(
         self, kind: str, account: str | None, read: Callable[[], list[Page]], arguments: Mapping[str, str] | None = None
@@ -42,7 +42,7 @@ class OptionalLists:
         try:
             return read()
         except _CANNOT_BE_READ as error:
-            known = self._pages_of(kind, account, (arguments or {}).get("id"))
+            known = self.known(kind, account, (arguments or {}).get("id"))
             if not known and not is_not_offered(error):
                 raise
             request = {"action": kind, **(arguments or {}), "because": error.what}
@@ -50,14 +50,15 @@ class OptionalLists:
                 request[_KNOWN_SINCE] = f"{known[0].fetched_at:%Y-%m-%d %H:%M} UTC"
             return [refused(account, request, self._now()), *known]
 
-    def _pages_of(self, kind: str, account: str | None, identifier: str | None) -> list[Page]:
-        if self._known is None:
-            self._known = {}
+    def known(self, kind: str, account: str | None, identifier: str | None) -> list[Page]:
+        """The pages of a list as the newest landing has them; none where it has none."""
+        if self._pages is None:
+            self._pages = {}
             for each in self._landed():
                 if each["kind"] != REFUSED:
                     request = json.loads(each["request"])
                     whose = (each["kind"], each["account_id"], request.get("id"))
-                    self._known.setdefault(whose, []).append(
+                    self._pages.setdefault(whose, []).append(
                         Page(
                             each["kind"],
                             each["account_id"],
@@ -68,7 +69,7 @@ class OptionalLists:
                             strict_json.loads(each["body"]),
                         )
                     )
-        return self._known.get((kind, account, identifier), [])
+        return self._pages.get((kind, account, identifier), [])
 
 
 def kept(responses: Iterable[Response]) -> set[tuple[str | None, str]]:

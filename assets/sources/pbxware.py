@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from assets.sources.client import Answer, Client, Refused
 from assets.sources.optional_lists import OptionalLists
-from assets.sources.page import Page, refused
+from assets.sources.page import REFUSED, Page, refused
 from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
 from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError, TransientError
 
@@ -51,17 +52,24 @@ class PBXware:
         Extensions there must be. A release or a key that does not give one of the others is no reason to load nothing.
         """
 
-        def ask(action: str, server: str | None, **arguments: str) -> list[Page]:
-            return optional.ask(action, server, lambda: [self._optional(action, server, arguments)], arguments)
+        def checked(page: Page) -> Page:
+            """An empty list comes as ``[]``: an object without any entry is no list where there were entries before."""
+            before = partial(optional.known, page.kind, page.account_id, page.request.get("id"))
+            if page.kind != REFUSED and page.data != [] and not _has_entries(page) and any(map(_has_entries, before())):
+                raise self._contract(page.kind, "", "the answer has no entry, and had some before")
+            return page
 
-        tenants = self._tenants()
+        def ask(action: str, server: str | None, **arguments: str) -> list[Page]:
+            return optional.ask(action, server, lambda: [checked(self._optional(action, server, arguments))], arguments)
+
+        tenants = checked(self._tenants())
         yield tenants
         servers = self.servers(tenants.data)
         for server in servers:
             if server is not None:
                 yield from ask("tenant.configuration", server, id=server)
         for server in servers:
-            yield self._list("ext.list", server)
+            yield checked(self._list("ext.list", server))
             for action in ("department.list", "did.list"):
                 yield from ask(action, server)
         yield from ask("trunk.list", None)
@@ -324,6 +332,12 @@ def counted(answers: Iterable[tuple[int, Any]]) -> int | None:
             return (number - 1) * COUNT_LIMIT + rows
         low, high = (number, high) if rows else (low, number)
     return low * COUNT_LIMIT if high == low + 1 else None
+
+
+def _has_entries(page: Page) -> bool:
+    """Whether a keyed list has any entry; fields of ``tenant.configuration`` may stand in the answer itself."""
+    entries = page.data.values() if isinstance(page.data, dict) else ()
+    return any(isinstance(each, dict) or page.kind == "tenant.configuration" for each in entries)
 
 
 def _page(action: str, server: str | None, arguments: Mapping[str, str], answer: Answer, rows: int) -> Page:

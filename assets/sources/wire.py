@@ -40,13 +40,23 @@ class Trouble(Exception):
     """An exchange failed in a way that another try can mend. Its text is fit for people and holds nothing private.
 
     ``garbled``: the answer arrived but is damaged, which too many tries in a row show to be its nature.
+    ``answered``: the server is there, and answered with an error of its own.
     ``unanswered``: nothing came within the time for one wait. ``not_before``: seconds that the server asked to be left
     alone.
     """
 
-    def __init__(self, what: str, *, garbled: bool = False, unanswered: bool = False, not_before: float = 0.0) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        garbled: bool = False,
+        answered: bool = False,
+        unanswered: bool = False,
+        not_before: float = 0.0,
+    ) -> None:
         super().__init__(what)
         self.garbled = garbled
+        self.answered = answered
         self.unanswered = unanswered
         self.not_before = not_before
 
