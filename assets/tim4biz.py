@@ -37,7 +37,7 @@ from assets.sources.page import REFUSED, Page
 from assets.sources.tim4biz import STRETCH, Tim4biz, listed
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
-from warehouse.money import money
+from warehouse.money import money, written_amounts
 from warehouse.schema import EXTENSION_TOTAL
 
 TOTALS = "extension_total"
@@ -187,6 +187,7 @@ class _Totals:
     rows: Rows
     quarantine: Rows
     left_out: int = 0
+    unread_costs: int = 0
     fractions: int = 0
     short_clocks: int = 0
     unsure: Decimal = Decimal(0)
@@ -195,6 +196,11 @@ class _Totals:
         found = []
         if self.left_out:
             found.append(f"{self.left_out} rows that add up others (totals) are no extensions and were left out")
+        if self.unread_costs:
+            found.append(
+                f"the costs of {self.unread_costs} extensions cannot be read and are empty (unrated): they are not "
+                "in the connection's currency, or a comma or point in them can stand for two things"
+            )
         if self.fractions:
             found.append(
                 f"the durations of {self.fractions} extensions are numbers with a fraction and without a unit: "
@@ -212,14 +218,20 @@ class _Totals:
 def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Totals:
     """What these answers, the parts of a day or a whole stretch, say of each extension."""
     totals: dict[str, dict[str, Any]] = {}
+    unrated: set[str] = set()
     found = _Totals([], [])
     for answer in answers:
         entries = listed(strict_json.loads(answer["body"])) or []
         columns = _columns(source, entries, day)
         unit = _Unit.of(source.fields.get("duration_unit"), columns["duration_seconds"])
-        read = [_row(entry, columns) for entry in entries]
+        said = [entry.get(columns["cost"]) if columns["cost"] else None for entry in entries]
+        costs = written_amounts(said, source.currency)
+        unrated_rows = [cost is None and text not in (None, "") for cost, text in zip(costs, said, strict=True)]
+        read = [_row(entry, columns, cost) for entry, cost in zip(entries, costs, strict=True)]
         understood = [number for number, (_, problem) in enumerate(read) if problem is None]
-        sums = {understood[n] for n in _sums_of_others([read[number][0] for number in understood])}
+        # The costs add up to nothing where one of them is not known.
+        whole = {"cost": None} if any(unrated_rows) else {}
+        sums = {understood[n] for n in _sums_of_others([read[number][0] | whole for number in understood])}
         found.left_out += len(sums)
         # Beside a clock of three parts one of two has minutes and seconds; by itself it may have hours and minutes.
         full = [row for row, problem in read if not problem and not row["is_short"]]
@@ -244,6 +256,8 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Tota
                     }
                 )
                 continue
+            if unrated_rows[number]:
+                unrated.add(row["extension"])
             found.short_clocks += row["is_short"] and not tells_clock
             if row["is_short"] and not tells_clock and not has_numbers:
                 row["seconds"], row["number"] = None, row["seconds"]
@@ -266,6 +280,9 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Tota
                     parts = [part for part in (known[field], row[field]) if part is not None]
                     known[field] = sum(parts[1:], parts[0]) if parts else None
     found.rows = list(totals.values())
+    found.unread_costs = len(unrated)
+    for extension in unrated:
+        totals[extension]["cost"] = None
     found.fractions = sum(_has_fraction(row["number"]) for row in found.rows)
     for row in found.rows:
         row["duration_figure"] = row["number"] if row["seconds"] is None else None
@@ -292,7 +309,8 @@ def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], f
     subject = f"{day}..{last}"
     rows = []
     for check, field in STRETCHES.items():
-        figures = _sum(ours, field), _sum(theirs.rows, field) if told else None
+        unread = field == "cost" and any(part.unread_costs for part in (*parts, theirs))
+        figures = _sum(ours, field), _sum(theirs.rows, field) if told and not unread else None
         currency = (source.currency or "XXX") if field == "cost" else None
         unsure = sum((part.unsure for part in (*parts, theirs) if field == "duration_seconds"), Decimal(0))
         rows.append(
@@ -348,8 +366,10 @@ def _others(source: Source, answers: Rows, day: date) -> list[str]:
     )
 
 
-def _row(entry: dict[str, Any], columns: dict[str, str | None]) -> tuple[dict[str, Any], str | None]:
-    """The fields of one row, and what is wrong with them. What is absent is None, never zero.
+def _row(
+    entry: dict[str, Any], columns: dict[str, str | None], cost: Decimal | None
+) -> tuple[dict[str, Any], str | None]:
+    """The fields of one row with its cost, and what is wrong with them. What is absent is None, never zero.
 
     Its duration is a ``number`` without a unit, or ``seconds``; ``is_short``: of a clock of two parts, read as minutes
     and seconds.
@@ -357,7 +377,7 @@ def _row(entry: dict[str, Any], columns: dict[str, str | None]) -> tuple[dict[st
     said = {ours: entry.get(theirs) if theirs else None for ours, theirs in columns.items()}
     extension = str(said["extension"]).strip() if said["extension"] is not None else ""
     row: dict[str, Any] = {"extension": extension, "name": str(said["name"]) if said["name"] is not None else None}
-    row |= {"seconds": None, "number": None, "is_short": False}
+    row |= {"seconds": None, "number": None, "is_short": False, "cost": cost}
     for field in _COUNTS:
         row[field] = _count(said[field])
         if row[field] is None and said[field] not in (None, ""):
@@ -367,9 +387,6 @@ def _row(entry: dict[str, Any], columns: dict[str, str | None]) -> tuple[dict[st
         if duration is None:
             return row, "the duration is not understood"
         row |= duration
-    row["cost"] = money(said["cost"])
-    if row["cost"] is None and said["cost"] not in (None, ""):
-        return row, "the cost is not an amount"
     return row, None
 
 

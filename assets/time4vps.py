@@ -49,7 +49,8 @@ CONTROLS = {
     "invoice_tax": "Tax of an invoice's taxed lines by its rates against its own tax.",
     "invoice_total": "An invoice's subtotal and taxes less credit against its total.",
     "invoice_list": "An invoice's total in its detail against the one in the list of invoices.",
-    "credit_notes": "A credit note against what the invoices come to that it takes back.",
+    "credit_notes": "A credit note against what the invoices come to that it takes back; without a figure of the "
+    "vendor's for an invoice that was refunded without a note.",
     "merged_originals": "Originals that count beside the invoice that they were merged into, against none.",
     "unpaid_balance": "Sum of the unpaid invoices against the account's balance.",
 }
@@ -89,6 +90,8 @@ def _needs_detail(source: Source, entry: dict[str, Any], standing: dict[str, Any
     if standing is None or standing["status"] not in SETTLED or standing["subtotal"] is None:
         return True
     listed = _listed(source, entry)
+    if currency_code(entry.get("currency")) not in (None, standing["currency"]):
+        return True
     return any(
         listed[name] != standing[name] for name in ("status", "number", "paid_at", "issued_on", "merged_into")
     ) or (listed["total"] is not None and abs(listed["total"]) != abs(standing["total"] or Decimal(0)))
@@ -163,7 +166,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
             f"{untold} credit notes name no invoice, and none or more than one can be meant: "
             "whether its cost is counted as well cannot be told"
         )
-    controls += _note_controls(source, notes, landing)
+    controls += _note_controls(source, notes, landing) + _refund_controls(source, invoices, notes, landing)
     controls += _merged_controls(source, invoices, lines, landing)
     warnings += not_given(landed)
     # A balance that was known before proves nothing of tonight's invoices.
@@ -411,6 +414,32 @@ def _note_controls(source: Source, notes: list[Note], landing: Landing) -> list[
             note["currency"],
         )
         for note, _, covered in notes
+    ]
+
+
+def _refund_controls(
+    source: Source, invoices: list[dict[str, Any]], notes: list[Note], landing: Landing
+) -> list[dict[str, Any]]:
+    """Of each invoice whose money went back without a credit note, that nothing the vendor gives says how much did."""
+    today, read_at = landing.started_at.astimezone(source.zone).date(), landing.started_at
+    noted = {original["invoice_id"] for note in notes for original in note.originals}
+    return [
+        control_total(
+            source,
+            INVOICES,
+            invoice["issued_on"] or today,
+            ACCOUNT,
+            "credit_notes",
+            whole,
+            None,
+            read_at,
+            invoice["invoice_id"],
+            invoice["currency"],
+        )
+        | {"remark": "It is counted as if all of it went back: no credit note says how much did."}
+        for invoice in invoices
+        if invoice["status"] in ("refunded", "chargeback") and invoice["invoice_id"] not in noted
+        if not invoice["merged_into"] and (whole := whole_of(invoice))
     ]
 
 

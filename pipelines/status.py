@@ -19,6 +19,7 @@ from pipelines.settings import Settings
 from pipelines.terminal import Terminal
 from tollbook_errors import TollbookError
 from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unusual_days
+from warehouse.reports.model import show_exact
 from warehouse.reports.proof import movement_text
 
 _SHOWN = 20  # variances and unusual days at most; all of them are in audit
@@ -130,13 +131,14 @@ FROM newest n JOIN last USING (connection) LEFT JOIN loaded USING (connection) O
 """
 
 _VARIANCES = """
-SELECT window_date, connection, account_id, check_name, subject, ours, theirs, difference FROM audit.control_total
-WHERE status = 'variance' ORDER BY window_date DESC, connection, account_id, check_name, subject
+SELECT window_date, connection, account_id, check_name, subject, ours, theirs, difference, currency
+FROM audit.control_total WHERE status = 'variance'
+ORDER BY window_date DESC, connection, account_id, check_name, subject
 """
 
 _DIFFERING = """
 SELECT connection, class, count(*) FROM mart.extension_reconciliation
-WHERE class NOT IN ('exact', 'within_tolerance') GROUP BY ALL ORDER BY ALL
+WHERE class NOT IN ('exact', 'within_tolerance', 'not_compared') GROUP BY ALL ORDER BY ALL
 """
 
 # By the newest load of each connection.
@@ -211,9 +213,10 @@ def show_status(status: Status, *, everything: bool = False) -> None:
     for each in status.connections:
         for trouble in each.troubles if each.fresh else ():
             say(trouble)
-    for day, connection, account, check, subject, ours, theirs, difference in status.variances[:_SHOWN]:
-        place = " ".join(str(part) for part in (day, connection, account, check, subject) if part)
-        say(f"variance: {place}: ours {ours}, theirs {theirs}, difference {difference}")
+    for *where, ours, theirs, difference, currency in status.variances[:_SHOWN]:
+        place = " ".join(str(part) for part in where if part)
+        mine, vendors, off = (show_exact(figure, currency) for figure in (ours, theirs, difference))
+        say(f"variance: {place}: ours {mine}, theirs {vendors}, difference {off} {currency or ''}".rstrip())
     for day, connection, stream, rows, typical in status.unusual:
         say(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}")
     for connection, class_, days in status.differing:
@@ -291,7 +294,7 @@ def without_database(settings: Settings, error: TollbookError) -> dict[str, Any]
     return {**as_object(status), "summary": f"Tollbook: {error}"}
 
 
-_VARIANCE = ("day", "connection", "account_id", "check_name", "subject", "ours", "theirs", "difference")
+_VARIANCE = ("day", "connection", "account_id", "check_name", "subject", "ours", "theirs", "difference", "currency")
 
 
 def _connection(connection: Connection) -> dict[str, Any]:

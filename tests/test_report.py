@@ -714,7 +714,14 @@ def test_a_closed_month_says_what_moved_since_and_why(tmp_path: Path) -> None:
 
 
 def test_tim4biz_against_the_pbx_is_counted_by_class(golden: Files) -> None:
-    classes = {"exact": "1", "within_tolerance": "0", "mismatch": "1", "only_theirs": "0", "only_ours": "0"}
+    classes = {
+        "exact": "1",
+        "within_tolerance": "0",
+        "not_compared": "0",
+        "mismatch": "1",
+        "only_theirs": "0",
+        "only_ours": "0",
+    }
     assert golden.csv("proof_extensions") == [
         {"connection": "tim", "pbx_connection": "hq", "extension_days": "2", **classes}
     ]

@@ -411,6 +411,28 @@ def test_what_an_account_may_be_without_is_a_warning(tmp_path: Path, kind: str, 
     assert all(warning.startswith(f"the vendor does not give {kind} of 1 ") for warning in said.values())
 
 
+@pytest.mark.parametrize("names", [("callbundles",), ("callbundles", "creditstatus"), ("endpoints",)])
+def test_a_401_for_one_list_is_not_about_the_credentials(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """The customers came with the same ones, and come again: the user is not offered the list, and calls are loaded."""
+    account = Account([call(START)])
+    account.change = lambda answer, kind: Status(401) if kind in names else answer
+    from_ = account.source(tmp_path)
+    outcome = run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
+    assert outcome.warnings == [
+        f"the vendor does not give {name} of 1 account: the vendor does not allow this account to ask for this (401)"
+        for name in names
+    ]
+    assert len(rows(account.load_calls(tmp_path), "cdr")) == 1
+
+
+def test_credentials_that_are_refused_meanwhile_are_sent_once_more_and_no_more(tmp_path: Path) -> None:
+    account = Account()
+    account.change = lambda answer, kind: answer if len(account.stand_in.asked) == 1 else Status(401)
+    with pytest.raises(AuthError, match="refused the credentials"):
+        account.load_lists(tmp_path)
+    assert account.stand_in.paths() == ["customers", "customers/25/endpoints", "customers"]
+
+
 def test_another_error_of_a_list_is_an_error(tmp_path: Path) -> None:
     account = Account()
     account.change = lambda answer, kind: Status(400) if kind == "endpoints" else answer

@@ -2,12 +2,13 @@
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from core_rows import Row, at, load, warehouse
+from core_rows import Row, at, load, partition, row, warehouse
 from loading import LONDON
 
 from pipelines.cli import main
@@ -214,6 +215,49 @@ def test_a_program_is_given_one_object(tmp_path: Path) -> None:
     # An hour after vps was read, vps is no longer what is wrong.
     later = read_status(load_settings(config), then + timedelta(days=14, hours=1))
     assert [(each.name, each.stale) for each in later.connections] == [("hq", True), ("vps", False)]
+
+
+def test_variances_are_shown_in_the_coins_of_their_currency(tmp_path: Path) -> None:
+    """A yen has none, a dinar's has three places; what is smaller than a coin is shown; a count is a whole number."""
+    configured(tmp_path, HQ)
+    day = date(2026, 11, 16)
+    figures = [
+        ("EUR", "10", "9.5"),
+        ("EUR", "1.2345", "1"),
+        ("JPY", "1500", "1400"),
+        ("KWD", "2.5", "2"),
+        (None, "7", "6"),
+    ]
+    controls = [
+        row(
+            "audit.control_total",
+            window_date=day,
+            vendor="pbxware",
+            connection="hq",
+            stream="cdr",
+            check_name="billamount",
+            subject=str(n),
+            compares="",
+            ours=Decimal(ours),
+            theirs=Decimal(theirs),
+            difference=Decimal(ours) - Decimal(theirs),
+            currency=currency,
+            status="variance",
+        )
+        for n, (currency, ours, theirs) in enumerate(figures)
+    ]
+    part = partition(tmp_path / "core", "cdr", "hq", day, "pbxware", {"audit.control_total": controls})
+    database = warehouse(tmp_path / "data", timezone="Europe/London")
+    database.update([part], [night(NIGHT, day)])
+    database.publish()
+    lines = [line for line in status(tmp_path).output.splitlines() if line.startswith("variance: ")]
+    assert [line.partition(": ours ")[2] for line in lines] == [
+        "10.00, theirs 9.50, difference 0.50 EUR",
+        "1.2345, theirs 1.00, difference 0.2345 EUR",
+        "1,500, theirs 1,400, difference 100 JPY",
+        "2.500, theirs 2.000, difference 0.500 KWD",
+        "7, theirs 6, difference 1",
+    ]
 
 
 def test_before_the_first_load_nothing_is_well(tmp_path: Path) -> None:

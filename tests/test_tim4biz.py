@@ -21,6 +21,7 @@ from assets.tim4biz import Stretch
 from pipelines.demo import Vendors
 from pipelines.settings import DURATION_UNITS
 from tollbook_errors import AuthError, ConfigError, ContractError
+from warehouse.money import written_amounts
 
 DAY = date(2026, 10, 21)
 CLOCKS_BACK, CLOCKS_FORWARD = date(2026, 10, 25), date(2026, 3, 29)
@@ -142,9 +143,6 @@ def test_a_reply_in_which_nothing_can_be_the_extension_is_refused(tmp_path: Path
         ("Duration", -1),
         ("Duration", "1:2"),
         ("Duration", [3]),
-        ("Cost", "£1.25"),
-        ("Cost", "1,25"),
-        ("Cost", False),
     ],
 )
 def test_a_row_that_cannot_be_understood_is_quarantined_and_the_rest_loads(
@@ -167,17 +165,74 @@ def test_an_extension_that_comes_twice_is_added_up_and_null_adds_nothing(tmp_pat
 @given(st.integers(0, 10**18 - 1), st.booleans())
 def test_a_cost_arrives_digit_for_digit(units: int, as_text: bool) -> None:
     amount = Decimal(units).scaleb(-6)
-    row, problem = tim4biz._row({"E": "1", "C": f"{amount:f}" if as_text else amount}, _columns("E", "C"))
-    assert (row["cost"], problem) == (amount, None)
-
-
-def _columns(extension: str, cost: str) -> dict[str, str | None]:
-    return {**dict.fromkeys(tim4biz.NAMES), "extension": extension, "cost": cost}
+    assert written_amounts([f"{amount:f}" if as_text else amount], "EUR") == [amount]
 
 
 def test_a_cost_of_eighteen_digits_is_stored_exactly(tmp_path: Path) -> None:
     reply = Literal('{"x": [{"Extension": "1", "Cost": 123456789012.345678}, {"Extension": "2", "Cost": 1.5E-3}]}')
     assert [row["cost"] for row in read(loaded(tmp_path, reply))] == [Decimal("123456789012.345678"), Decimal("0.0015")]
+
+
+# The costs of one reply as they are written, the connection's currency, and what they are by hand; None: not known.
+WRITTEN = {
+    "a sign before and behind": (["£1.25", "1.25 £", "GBP 0.5", "-£2"], "GBP", ["1.25", "1.25", "0.5", "-2"]),
+    "a sign that several currencies have": (["$1.25", "US$2", "1,234.50 USD"], "USD", ["1.25", "2", "1234.5"]),
+    "signs of other currencies": (["£1.25", "$1", "1.25 PLN", "€3.00"], "EUR", [None, None, None, "3"]),
+    "commas that are decimal for certain": (
+        ["1,25", "1.234,56", "0,125", "€ 12,5"],
+        "EUR",
+        ["1.25", "1234.56", "0.125", "12.5"],
+    ),
+    "the others show what 1,250 and 1.250 are": (["1,5", "1,250", "1.250"], "EUR", ["1.5", "1.25", "1250"]),
+    "or that a comma is between thousands": (["0.5", "1,250", "1.250"], "EUR", ["0.5", "1250", "1.25"]),
+    "nothing shows it": (["1,250", "1.250", "7"], "EUR", [None, "1.25", "7"]),
+    "they contradict each other": (["1,5", "1.5", "1,250", "1.250"], "EUR", ["1.5", "1.5", None, None]),
+    "several groups": (
+        ["1.234.567", "1,234,567.89", "1 234,5", "12'345.60"],
+        "CHF",
+        ["1234567", "1234567.89", "1234.5", "12345.6"],
+    ),
+    "groups of no thousands": (["1,23,4", "12.34,5", "1,2345.6"], "EUR", [None, None, None]),
+    "no amounts": (["free", "1.25 £ 3", "(1.25)", "--1", "1-2", True], "GBP", [None] * 6),
+    "numbers": ([1, Decimal("1.250"), "1.5e-3", ""], "EUR", ["1", "1.25", "0.0015", None]),
+}
+
+
+@pytest.mark.parametrize(("written", "currency", "right"), WRITTEN.values(), ids=WRITTEN)
+def test_a_cost_is_read_as_people_write_it_where_it_can_mean_one_thing(
+    written: list[Any], currency: str, right: list[str | None]
+) -> None:
+    assert written_amounts(written, currency) == [None if each is None else Decimal(each) for each in right]
+
+
+def test_a_cost_that_cannot_be_read_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    """Calls and seconds stay, the total row is still none, a part that is not known makes the sum unknown."""
+    reply = [
+        ROW | {"Cost": "€1,25"},
+        ROW | {"Extension": "102", "Cost": "£9.99"},
+        ROW | {"Extension": "102", "Cost": "2,50"},
+        {"Extension": "Total", "Calls": 15, "Incoming": 9, "Outgoing": 6, "Duration": 11_169, "Cost": "€13,74"},
+    ]
+    from_ = source(StandIn(lambda path, query: reply), tmp_path, "tim4biz", currency="EUR")
+    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    assert read(from_) == [
+        READ,
+        READ | {"extension": "102", "calls": 10, "incoming": 6, "outgoing": 4, "duration_seconds": 7446, "cost": None},
+    ]
+    assert rows(from_, "quarantine") == []
+    left_out, unrated = outcome.warnings
+    assert left_out.startswith("1 rows that add up others")
+    assert unrated.startswith("the costs of 1 extensions cannot be read and are empty (unrated)")
+
+
+def test_a_cost_that_cannot_be_read_proves_nothing(tmp_path: Path) -> None:
+    def answer(path: str, query: dict[str, str]) -> Any:
+        rows = spread()(path, query)
+        return [row | {"Cost": "£1"} for row in rows] if query["from"].startswith(str(DAYS[1])) else rows
+
+    from_, _ = reading(tmp_path, answer)
+    assert [status for _, _, status in controls(from_, "stretch_cost").values()] == ["unavailable"]
+    assert [status for _, _, status in controls(from_, "stretch_calls").values()] == ["matched"]
 
 
 def test_a_missing_currency_is_a_warning(tmp_path: Path) -> None:
@@ -544,7 +599,7 @@ def test_a_long_load_is_proved_in_several_stretches(tmp_path: Path) -> None:
 
 def test_a_stretch_that_cannot_be_understood_proves_nothing(tmp_path: Path) -> None:
     """Nothing of it that is read is no sum of 0: it would agree with days of which nothing was read either."""
-    from_, outcome = reading(tmp_path, lambda path, query: [ROW | {"Cost": "free"}])
+    from_, outcome = reading(tmp_path, lambda path, query: [ROW | {"Calls": "many"}])
     assert outcome.quarantined == len(DAYS)
     assert statuses(from_) == dict.fromkeys(tim4biz.CONTROLS, {"unavailable"})
 

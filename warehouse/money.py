@@ -6,6 +6,7 @@ Decimal with at most six places, as ``schema.MONEY`` holds them.
 """
 
 import re
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
@@ -51,6 +52,15 @@ _SYMBOLS = {
 }
 
 
+# Signs of several currencies: one of them is meant where it is the one that is expected.
+_SHARED = {
+    "$": {"AUD", "CAD", "HKD", "MXN", "NZD", "SGD", "TWD", "USD"},
+    "kr": {"DKK", "ISK", "NOK", "SEK"},
+    "¥": {"CNY", "JPY"},
+}
+_WRITTEN = re.compile(r"([+-]?)\s*(\D*?)\s*([+-]?)\s*([.,]?[0-9][0-9.,'’\s]*)(\D*)")
+
+
 def money(value: Any) -> Decimal | None:
     """An amount given as a JSON number or as text; None for what is empty, absent, not an amount or too large.
 
@@ -67,6 +77,54 @@ def money(value: Any) -> Decimal | None:
     with localcontext(prec=30):
         rounded = amount.quantize(PLACES, rounding=ROUND_HALF_UP)
     return rounded if abs(rounded) < _LARGEST else None
+
+
+def written_amounts(values: Sequence[Any], currency: str | None) -> list[Decimal | None]:
+    """What ``money`` reads of a column's values, and of texts as people write them: with a sign of ``currency`` before
+    or behind, groups of thousands, a decimal comma.
+
+    A point or comma before three digits can be either, and is what the column's other texts show it to be; where they
+    do not, a point is decimal and with a comma it is no amount.
+    """
+    bare = [_bare(value, currency) if isinstance(value, str) else None for value in values]
+    marks = {mark for text in bare if (mark := _decimal_mark(text or ""))}
+    usual = marks.pop() if len(marks) == 1 else "" if marks else None
+    return [money(value) if text is None else _read(text, usual) for value, text in zip(values, bare, strict=True)]
+
+
+def _bare(text: str, currency: str | None) -> str | None:
+    """An amount without the sign of ``currency`` and blanks; None where it is no such text."""
+    found = _WRITTEN.fullmatch(text.strip())
+    if not found or len(text) > _LONGEST:
+        return None
+    sign, before, other_sign, number, after = (part.strip() for part in found.groups())
+    if (before and after) or (sign and other_sign):
+        return None
+    if (name := before or after) and currency != currency_code(name) and currency not in _SHARED.get(name, ()):
+        return None
+    return sign + other_sign + re.sub(r"(?<=[0-9])['’\s](?=[0-9]{3}(?![0-9]))", "", number)
+
+
+def _decimal_mark(text: str) -> str | None:
+    """The decimal point or comma of an amount where its form leaves no doubt."""
+    marks: list[str] = re.findall("[.,]", text)
+    if len(set(marks)) == 2:
+        return marks[-1]
+    if len(marks) > 1:  # several of one kind stand between thousands
+        return "." if marks[0] == "," else ","
+    grouped = re.fullmatch("[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}", text)
+    return marks[0] if marks and not grouped else None
+
+
+def _read(text: str, usual: str | None) -> Decimal | None:
+    """``usual``: the decimal mark of the column; None where nothing shows it, "" where both are."""
+    mark = _decimal_mark(text) or usual or ("." if usual is None and "," not in text else "")
+    if not mark:
+        return None if re.search("[.,]", text) else money(text)
+    thousands = "," if mark == "." else "."
+    if not re.fullmatch(rf"[+-]?([0-9]*|[0-9]{{1,3}}([{thousands}][0-9]{{3}})+)([{mark}][0-9]*)?", text):
+        return None
+    return money(text.replace(thousands, "").replace(",", "."))
 
 
 def coin_places(currency: str | None) -> int:

@@ -840,7 +840,12 @@ MARTS = (
             _c("their_cost", MONEY, "Cost in TIM4biz"),
             _c("cost_difference", MONEY, "ours − theirs; NULL where the currencies differ"),
             CURRENCY,
-            _c("class", "VARCHAR", "exact, within_tolerance, mismatch, only_theirs or only_ours"),
+            _c(
+                "class",
+                "VARCHAR",
+                "exact, within_tolerance, mismatch, only_theirs, only_ours, or not_compared: TIM4biz says no calls or "
+                "no seconds, and nothing else differs",
+            ),
         ),
         key=("call_date", "connection", "pbx_connection", "extension"),
         date_column="call_date",

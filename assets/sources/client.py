@@ -70,6 +70,10 @@ class ServerError(TransientError):
     """The server is there, and its answer is an error of its own (5xx) however often it is asked."""
 
 
+class Unauthorized(AuthError):
+    """A 401 to a request whose caller can tell what it means: nothing was remembered of it."""
+
+
 class Refused(ContractError):
     """The vendor answered with an error that is not about the credentials themselves."""
 
@@ -254,11 +258,13 @@ class Client:
         endpoint: str,
         window: str = "",
         rate_headers: RateHeaders | None = None,
+        remember_refusal: bool = True,
     ) -> Answer:
         """Ask for ``path`` below the base address; ``params`` go into the query, or into the posted form.
 
         ``endpoint`` and ``window`` name the request in errors and logs. ``rate_headers`` reads the vendor's own limit
-        headers, given an answer's headers and status.
+        headers, given an answer's headers and status. Without ``remember_refusal`` a 401 is Unauthorized, and says
+        nothing of other requests.
 
         Raises AuthError (401; Forbidden for 403), ConfigError (the account's limit is 0), QuotaExhausted,
         TransientError (network and server trouble that outlasted the retries), HttpStatusError (any other status than
@@ -267,7 +273,7 @@ class Client:
         """
         where = {"connection": self.connection, "endpoint": endpoint, "window": window}
         prepared = self._prepare(method, path, params, form, where)
-        effort = _Effort()
+        effort = _Effort(remember_refusal=remember_refusal)
         while True:
             trouble: Trouble | None = None
             try:
@@ -365,7 +371,7 @@ class Client:
         if reply.status == 429:
             self._heed_refusal(reply, told, effort, where)
             return None
-        raise self._refused_status(reply, where)
+        raise self._refused_status(reply, effort, where)
 
     def _send(self, prepared: requests.PreparedRequest, effort: "_Effort", where: dict[str, str]) -> Reply:
         started = self._monotonic()
@@ -410,8 +416,10 @@ class Client:
             raise Trouble(garbled, garbled=True)
         return Answer(text, data, CaseInsensitiveDict(reply.headers), fetched_at, reply.status)
 
-    def _refused_status(self, reply: Reply, where: dict[str, str]) -> Exception:
+    def _refused_status(self, reply: Reply, effort: "_Effort", where: dict[str, str]) -> Exception:
         status = reply.status
+        if status == 401 and not effort.remember_refusal:
+            return Unauthorized("the vendor refused the credentials (401)", **where)
         if status == 401:
             return self.refuse(
                 AuthError("the vendor refused the credentials (401)", **where, hint="check the connection's secrets")
@@ -624,8 +632,9 @@ class Pool:
 
 @dataclass
 class _Effort:
-    """What one request has cost so far: tries, seconds on the wire and in pauses, seconds waiting for the limit."""
+    """What one request may do, and has cost so far: tries, seconds on the wire and in pauses, and for the limit."""
 
+    remember_refusal: bool = True
     attempts: int = 0
     garbled: int = 0
     refusals: int = 0

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from assets.sources import strict_json
-from assets.sources.client import Answer, Client, Wait, link_query, offered
+from assets.sources.client import Answer, Client, Forbidden, Unauthorized, Wait, link_query, offered
 from assets.sources.optional_lists import OptionalLists
 from assets.sources.page import Page
 from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
@@ -50,7 +50,22 @@ class Sipcentric:
             yield page
         for customer in customers:
             for name in (*LISTS, CREDIT_STATUS):
-                yield from optional.ask(name, customer, partial(self._list_of, customer, name))
+                yield from optional.ask(name, customer, partial(self._offered_list, customer, name))
+
+    def _offered_list(self, customer: str, name: str) -> list[Page]:
+        """A list that need not be given: a 401 is about the list where the same credentials are let in elsewhere."""
+        unauthorized: Unauthorized | None = None
+        try:
+            return self._list_of(customer, name)
+        except Unauthorized as error:
+            unauthorized = error
+        self.probe()
+        raise Forbidden(
+            "the vendor does not allow this account to ask for this (401)",
+            connection=unauthorized.connection,
+            endpoint=name,
+            hint="check the account's permissions and licence",
+        )
 
     def _list_of(self, customer: str, name: str) -> list[Page]:
         path = f"customers/{customer}/{name}"
@@ -228,7 +243,15 @@ class Sipcentric:
         return Page(kind, customer, dict(arguments), answer.body, answer.fetched_at, len(data["items"]), data)
 
     def _ask(self, path: str, kind: str, arguments: Mapping[str, str], window: str) -> Answer:
-        return self.client.request("GET", path, arguments, endpoint=kind, window=window, rate_headers=rate_wait)
+        return self.client.request(
+            "GET",
+            path,
+            arguments,
+            endpoint=kind,
+            window=window,
+            rate_headers=rate_wait,
+            remember_refusal=kind not in (*LISTS, CREDIT_STATUS),
+        )
 
     def _contract(self, endpoint: str, window: str, what: str) -> ContractError:
         return ContractError(what, connection=self.client.connection, endpoint=endpoint, window=window)

@@ -69,14 +69,15 @@ SELECT
     their_cost,
     cost_difference,
     currency,
-    -- What TIM4biz does not say is not compared; a cost of theirs beside calls of ours that are unrated is a mismatch.
+    -- What TIM4biz does not say is not compared, and without its calls and seconds nothing is shown to be right; a cost of
+    -- theirs beside calls of ours that are unrated is a mismatch.
     CASE
         WHEN only_ours THEN 'only_ours'
         WHEN only_theirs THEN 'only_theirs'
         WHEN (their_calls IS NULL OR calls_difference = 0)
             AND (their_seconds IS NULL OR seconds_difference = 0)
             AND (NOT comparable OR their_cost IS NULL OR coalesce(cost_difference = 0, false))
-            THEN 'exact'
+            THEN CASE WHEN their_calls IS NULL OR their_seconds IS NULL THEN 'not_compared' ELSE 'exact' END
         WHEN (their_calls IS NULL OR calls_difference = 0)
             AND (
                 their_seconds IS NULL
@@ -92,7 +93,9 @@ SELECT
                     false
                 )
             )
-            THEN 'within_tolerance'
+            THEN CASE
+                WHEN their_calls IS NULL OR their_seconds IS NULL THEN 'not_compared' ELSE 'within_tolerance'
+            END
         ELSE 'mismatch'
     END AS class
 FROM compared

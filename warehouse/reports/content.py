@@ -1035,7 +1035,7 @@ def _reconciliation(reader: Reader) -> Section:
     )
     sql = (
         f"SELECT {', '.join(column.name for column in columns)} FROM mart.extension_reconciliation "
-        "WHERE class <> 'exact' AND call_date >= $first AND call_date < $next"
+        "WHERE class NOT IN ('exact', 'not_compared') AND call_date >= $first AND call_date < $next"
     )
     (count,) = reader.one(f"SELECT count(*) FROM ({sql})")
     (compared,) = reader.one(

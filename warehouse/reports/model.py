@@ -225,6 +225,12 @@ def show_money(value: Decimal | None, currency: str) -> str:
     return "not rated" if value is None else f"{show_number(value, coin_places(currency))} {currency}"
 
 
+def show_exact(value: Decimal, currency: str | None) -> str:
+    """``1,234.50``: in the currency's coins, or as many decimals as it takes; without a currency a mere number."""
+    places = coin_places(currency) if currency else 0
+    return show_number(value, max(places, -int(value.normalize().as_tuple().exponent)))
+
+
 def show_percent(fraction: Decimal) -> str:
     """``12.3 %``."""
     return f"{(fraction * 100).quantize(Decimal('0.1'), ROUND_HALF_UP):,} %"

@@ -10,7 +10,6 @@ from datetime import date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from warehouse.money import coin_places
 from warehouse.reading import MOVEMENTS, Movement
 from warehouse.reports.model import (
     Column,
@@ -22,8 +21,8 @@ from warehouse.reports.model import (
     Section,
     month_name,
     show_date,
+    show_exact,
     show_money,
-    show_number,
 )
 from warehouse.reports.reader import Query, Reader
 
@@ -276,9 +275,8 @@ def movement_text(movement: Movement, zone: ZoneInfo) -> str:
 
 def _signed(amount: Decimal, currency: str) -> str:
     """``+1.50 EUR``, ``−3.20 EUR`` (with a minus sign, not a hyphen); in coins, or as many decimals as it takes."""
-    places = max(coin_places(currency), -int(amount.normalize().as_tuple().exponent))
     sign = "−" if amount < 0 else "+" if amount > 0 else ""
-    return f"{sign}{show_number(abs(amount), places)} {currency}".rstrip()
+    return f"{sign}{show_exact(abs(amount), currency)} {currency}".rstrip()
 
 
 _MOVED = (
@@ -367,13 +365,14 @@ def _controls(reader: Reader) -> Section:
     )
 
 
-_CLASSES = ("exact", "within_tolerance", "mismatch", "only_theirs", "only_ours")
+_CLASSES = ("exact", "within_tolerance", "not_compared", "mismatch", "only_theirs", "only_ours")
 _EXTENSIONS = (
     CONNECTION,
     Column("pbx_connection", "PBX"),
     Column("extension_days", "Extensions and days", Kind.INT),
     Column("exact", "Exact", Kind.INT),
     Column("within_tolerance", "Within tolerance", Kind.INT),
+    Column("not_compared", "Not compared", Kind.INT),
     Column("mismatch", "Mismatch", Kind.INT),
     Column("only_theirs", "Only TIM4biz", Kind.INT),
     Column("only_ours", "Only the PBX", Kind.INT),
