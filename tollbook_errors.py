@@ -79,6 +79,10 @@ class StorageError(TollbookError):
     """The data directory cannot be read or written: permissions, disk full, input/output error."""
 
 
+class BusyError(StorageError):
+    """Another process holds what is needed for longer than we may wait; says which one."""
+
+
 class SecurityError(TollbookError):
     """Something tried to move credentials or requests to where they do not belong."""
 

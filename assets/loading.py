@@ -279,11 +279,30 @@ def load(
     """Land each window and make core of it; a failure of one window leaves the others standing.
 
     After a failure that the next window would only repeat, the rest are recorded as failed without asking. A window of
-    which the vendor kept back an account is landed with the others, and recorded as failed.
+    which the vendor kept back an account is landed with the others, and recorded as failed. One load at a time asks a
+    connection.
     """
     _leave_imports_alone()
+    busy: StorageError | None = None
+    with ExitStack() as held:
+        try:
+            held.enter_context(source.lake.asking(source.name, f"load {source.load_id}"))
+        except StorageError as error:  # another load has been asking it for too long
+            busy = error
+        return _load(source, stream, windows, fetch, depends_on or {}, busy)
+
+
+def _load(
+    source: Source,
+    stream: Stream,
+    windows: Sequence[Window],
+    fetch: Callable[[Window], Fetch],
+    depends_on: dict[str, str],
+    stopped: TollbookError | None,
+) -> Outcome:
+    """The same, with what already keeps it from asking."""
     outcome = Outcome([], [], [], [])
-    stopped: TollbookError | None = None
+    outcome.failures.extend([stopped] if stopped else [])
     failed = 0
 
     def tell(window: Window, over: int, rows: int) -> None:
@@ -300,7 +319,7 @@ def load(
             tell(window, number, 0)
             with _Ahead(source, stream, window) as ahead:
                 landing, kept_back = _land(
-                    source, stream, window, fetch(window), depends_on or {}, partial(tell, window, number), ahead
+                    source, stream, window, fetch(window), depends_on, partial(tell, window, number), ahead
                 )
                 partitions = [refine(source, stream, day, ahead) for day in window.days]
             warnings = sorted({warning for partition in partitions for warning in partition.warnings})

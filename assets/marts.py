@@ -32,7 +32,6 @@ from warehouse.reading import costs, days_in_state, open_public, row_counts, unu
 from warehouse.schema import CALL, CALL_LEG, COVERAGE, MARTS, TIE_OUT, Table, table
 from warehouse.update import Partition, UpdateResult
 
-POOL = "warehouse"
 GROUP = "warehouse"
 PUBLISHED = AssetKey(["published", "tollbook_duckdb"])
 
@@ -157,7 +156,6 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]], stale_after: timedelt
             ),
         ],
         required_resource_keys={RESOURCE},
-        pool=POOL,
     )
     @typed_errors
     def warehouse(context: AssetExecutionContext) -> Iterator[Any]:

@@ -65,11 +65,6 @@ class Connection:
         """Its name where Dagster allows only letters, digits and underscores."""
         return re.sub(r"[^A-Za-z0-9_]", "_", self.name)
 
-    @property
-    def pool(self) -> str:
-        """The concurrency pool of its API: one load at a time asks it."""
-        return f"api_{self.key}"
-
     def asset(self, name: str) -> AssetKey:
         return AssetKey([self.key, name])
 

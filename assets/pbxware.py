@@ -1336,7 +1336,6 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
         ],
         check_specs=check_specs(connection, LISTS),
         required_resource_keys={RESOURCE},
-        pool=connection.pool,
     )
     @typed_errors
     def lists(context: AssetExecutionContext) -> Iterator[Any]:
@@ -1367,7 +1366,6 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
         check_specs=check_specs(connection, CDRS, CONTROLS),
         required_resource_keys={RESOURCE},
         backfill_policy=BackfillPolicy.single_run(),
-        pool=connection.pool,
     )
     @typed_errors
     def cdr(context: AssetExecutionContext) -> Iterator[Any]:

@@ -923,7 +923,6 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
         ],
         check_specs=check_specs(connection, LISTS, LIST_CONTROLS),
         required_resource_keys={RESOURCE},
-        pool=connection.pool,
     )
     @typed_errors
     def lists(context: AssetExecutionContext) -> Iterator[Any]:
@@ -954,7 +953,6 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
         check_specs=check_specs(connection, CALLS, CALL_CONTROLS),
         required_resource_keys={RESOURCE},
         backfill_policy=BackfillPolicy.single_run(),
-        pool=connection.pool,
     )
     @typed_errors
     def cdr(context: AssetExecutionContext) -> Iterator[Any]:
@@ -985,7 +983,6 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
         check_specs=check_specs(connection, MESSAGES, MESSAGE_CONTROLS),
         required_resource_keys={RESOURCE},
         backfill_policy=BackfillPolicy.single_run(),
-        pool=connection.pool,
     )
     @typed_errors
     def sms(context: AssetExecutionContext) -> Iterator[Any]:

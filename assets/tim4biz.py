@@ -596,7 +596,6 @@ def tim4biz_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
         check_specs=check_specs(connection, TOTALS, CONTROLS),
         required_resource_keys={RESOURCE},
         backfill_policy=BackfillPolicy.single_run(),
-        pool=connection.pool,
     )
     @typed_errors
     def extension_total(context: AssetExecutionContext) -> Iterator[Any]:

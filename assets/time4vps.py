@@ -575,7 +575,6 @@ def time4vps_assets(connection: Connection, days: PartitionsDefinition[str]) -> 
         ],
         check_specs=check_specs(connection, INVOICES, CONTROLS),
         required_resource_keys={RESOURCE},
-        pool=connection.pool,
     )
     @typed_errors
     def invoices(context: AssetExecutionContext) -> Iterator[Any]:

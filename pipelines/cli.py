@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -142,7 +141,7 @@ def load(ctx: click.Context, first: datetime | None, last: datetime | None, name
     settings.check_secrets()
     span = _span(settings, first, last)
     with _progress() as watch:
-        ran = run_load(settings, *span, names, watch, partial(click.echo, err=True))
+        ran = run_load(settings, *span, names, watch)
     _show_load(ran)
     if ran.failures:
         sys.exit(1)

@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 from assets.erasure import Eraser
 from assets.loading import scrub
 from assets.phone import Digits, digits_of
+from pipelines.history import dagster_home
 from pipelines.resources import House
-from pipelines.running import Watch, dagster_home, run_rebuild
+from pipelines.running import Watch, run_rebuild
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, IntegrityError, TollbookError
 from warehouse.erasures import Erasure, Register

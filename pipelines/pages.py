@@ -35,7 +35,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assets.sources.secret import Secret
-from pipelines.running import dagster_home
+from pipelines.history import dagster_home
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, TollbookError
 

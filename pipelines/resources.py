@@ -19,8 +19,8 @@ from assets.loading import Progress, Source
 from assets.sources.budget import Budget
 from assets.sources.client import Auth, BasicAuth, Client, ParameterKey
 from assets.sources.secret import MaskSecrets
-from pipelines.alive import alive
 from pipelines.nights import keep_from, night
+from pipelines.run_locks import hold_run_lock
 from pipelines.settings import VENDORS, Connection, Settings
 from warehouse.database import Database
 from warehouse.lake import Lake, utc_now
@@ -126,10 +126,11 @@ def load_name(instance: DagsterInstance, run_id: str) -> str:
 
 
 def tollbook_resource(make: Callable[[], House]) -> ResourceDefinition:
-    """The resource that assets ask for: made for each run, which counts as alive while it has it."""
+    """The resource that assets ask for: made for each run, whose lock is held while it has it."""
 
     def lend(context: InitResourceContext) -> Iterator[House]:
-        with alive(context.instance, context.run.run_id) if context.instance and context.run else nullcontext():
+        run = context.run if context.instance else None
+        with hold_run_lock(context.instance, run.run_id) if context.instance and run else nullcontext():
             yield make()
 
     return ResourceDefinition(lend, description="Settings, HTTP clients, lake and database of Tollbook")

@@ -6,8 +6,7 @@ in the same Dagster instance that ``tollbook dev`` shows. What does not: what is
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from assets.loading import Progress
+from pipelines.history import open_history, sentence_of
 from pipelines.nights import today
-from pipelines.settings import Settings, configured_home
-from tollbook_errors import ConfigError, IntegrityError, InternalError, StorageError, TollbookError
+from pipelines.settings import Settings
+from tollbook_errors import IntegrityError, InternalError, StorageError, TollbookError
 from warehouse.close import Close, Freeze, close_month
-from warehouse.lake import Lake, make_folder, storage
+from warehouse.lake import Lake
 from warehouse.reading import control_counts, costs, days_in_state, open_public, public_file, reference_notices
 from warehouse.reference import read_reference
 from warehouse.reference_notices import Notice, notices, old_rates, read_facts, unknown_connections
@@ -63,44 +63,18 @@ class Rebuilt:
     path: Path
 
 
-def dagster_home(settings: Settings) -> Path:
-    """Dagster's home: runs, schedules and logs. DAGSTER_HOME's, else the data directory's own, made if need be."""
-    configured = configured_home()
-    if configured is not None:
-        return configured
-    home = settings.data_dir / "dagster"
-    with storage(home):
-        make_folder(home)
-        configuration = home / "dagster.yaml"
-        if not configuration.exists():
-            configuration.write_text(
-                "# Made by Tollbook; yours to change.\ntelemetry:\n  enabled: false\nnux:\n  enabled: false\n"
-                "freshness:\n  enabled: true\n"
-                "concurrency:\n  pools:\n    default_limit: 1\n    granularity: op\n"
-                "run_monitoring:\n  enabled: true\n  free_slots_after_run_end_seconds: 60\n"
-            )
-            configuration.chmod(0o600)
-    return home
-
-
 def run_load(
     settings: Settings,
     first: date,
     last: date,
     names: Sequence[str],
     watch: Watch,
-    say: Callable[[str], None] = lambda text: None,
 ) -> Ran:
-    """Load business days of the named connections (none: all) and publish; failures are in what comes back.
-
-    ``say`` is told of what is waited for.
-    """
-    from dagster import DagsterInstance
-
-    from pipelines.alive import at_work, bury_the_dead
+    """Load business days of the named connections (none: all) and publish; failures are in what comes back."""
     from pipelines.definitions import build
     from pipelines.jobs import LOAD, PUBLISH
     from pipelines.resources import House, load_name
+    from pipelines.run_locks import fail_dead_runs
     from pipelines.schedules import range_tags
 
     house = House(settings, watch)
@@ -109,10 +83,8 @@ def run_load(
     house.lake.refuse_dropped(first)
     definitions = build(settings, house)
     failures: list[str] = []
-    with _instance(settings, DagsterInstance) as instance:
-        bury_the_dead(instance)
-        if others := at_work(instance):
-            say(f"process {', '.join(others)} is loading: what it asks of a connection is waited for")
+    with open_history(settings) as instance:
+        fail_dead_runs(instance)
         job = definitions.resolve_job_def(LOAD)
         chosen = _keys(settings, names)
         keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in chosen]
@@ -137,13 +109,12 @@ def run_load(
 
 def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any) -> "ExecuteInProcessResult":
     """Run a job in this process; wherever that is killed, the next one knows that the run is dead."""
-    from pipelines.alive import alive
-    from pipelines.sensors import BY_COMMAND_LINE
+    from pipelines.run_locks import BY_COMMAND_LINE, hold_run_lock
 
     run_id = str(uuid4())
     tags = {**selection.pop("tags", {}), BY_COMMAND_LINE: "true"}
     quiet = {"loggers": {"console": {"config": {"log_level": "DEBUG" if _verbose() else "CRITICAL"}}}}
-    with alive(instance, run_id):
+    with hold_run_lock(instance, run_id):
         return job.execute_in_process(
             run_config=quiet, instance=instance, run_id=run_id, tags=tags, raise_on_error=False, **selection
         )
@@ -350,21 +321,10 @@ def _not_understood(loads: list[dict[str, Any]]) -> list[str]:
 
 
 def _words(error: Any) -> str:
-    """What Dagster caught, without what it says about catching it."""
+    """What Dagster caught, without what it says about catching it, or the SQL with which it writes its own records."""
     cause = (error.cause or error) if error else None
-    return str(cause.message).strip() if cause else "failed"
-
-
-@contextmanager
-def _instance(settings: Settings, kind: Any) -> Iterator[Any]:
-    """The Dagster instance in which runs are recorded."""
-    home = dagster_home(settings)
-    try:
-        instance = kind.from_config(str(home))
-    except Exception as error:
-        raise ConfigError(f"the Dagster instance in {home} cannot be opened ({type(error).__name__})") from error
-    with instance:
-        yield instance
+    text = str(cause.message).strip() if cause else "failed"
+    return f"StorageError: {sentence_of(text)}" if "sqlite3." in text else text.removeprefix("tollbook_errors.")
 
 
 def _verbose() -> bool:

@@ -24,15 +24,14 @@ from dagster import (
 )
 
 from pipelines.alerts import send_alert, send_heartbeat
-from pipelines.alive import bury_the_dead
 from pipelines.freshness import freshness, read_freshness
+from pipelines.run_locks import BY_COMMAND_LINE, fail_dead_runs
 from pipelines.settings import Settings
 from tollbook_errors import TollbookError
 
 if TYPE_CHECKING:
     from pipelines.jobs import Job
 
-BY_COMMAND_LINE = "tollbook/cli"  # tag of runs whose publication the command line does itself
 LOAD_ENDED = "tollbook/load_ended"  # tag of a publication: how the load that it follows has ended
 
 
@@ -151,17 +150,17 @@ def heartbeat_after_publication(settings: Settings, publish: "Job") -> SensorDef
 
 
 def notice_dead_runs() -> SensorDefinition:
-    """Let go of what killed runs hold, so that the next run gets it, and so that somebody is told."""
+    """Record killed runs as failed, so that somebody is told."""
 
     @sensor(
         name="notice_dead_runs",
         default_status=DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=30,
-        description="Frees the pool slots of runs whose process was killed, and records those runs as failed.",
+        description="Records runs as failed whose process is gone.",
     )
     def notice(context: SensorEvaluationContext) -> SkipReason:
-        buried = bury_the_dead(context.instance)
-        return SkipReason(f"killed: {', '.join(run_id[:8] for run_id in buried)}" if buried else "none was killed")
+        dead = fail_dead_runs(context.instance)
+        return SkipReason(f"failed: {', '.join(run_id[:8] for run_id in dead)}" if dead else "none was killed")
 
     return notice
 

@@ -57,7 +57,8 @@ class Cut:
 
     With ``error`` (an errno) the call fails instead; with ``full``, so does every later one that needs room on the
     disk. With ``keep``, what the data directory holds is kept there (``States``) before each call, or before the one
-    at which it is cut: as no call has leave meanwhile, it is what a kill at that call would leave.
+    at which it is cut: as no call has leave meanwhile, it is what a kill at that call would leave. ``dagster``: the
+    calls are those below Dagster's own home instead.
     """
 
     at: int | None = None
@@ -65,6 +66,7 @@ class Cut:
     error: int = 0
     full: bool = False
     keep: Path | None = None
+    dagster: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Nursery:
 
         Without a ``cut`` nothing is watched, which is faster; ``Cut()`` only counts the calls.
         ``recorded`` keeps Dagster's runs in the data directory, as outside of tests; else they are kept in memory,
-        which is faster. Calls below Dagster's own home are not counted.
+        which is faster. Calls below Dagster's own home are counted only where the cut says so.
         """
         return self._raised(config, "recorded" if recorded else "command", arguments, cut, secrets)
 
@@ -227,7 +229,7 @@ def _unrecorded(config: str, arguments: tuple[str, ...]) -> tuple[int, str]:
 
     import pipelines.running
 
-    pipelines.running._instance = lambda *_: DagsterInstance.ephemeral()  # type: ignore[assignment]
+    pipelines.running.open_history = lambda _: DagsterInstance.ephemeral()  # type: ignore[assignment]
     return _recorded(config, arguments)
 
 
@@ -306,7 +308,7 @@ def _watch(
         failure = 0
         name = _NAMES[number]
         path = _path(pid, name, arguments)
-        if path.startswith(root) and not f"{path}/".startswith(own):
+        if path.startswith(root) and f"{path}/".startswith(own) == cut.dagster:
             if kept is not None and cut.at in (None, len(calls)):
                 # A write that has leave may still be under way in another thread.
                 states.append(kept.keep(data_dir, {path for _, path in calls[-8:]}))

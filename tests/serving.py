@@ -75,7 +75,7 @@ class Served:
         return not (
             self.instance.event_log_storage.get_concurrency_run_ids()
             or [run for run in self.instance.get_runs() if not run.is_finished]
-            or list((self.place.data_dir / "dagster" / "alive").iterdir())
+            or list((self.place.data_dir / "dagster" / "run_locks").iterdir())
         )
 
     def figures(self) -> dict[str, object]:

@@ -27,7 +27,7 @@ def place() -> Iterator[World]:
         world(Path(folder), DAY, DAY, scale=0.1, only=(PBX,)) as made,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr("pipelines.running._instance", lambda *_: DagsterInstance.ephemeral())
+        patch.setattr("pipelines.running.open_history", lambda _: DagsterInstance.ephemeral())
         assert made.load(DAY, DAY).failures == []
         made.vendors.add_late_rows(DAY, 2)
         made.vendors.withdraw_row(DAY)

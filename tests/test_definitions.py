@@ -33,13 +33,12 @@ from loading import LONDON, World, days, forms_of_people, forms_of_secrets, trac
 
 from assets import materialize, pbxware, sipcentric, tim4biz, time4vps
 from pipelines.alerts import send_alert
-from pipelines.alive import alive, at_work, bury_the_dead
 from pipelines.definitions import SAMPLE, build, defs
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.nights import LONGEST_GAP
 from pipelines.resources import House
-from pipelines.running import dagster_home
+from pipelines.run_locks import hold_run_lock
 from pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG, range_tags
 from pipelines.sensors import BY_COMMAND_LINE, LOAD_ENDED
 from pipelines.settings import Settings, load_settings
@@ -93,12 +92,9 @@ def test_every_asset_says_what_it_is(settings: Settings) -> None:
     assert layers.count("mart") > 5
 
 
-def test_every_step_has_a_pool_and_a_range_is_one_run(settings: Settings) -> None:
+def test_a_range_is_one_run(settings: Settings) -> None:
     steps = [asset for asset in build(settings).assets or () if isinstance(asset, AssetsDefinition)]
     assert len(steps) == 8
-    pools = {step.op.name: step.op.pool for step in steps}
-    assert pools.pop("warehouse") == "warehouse"
-    assert {name: pool for name, pool in pools.items() if pool != f"api_{name.split('_')[0]}"} == {}
     for step in steps:
         if step.partitions_def is not None:
             assert step.backfill_policy == BackfillPolicy.single_run(), step.op.name
@@ -218,7 +214,7 @@ def test_the_sample_shows_the_graph_and_nothing_of_it_runs(tmp_path: Path, monke
             for error in errors:
                 assert "the bundled sample is there to look at" in error.to_string()
                 assert "TOLLBOOK_CONFIG" in error.to_string()
-    assert not (tmp_path / "home" / "alive").exists()
+    assert not (tmp_path / "home" / "run_locks").exists()
     assert not load_settings(SAMPLE).data_dir.exists()
 
 
@@ -412,20 +408,17 @@ def test_what_a_killed_run_held_is_freed_and_the_run_has_failed(place: World, tm
         )
         for run_id in (dead, living):
             assert slots.claim_concurrency_slot("api_hq", run_id, "hq_lists").is_claimed
-        with alive(instance, living):
-            (tmp_path / "alive" / dead).touch()
+        with hold_run_lock(instance, living):
+            (tmp_path / "run_locks" / dead).write_text("it was killed")
             told = sensor(build_sensor_context(instance=instance))
             assert isinstance(told, SkipReason)
             assert dead[:8] in str(told.skip_message)
             assert slots.get_concurrency_run_ids() == {living}
-            assert at_work(instance) == [str(os.getpid())]
             assert [run.run_id for run in instance.get_runs() if run.is_failure] == [dead]
-        assert bury_the_dead(instance) == []
-        assert list((tmp_path / "alive").iterdir()) == []
-        assert at_work(instance) == []
+            assert [path.name for path in (tmp_path / "run_locks").iterdir()] == [living]
 
 
-def test_a_load_counts_as_alive_from_before_it_is_recorded_until_it_is_recorded_as_ended(
+def test_a_load_holds_its_lock_from_before_it_is_recorded_until_it_is_recorded_as_ended(
     place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """O01: a kill between two of Dagster's own steps leaves no run that nobody knows to be dead."""
@@ -438,7 +431,7 @@ def test_a_load_counts_as_alive_from_before_it_is_recorded_until_it_is_recorded_
 
         def spy(self: Any, first: Any, *rest: Any) -> Any:
             run_id = first if isinstance(first, str) else first.run_id
-            known[name].append((tmp_path / "data" / "dagster" / "alive" / run_id).exists())
+            known[name].append((tmp_path / "data" / "dagster" / "run_locks" / run_id).exists())
             return really(self, first, *rest)
 
         return spy
@@ -448,16 +441,6 @@ def test_a_load_counts_as_alive_from_before_it_is_recorded_until_it_is_recorded_
     told = mine.command("load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM)
     assert told.exit_code == 0, told.output
     assert all(len(found) >= 2 and all(found) for found in known.values()), known
-
-
-def test_a_load_says_whom_it_waits_for(place: World, tmp_path: Path) -> None:
-    """D10: another load asks the vendors; this one has nothing to wait for in the end."""
-    place.vendors.write_config(tmp_path / "tollbook.toml")
-    mine = World(place.vendors, tmp_path)
-    with DagsterInstance.from_config(str(dagster_home(mine.settings))) as instance, alive(instance, "another"):
-        told = mine.command("load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM)
-    assert told.exit_code == 0, told.output
-    assert f"process {os.getpid()} is loading" in told.stderr
 
 
 def test_a_load_of_which_nothing_was_understood_is_incomplete(place: World, tmp_path: Path) -> None:
@@ -472,7 +455,7 @@ def test_a_run_that_fails_before_its_first_step_is_told(place: World, tmp_path: 
     """Dagster's home cannot be written: no step could say so."""
     place.vendors.write_config(tmp_path / "tollbook.toml")
     (tmp_path / "data" / "dagster").mkdir(parents=True)
-    (tmp_path / "data" / "dagster" / "alive").write_text("a file where a folder should be")
+    (tmp_path / "data" / "dagster" / "run_locks").write_text("a file where a folder should be")
     told = World(place.vendors, tmp_path).command("load", "--from", str(FIRST), "--to", str(FIRST))
     assert told.exit_code == 1
     assert "StorageError" in told.output

@@ -290,6 +290,44 @@ def test_a_disk_that_fails_anywhere_is_said_and_made_good(bench: Bench, state: s
     check_disk(bench, state, trouble, part(troubles(bench.wanted(state))))
 
 
+# --- a disk that is full while Dagster writes its own records ---------------------------------------------------------
+
+
+def check_records(bench: Bench, ats: Sequence[int]) -> None:
+    """Said in a sentence, or got over; and the next load is exact, whatever is there of the records."""
+    for at in told("Dagster's records on a full disk", ats):
+        bench.put_back(NIGHT)
+        ended = bench.command(Cut(at, **FULL, dagster=True), recorded=True)
+        assert ended.cut, at
+        assert ended.code in (0, 1), (at, ended)
+        assert ended.code == 0 or "StorageError" in ended.output, (at, ended.output)
+        for word in ("Traceback", "sqlalchemy", "[SQL", "InternalError"):
+            assert word not in ended.output, (at, ended.output)
+        bench.published_is_whole(NIGHT, at)
+        bench.again_is_exact(NIGHT, at, partial(bench.command, recorded=True))
+        assert held(bench.place) == ([], [], []), at
+
+
+@cache
+def records(bench: Bench) -> int:
+    """How many calls a load makes to write Dagster's records."""
+    bench.put_back(NIGHT)
+    ended = bench.command(Cut(dagster=True), recorded=True)
+    assert ended.code == 0, ended.output
+    return len(ended.calls)
+
+
+def test_a_disk_full_of_other_things_while_dagster_writes_its_records_is_said_and_made_good(bench: Bench) -> None:
+    """D03: while the load goes on, and while its end is written."""
+    count = records(bench)
+    check_records(bench, [count // 3, count - 5])
+
+
+@pytest.mark.soak
+def test_a_disk_that_fills_anywhere_while_dagster_writes_its_records_is_said_and_made_good(bench: Bench) -> None:
+    check_records(bench, part(range(records(bench))))
+
+
 # --- killed at any moment --------------------------------------------------------------------------------------------
 
 
@@ -334,7 +372,7 @@ def held(place: World) -> tuple[list[str], list[str], list[str]]:
         return (
             sorted(instance.event_log_storage.get_concurrency_run_ids()),
             [run.run_id for run in instance.get_runs() if not run.is_finished],
-            [path.name for path in (place.data_dir / "dagster" / "alive").iterdir()],
+            [path.name for path in (place.data_dir / "dagster" / "run_locks").iterdir()],
         )
 
 

@@ -15,22 +15,21 @@ Layout under the data directory::
     state/loads/<load>/                                       what each load did
     state/scratch/                                            readings on their way into core
     state/ahead/                                              what is typed while it is landed
+    state/lock, state/asking/<connection>                     locks: who writes, who asks a vendor
     state/kept_from.json                                      the first business day kept, once some were dropped
 
 A window is a business day, two days joined by ``_`` for a stretch of days, or ``all`` for a list. A generation is the
 UTC time of the reading, so that names sort by time. Everything is written aside, synced and renamed.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -41,6 +40,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
+from warehouse.locks import hold
 from warehouse.schema import Table, table
 
 # Arrow's own allocator keeps what it once had: after a large day 100 MiB that DuckDB could take.
@@ -646,35 +646,13 @@ class Lake:
     # --- locking -----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def writing(self, *, wait_seconds: float = 3600, poll: float = 0.2) -> Iterator[None]:
-        """Hold the data directory for writing core and the database.
-
-        The lock is the operating system's, so it goes with the process that holds it. Waits for another process, and
-        says which one after ``wait_seconds`` (StorageError).
-        """
+    def writing(self, *, wait_seconds: float | None = None, poll: float = 0.2) -> Iterator[None]:
+        """Hold the data directory for writing core and the database. BusyError after ``wait_seconds``, as ``hold``."""
         path = self.data_dir / "state" / "lock"
-        with storage(path):
-            make_folder(path.parent)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-            with suppress(PermissionError):  # it is another's, and so already as it should be
-                os.fchmod(handle, FILE_MODE)
-        try:
-            deadline = time.monotonic() + wait_seconds
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-                        raise StorageError(
-                            f"process {holder} has been writing to {self.data_dir} for too long",
-                            hint="wait until it ends, or stop it",
-                        ) from None
-                    time.sleep(poll)
+        with ExitStack() as held:
             with storage(path):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, str(os.getpid()).encode(), 0)
+                make_folder(path.parent)
+                held.enter_context(hold(path, f"is writing to {self.data_dir}", wait_seconds=wait_seconds, poll=poll))
             shutil.rmtree(self.spill, ignore_errors=True)  # a process that was killed left it: nobody else writes now
             ahead = self.data_dir / "state" / "ahead"
             for name in _names(ahead):
@@ -683,8 +661,16 @@ class Lake:
                 if not (others or rest.startswith(_THIS_PROCESS)):
                     shutil.rmtree(ahead / name, ignore_errors=True)
             yield
-        finally:
-            os.close(handle)
+
+    @contextmanager
+    def asking(self, connection: str, who: str) -> Iterator[None]:
+        """Be the only one that asks a connection's vendor, as ``who``. BusyError after ten minutes of waiting."""
+        path = self.data_dir / "state" / "asking" / _safe(connection)
+        with ExitStack() as held:
+            with storage(path):
+                make_folder(path.parent)
+                held.enter_context(hold(path, f"is loading {connection}", who=who))
+            yield
 
 
 class Watcher(Protocol):
