@@ -1,34 +1,28 @@
-"""Reading a window in time slices that each fit one answer.
+"""Reading a window in time slices that each fit one response.
 
 What lives here: the walk over a window. Offset paging drifts while records arrive or vanish; a slice that fits one
-answer cannot, for the answer is the vendor's state at one moment. What does not: how many records are expected when
-(``density``), what a vendor's answer looks like (the vendor modules), HTTP (``client``).
+response cannot, because the response is the vendor's state at one moment. What does not: what a vendor's response looks
+like (the vendor modules), HTTP (``client``).
 
-The window is walked from its early end to its late one; a large one is begun at several places, so that each of the
-slices under way is sized by the one before it. One that did not fit is asked for again shorter, and fewer are asked
-ahead, for they would be too long as well. Only a slice of one second cannot be cut: the vendor module pages it, and
-proves that the reading was stable. The same answers always give the same slices.
-
-What an earlier reading found, of this day or of one like it, is where the guess begins. It changes how many requests
-are made, never what is read.
+A slice ends where an earlier day had a response's worth of records, scaled by how many more or fewer this day has had
+so far. A slice that does not fit is cut evenly and its parts are requested next. Only a slice of one second cannot be
+cut: the vendor module pages it, and proves that the reading was stable. The same responses always give the same slices,
+and what an earlier day held changes only how many requests are made, never what is read.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import ceil
 
 from assets.sources.client import Client
-from assets.sources.density import Density
 from assets.sources.page import Page
 
-SPARE = 0.07  # of an answer that is rather taken along than asked for apart
-EVEN = 4  # answers: what will fill fewer is cut evenly, so that none is a crumb
-WIDE = 16  # answers that a gap must be expected to fill to be begun in its middle, too
-MANY = 25  # answers still to come for each request that may be under way before any has shown that slices fit
+FILL = 0.88  # of a response that a slice is expected to fill, since days differ (measured: bench/RESULTS.md)
+MOST_PARTS = 100  # of a slice that is cut, so that a vendor's wrong total costs no more requests than that
 
 
 @dataclass(frozen=True)
@@ -90,43 +84,40 @@ def read_slices(
 ) -> Iterator[Reading]:
     """Yield complete readings that tile ``window``, in the order of their slices' requests.
 
-    ``fetch`` asks once for a slice; ``fetch_paged`` reads a slice of one second that does not fit one answer. Up to
-    ``client.max_in_flight`` requests are under way at once. What these raise is raised here, and nothing more is asked.
-    ``capacity`` is how many records an answer should hold. Of an ``earlier`` reading of this very window the slices are
-    asked for once more, so that what has not changed gives the same answers.
+    ``fetch`` makes one request for a slice; ``fetch_paged`` reads a slice of one second that does not fit one response.
+    Up to ``client.max_in_flight`` requests are under way at once. What these raise is raised here, and no more requests
+    are made. ``capacity`` is how many records a response should hold. Of an ``earlier`` reading of this very window the
+    slices are requested once more, so that what has not changed gives the same responses.
     """
     found = _moved(earlier.found, window)
+    pace = _Pace(window, found, capacity)
     again = earlier.again and bool(found)
-    expected = Density(window, found, capacity)
-    gaps = [_Gap(part.slice.start, part.slice.end) for part in found] if again else [_Gap(window.start, window.end)]
-    ahead = client.max_in_flight if found else 1  # requests that may be under way: one more with each slice that fits
-    asked: deque[tuple[Slice, Future[Reading]]] = deque()
-    ready: list[Reading] = []  # handed over once the next are asked for: what is done with it takes its time
+    known = deque(part.slice for part in found if again)  # slices whose ends are decided
+    walked = window.end if again else window.start
+    under_way: deque[tuple[Slice, Future[Reading]]] = deque()
+    ready: list[Reading] = []  # handed over once the next are requested: what is done with it takes its time
     with client.pool() as pool:
-        while gaps or asked or ready:
-            if ahead < client.max_in_flight and expected.known:
-                left = sum(expected.answers(gap.start, gap.end) for gap in gaps)
-                ahead = max(ahead, min(client.max_in_flight, int(left / MANY)))
-            while gaps and len(asked) < ahead:
-                gap = gaps[0] if again else _best_known(gaps, {part.end for part, _ in asked}, expected)
-                part = Slice(gap.start, gap.end if again and gap.below is None else _end(gap, expected))
-                _remove(gaps, gap, part)
-                asked.append((part, pool.submit(fetch, part)))
+        while known or walked < window.end or under_way or ready:
+            while len(under_way) < client.max_in_flight and (known or walked < window.end):
+                if known:
+                    part = known.popleft()
+                else:
+                    part = Slice(walked, pace.end_of_slice(walked))
+                    walked = part.end
+                under_way.append((part, pool.submit(fetch, part)))
             if ready:
                 yield ready.pop()
-            if not asked:
+            if not under_way:
                 continue
-            part, future = asked.popleft()
+            part, future = under_way.popleft()
             reading = pool.result(future)
-            expected.learn(reading)
+            pace.learn(reading)
             if not reading.complete and part.seconds == 1:
                 reading = fetch_paged(part)
             if reading.complete:
                 ready.append(reading)
-                ahead = min(ahead + 1, client.max_in_flight)
             else:
-                ahead = max(1, ahead // 2)
-                _put_back(gaps, part, expected.shorter(reading), join=not again)
+                known.extendleft(reversed(_cut(part, pace.parts_of(reading))))
 
 
 def _moved(found: Sequence[Found], window: Slice) -> list[Found]:
@@ -141,56 +132,65 @@ def _moved(found: Sequence[Found], window: Slice) -> list[Found]:
     return [*moved, Found(Slice(last.slice.start, window.end), last.rows)]
 
 
-@dataclass
-class _Gap:
-    """What is still to be asked for. ``below``: where the first slice of it must end at the latest, None: anywhere."""
-
-    start: int
-    end: int
-    below: int | None = None
+def _cut(part: Slice, parts: int) -> list[Slice]:
+    edges = sorted({part.start + part.seconds * number // parts for number in range(parts + 1)})
+    return [Slice(*edge) for edge in pairwise(edges)]
 
 
-def _best_known(gaps: list[_Gap], under_way: set[int], expected: Density) -> _Gap:
-    """The gap to go on with: the earliest that follows a slice already read, else half of a wide one, else the first.
+class _Pace:
+    """How long slices should be: an earlier day's records by time, and how many more or fewer this day has so far."""
 
-    ``under_way`` are the ends of the slices that are asked for.
-    """
-    for gap in gaps:
-        if gap.start not in under_way:
-            return gap
-    widths = [expected.answers(gap.start, gap.end) for gap in gaps]
-    place = widths.index(max(widths))
-    gap = gaps[place]
-    middle = expected.after(gap.start, gap.end, widths[place] / 2)
-    if widths[place] < WIDE or not gap.start < middle < gap.end or gap.below is not None:
-        return gaps[0]
-    gaps.insert(place + 1, _Gap(middle, gap.end))
-    gap.end = middle
-    return gaps[place + 1]
+    def __init__(self, window: Slice, found: Sequence[Found], capacity: int) -> None:
+        self._edges = [window.start, *(part.slice.end for part in found)]
+        self._earlier = [0.0, *accumulate(part.rows for part in found)]  # records before each edge
+        self._window = window
+        self._capacity = capacity
+        # A response's worth of records that come as on the earlier day, until more is known.
+        self._seen = self._expected = float(capacity)
+
+    def learn(self, reading: Reading) -> None:
+        """Take in how many records a slice has."""
+        rows = reading.rows
+        if reading.complete:
+            self._capacity = max(self._capacity, rows)
+        else:
+            self._capacity = rows or self._capacity
+            rows = max(rows, reading.total or 0)
+        self._seen += rows
+        self._expected += self._before(reading.slice.end) - self._before(reading.slice.start)
+
+    def end_of_slice(self, start: int) -> int:
+        """Where a slice from ``start`` should end to fill a response: the window's end if no earlier day is known."""
+        before, ratio = self._before(start), self._seen / self._expected
+        left = ratio * (self._earlier[-1] - before)
+        parts = ceil(left / (FILL * self._capacity))
+        if parts <= 1:
+            return self._window.end
+        return min(max(self._when(before + left / parts / ratio), start + 1), self._window.end)
+
+    def parts_of(self, reading: Reading) -> int:
+        """How many parts to cut an overfull slice into: by the vendor's total, else by how far its records reach."""
+        part = reading.slice
+        if reading.total and reading.total > reading.rows:
+            parts = reading.total / self._capacity
+        elif reading.times:
+            reach = min(max(reading.times) - part.start, part.end - min(reading.times))
+            parts = part.seconds / max(reach, 1)
+        else:
+            parts = 2
+        return min(max(ceil(parts), 2), part.seconds, MOST_PARTS)
+
+    def _before(self, second: int) -> float:
+        return _interpolate(self._edges, self._earlier, second)
+
+    def _when(self, rows: float) -> int:
+        return round(_interpolate(self._earlier, self._edges, rows))
 
 
-def _end(gap: _Gap, expected: Density) -> int:
-    """Where a slice from the beginning of a gap should end to fill an answer."""
-    answers = expected.answers(gap.start, gap.end)
-    parts = ceil(answers - SPARE)
-    end = gap.end
-    if parts > 1:
-        end = expected.after(gap.start, gap.end, answers / parts if parts < EVEN else 1.0)
-    latest = gap.end if gap.below is None else gap.below
-    return max(min(end, latest), gap.start + 1)
-
-
-def _remove(gaps: list[_Gap], gap: _Gap, part: Slice) -> None:
-    gap.start, gap.below = part.end, None
-    if gap.start == gap.end:
-        gaps.remove(gap)
-
-
-def _put_back(gaps: list[_Gap], overfull: Slice, below: int, *, join: bool) -> None:
-    """Have an overfull slice read in parts, its end with what follows (``join``); never again as it was."""
-    place = bisect_left(gaps, overfull.start, key=lambda gap: gap.start)
-    following = gaps[place] if join and place < len(gaps) else None
-    if following is not None and following.start == overfull.end and following.below is None:
-        following.start, following.below = overfull.start, below
-    else:
-        gaps.insert(place, _Gap(overfull.start, overfull.end, below))
+def _interpolate(known: Sequence[float], wanted: Sequence[float], place: float) -> float:
+    if len(known) < 2:
+        return wanted[0]
+    part = min(max(1, bisect_right(known, place)), len(known) - 1)
+    low, high = known[part - 1], known[part]
+    share = (place - low) / (high - low) if high > low else 1.0
+    return wanted[part - 1] + (wanted[part] - wanted[part - 1]) * share
