@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext, ResourceDefinition
 
 from assets.loading import Progress, Source
-from assets.sources.budget import Budget
 from assets.sources.client import Auth, BasicAuth, Client, ParameterKey
+from assets.sources.rate_limit import RateLimit
 from assets.sources.secret import MaskSecrets
 from pipelines.nights import keep_from, night
 from pipelines.run_locks import hold_run_lock
@@ -137,9 +137,9 @@ def tollbook_resource(make: Callable[[], House]) -> ResourceDefinition:
 
 
 def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime], patient: bool) -> Client:
-    budget = None
+    rate_limit = None
     if connection.requests_per_hour:
-        budget = Budget(data_dir / "state" / "budget", connection.name, requests_per_hour=connection.requests_per_hour)
+        rate_limit = RateLimit(data_dir / "state" / "budget", connection.name, connection.requests_per_hour)
     make = Client if patient else partial(Client, max_attempts=3, max_wait_seconds=15.0, quota_seconds=15.0)
     return make(
         connection=connection.name,
@@ -150,7 +150,7 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime],
         max_body_bytes=connection.max_answer_mib << 20,
         ca_bundle=connection.ca_bundle,
         allow_http=connection.allow_http,
-        budget=budget,
+        rate_limit=rate_limit,
         posts_forms=not connection.key_in_url,
         usual_path=urlsplit(VENDORS[connection.vendor].url or "").path,
         now=now,

@@ -26,9 +26,8 @@ from urllib.parse import parse_qsl, quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_budget import SharedClock, Vendor
+from test_rate_limit import SharedClock, Vendor
 
-from assets.sources.budget import Budget, QuotaExhausted
 from assets.sources.client import (
     Auth,
     BasicAuth,
@@ -38,6 +37,7 @@ from assets.sources.client import (
     Wait,
     link_query,
 )
+from assets.sources.rate_limit import QuotaExhausted, RateLimit
 from assets.sources.secret import MaskSecrets, Secret, masked
 from tollbook_errors import (
     AuthError,
@@ -670,9 +670,9 @@ def test_a_limit_of_zero_is_a_matter_of_configuration(server: Server, clock: Clo
 def test_a_limit_of_zero_leaves_nothing_to_wait_for(server: Server, clock: Clock, tmp_path: Path) -> None:
     """T06: also the next of our requests is sent at once, and told the same."""
     server.steps = [reply(b"", 429, X_Limit="0", X_Remaining="0")]
-    budget = Budget(tmp_path, "sip", requests_per_hour=1200, now=lambda: clock.now().timestamp(), sleep=clock.sleep)
+    limit = RateLimit(tmp_path, "sip", 1200, now=lambda: clock.now().timestamp(), sleep=clock.sleep)
     for _ in range(2):
-        refused(ConfigError, client(server, clock, budget=budget), rate_headers=rate_headers)
+        refused(ConfigError, client(server, clock, rate_limit=limit), rate_headers=rate_headers)
     assert clock.time == 0
 
 
@@ -702,18 +702,18 @@ def test_one_refusal_holds_every_thread(server: Server, clock: Clock) -> None:
 
 
 def test_the_budget_is_kept_and_learns(server: Server, clock: Clock, tmp_path: Path) -> None:
-    budget = Budget(tmp_path, "sip", requests_per_hour=100, now=lambda: clock.now().timestamp(), sleep=clock.sleep)
+    limit = RateLimit(tmp_path, "sip", 100, now=lambda: clock.now().timestamp(), sleep=clock.sleep)
     server.steps = [reply(X_Limit="100", X_Remaining="3", X_Reset="900"), OK]
-    mine = client(server, clock, budget=budget)
+    mine = client(server, clock, rate_limit=limit)
     ask(mine, rate_headers=rate_headers)
-    assert budget.room() == 3
+    assert limit.room() == 3
     for _ in range(4):
         ask(mine)
     assert 900 <= clock.time < 960
     server.steps = [reply(b"", 429, Retry_After="500"), OK]
     server.seen.clear()
-    refused(QuotaError, client(server, clock, budget=budget, quota_seconds=300))
-    assert budget.room() > 0, "a wait that was refused is not remembered"
+    refused(QuotaError, client(server, clock, rate_limit=limit, quota_seconds=300))
+    assert limit.room() > 0, "a wait that was refused is not remembered"
 
 
 def test_24_windows_at_once_make_no_429(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -730,8 +730,8 @@ def test_24_windows_at_once_make_no_429(server: Server, tmp_path: Path, monkeypa
     answers: list[int] = []
 
     def window() -> None:
-        budget = Budget(tmp_path, "sip", requests_per_hour=100, now=clock.now)
-        mine = client(server, budget=budget, max_in_flight=24, sleep=clock.sleep, monotonic=clock.now)
+        limit = RateLimit(tmp_path, "sip", 100, now=clock.now)
+        mine = client(server, rate_limit=limit, max_in_flight=24, sleep=clock.sleep, monotonic=clock.now)
         answers.extend(ask(mine, rate_headers=rate_headers).status for _ in range(8))
         mine.close()
 

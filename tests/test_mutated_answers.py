@@ -56,7 +56,7 @@ class Recorded:
         client._wire.exchange = self  # type: ignore[assignment,method-assign]
         client._sleep = lambda seconds: None
         # What is asked and how often is not what is tried here, and takes a third of a try.
-        client._budget = None
+        client._rate_limit = None
         prepare, known = client._prepare, {}
 
         def prepared(*asked: Any) -> requests.PreparedRequest:

@@ -1,8 +1,8 @@
 """The one HTTP client that all vendors are asked through.
 
 What lives here: credentials, retries within a deadline, the vendors' limits, what a status means, several requests at
-once, and reading links without following them. What does not: one exchange on the wire (``wire``), the request budget
-(``budget``), exact JSON (``strict_json``), what is asked and when a reading is complete (the vendor modules).
+once, and reading links without following them. What does not: one exchange on the wire (``wire``), the request limit
+(``rate_limit``), exact JSON (``strict_json``), what is asked and when a reading is complete (the vendor modules).
 
 Every request is a reading, also where it is a POST, so every request can be tried again. Retries happen here only.
 Nothing that identifies a caller or a credential goes into a log line or an error: only endpoint names, statuses, sizes
@@ -31,7 +31,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from assets.sources import strict_json
-from assets.sources.budget import DAY, Budget, QuotaExhausted, resume_time
+from assets.sources.rate_limit import DAY, QuotaExhausted, RateLimit, resume_time
 from assets.sources.secret import MASK, Secret, basic_token, spellings
 from assets.sources.wire import Reply, Trouble, Wire
 from tollbook_errors import AuthError, ConfigError, ContractError, SecurityError, TollbookError, TransientError
@@ -191,7 +191,7 @@ class Client:
         max_in_flight: int = 4,
         ca_bundle: Path | None = None,
         allow_http: bool = False,
-        budget: Budget | None = None,
+        rate_limit: RateLimit | None = None,
         posts_forms: bool = False,
         usual_path: str = "",
         max_body_bytes: int = 4 * MIB,
@@ -212,7 +212,7 @@ class Client:
         self._max_wait_seconds = max_wait_seconds
         self._quota_seconds = quota_seconds
         self._max_attempts = max_attempts
-        self._budget = budget
+        self._rate_limit = rate_limit
         self._user_agent = user_agent
         self._sleep = sleep
         self._monotonic = monotonic
@@ -361,7 +361,7 @@ class Client:
             self._refuse_again(where)
             # Both waits are made while holding a slot: until they are over nobody else may send either.
             self._wait_until_open(effort, where)
-            number = self._take_budget(effort, where)
+            number = self._take_room(effort, where)
             reply = self._send(prepared, effort, where)
         fetched_at = self.now()
         told = rate_headers(reply.headers, reply.status) if rate_headers else None
@@ -446,8 +446,8 @@ class Client:
         """Keep to what the vendor's headers say remains."""
         if told is None or told.remaining is None or told.limit == 0:  # no wait gives more of nothing
             return
-        if self._budget is not None and number is not None:
-            self._budget.learn(number, told.remaining, told.seconds)
+        if self._rate_limit is not None and number is not None:
+            self._rate_limit.learn(number, told.remaining, told.seconds)
         if told.remaining == 0 and told.seconds:
             self._hold(told.seconds)
 
@@ -471,8 +471,8 @@ class Client:
             # Not remembered beyond this run: an absurd wish would shut out the nights to come.
             raise self._exhausted(wait, where)
         self._hold(wait)
-        if self._budget is not None:
-            self._budget.pause(wait)
+        if self._rate_limit is not None:
+            self._rate_limit.pause(wait)
 
     def _exhausted(self, wait: float, where: dict[str, str]) -> QuotaExhausted:
         resume_at = resume_time(self.now().timestamp(), wait)
@@ -490,10 +490,10 @@ class Client:
             self._wait_for_quota(wait, effort)
             self._refuse_again(where)
 
-    def _take_budget(self, effort: "_Effort", where: dict[str, str]) -> int | None:
-        if self._budget is None:
+    def _take_room(self, effort: "_Effort", where: dict[str, str]) -> int | None:
+        if self._rate_limit is None:
             return None
-        number = self._budget.acquire(
+        number = self._rate_limit.acquire(
             max_wait_seconds=self._quota_seconds - effort.waited,
             sleep=lambda seconds: self._wait_for_quota(seconds, effort),
             endpoint=where["endpoint"],
