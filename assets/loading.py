@@ -206,12 +206,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of loading the windows of one stream."""
+    """What came of loading the windows of one stream.
+
+    ``known`` is the earlier landing that stands for a list which could not be read.
+    """
 
     landings: list[Landing]
     partitions: list[CorePartition]
     failures: list[TollbookError]
     warnings: list[str]
+    known: list[Landing] = field(default_factory=list)
 
     @property
     def quarantined(self) -> int:
@@ -261,11 +265,14 @@ def optional_lists(source: Source, stream: str) -> OptionalLists:
     return OptionalLists(landed, source.client().now)
 
 
-def what_stays(source: Source, stream: Stream, error: TollbookError) -> Landing | None:
+def _what_stays(source: Source, stream: Stream, error: TollbookError) -> Landing | None:
     """The landing that stands for a list which could not be read; None: there is none, or nothing can be read."""
     if not isinstance(error, _OF_THE_LIST):
         return None
-    return source.lake.last_landing(source.name, stream.name, None, None)
+    try:
+        return source.lake.last_landing(source.name, stream.name, None, None)
+    except (IntegrityError, StorageError):
+        return None
 
 
 def load(
@@ -343,7 +350,8 @@ def _load(
                 row |= {"status": "failed", "error_type": error.kind, "error": str(error)}
         except Exception as caught:
             error = caught if isinstance(caught, TollbookError) else _internal(caught, row, landing)
-            if window.first is None and landing is None and (known := what_stays(source, stream, error)):
+            if window.first is None and landing is None and (known := _what_stays(source, stream, error)):
+                outcome.known.append(known)
                 error.what += f": what the lists said on {known.started_at:%Y-%m-%d %H:%M} UTC stays"
             if stopped is None:
                 outcome.failures.append(error)

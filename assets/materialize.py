@@ -32,7 +32,7 @@ from dagster import (
     TableSchema,
 )
 
-from assets.loading import Fetch, Outcome, Source, Stream, Window, load, what_stays
+from assets.loading import Fetch, Outcome, Source, Stream, Window, load
 from tollbook_errors import InternalError, TollbookError
 from warehouse.lake import CorePartition, Landing, read_core
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
@@ -211,7 +211,7 @@ def materialize_stream(
     raw = connection.asset(f"raw_{stream.name}")
     partitioned = windows[0].first is not None
     failures = [f"{error.kind}: {error}" for error in outcome.failures]
-    if failures and others_need_it and not outcome.landings and what_stays(source, stream, outcome.failures[0]):
+    if others_need_it and outcome.known:
         yield from _stale(connection, stream, raw, failures[0])
         return
     failures += _stale_lists(source, lists)
