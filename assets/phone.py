@@ -53,7 +53,8 @@ _DIRECTORY = {
 # Short numbers that phonenumbers files as premium and the plan does not: an operator's own services (ARCEP, 10XY).
 _NOT_PREMIUM = {"FR": "10[0-9]{2}"}
 # Codes of digits alone that are dialled before a number, for one call: to withhold or show the caller's own number (141
-# and 1470 in Britain), or to choose a carrier (010xy in Germany, 101xxxx in America).
+# and 1470 in Britain, 3651 in France, 133 and 1357 in Hong Kong, 0197 and 0196 in New Zealand), or to choose a carrier
+# (010xy in Germany, 101xxxx in America, in Britain 1280 for that of the line).
 _CODES = {
     **dict.fromkeys(("GB", "GG", "IM", "JE"), "141|1470|1280"),
     **dict.fromkeys(_NANP, "1167|1182|101[0-9]{4}"),
@@ -61,7 +62,7 @@ _CODES = {
     "DE": "010(?:0[0-9]{2}|[1-9][0-9])",
     "ES": "067",
     "FR": "3651",
-    "HK": "133",
+    "HK": "133|1357",
     "IE": "14[12]",
     "JP": "18[46]",
     "NZ": "019[67]",
