@@ -9,9 +9,24 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow.parquet as pq
 import pytest
 from dagster import DagsterInstance, RunsFilter
-from loading import HASTY_CLIENT, Expected, Row, Stage, World, days, hashes, query, stage, untouched_truth, world
+from loading import (
+    HASTY_CLIENT,
+    Expected,
+    Row,
+    Stage,
+    World,
+    days,
+    hashes,
+    query,
+    read_and_publish,
+    stage,
+    untouched_truth,
+    world,
+)
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
 from assets.marts import rebuild_database, update_and_publish
@@ -21,6 +36,7 @@ from pipelines.jobs import LOAD
 from pipelines.resources import House
 from pipelines.running import dagster_home, run_rebuild
 from warehouse.database import LITTLE_MEMORY
+from warehouse.lake import file_sha256, read_json, write_json
 
 # A month with the clock going back, and some days with it going forward. The day after the vendors' last one is loaded
 # too: calls that began before midnight have legs on it.
@@ -353,6 +369,32 @@ def test_damaged_raw_is_told_and_nothing_is_replaced(offline: World, changed: St
     assert offline.digests() == changed.digests
 
 
+def test_data_of_a_version_that_lacked_a_column_is_rebuilt(tmp_path: Path) -> None:
+    """As before ``core.cdr.to_kind`` was there: whole by its checksums, in core and in the private database."""
+    day = date(2026, 10, 24)
+    with world(tmp_path, day, day, scale=0.1, only=(PBX,)) as place:
+        place.read(day, day)
+        core, digests, public = place.core(), place.digests(), place.public.read_bytes()
+        state = place.data_dir / "state" / "core" / "cdr" / PBX / f"{day}.json"
+        content = read_json(state)
+        legs = place.data_dir / content["files"]["core.cdr"]
+        pq.write_table(pq.read_table(legs).drop_columns(["to_kind"]), legs)
+        content["sha256"]["core.cdr"] = file_sha256(legs)
+        write_json(state, content)
+        with duckdb.connect(str(next((place.data_dir / "private").glob("*.duckdb")))) as private:
+            private.execute("ALTER TABLE core.cdr DROP COLUMN to_kind")
+        told = place.command("load", "--from", str(day), "--to", str(day))
+        assert told.exit_code == 1
+        assert "other columns" in told.output
+        assert "run: tollbook rebuild" in told.output
+        assert "Traceback" not in told.output
+        assert place.public.read_bytes() == public
+        rebuilt = place.command("rebuild")
+        assert rebuilt.exit_code == 0, rebuilt.output
+        assert (place.core(), place.digests()) == (core, digests)
+        assert place.command("load", "--from", str(day), "--to", str(day)).exit_code == 0
+
+
 def flip(path: Path) -> None:
     """Change one bit in the middle of a file."""
     content = bytearray(path.read_bytes())
@@ -518,6 +560,29 @@ def test_without_any_lists_of_before_nothing_is_loaded(tmp_path: Path) -> None:
         assert failure.startswith("hq lists: ContractError: hq ext.list: ")
         assert "stays" not in failure
         assert place.query("SELECT count(*) FROM core.cdr") == [(0,)]
+
+
+NOTICE = "Notice: Undefined index: page in /var/www/api.php on line 7\n"
+
+
+@pytest.mark.parametrize("endpoint", ["cdr.download", "cdr.billamount"])
+@pytest.mark.parametrize("kind", ["html", "notice", "truncate"])
+def test_what_is_garbled_twice_is_asked_for_again_and_right(tmp_path: Path, endpoint: str, kind: str) -> None:
+    """A web page, words of PHP's, half an answer, in place of two answers in a row: then all is as on a good night."""
+    day = date(2026, 10, 24)
+    params = {"body": NOTICE} if kind == "notice" else {}
+    with world(tmp_path, day, day, scale=0.1, only=(PBX,)) as place:
+        kind = "body" if kind == "notice" else kind
+        place.vendors.faults.add(Fault(kind, "pbxware", endpoint, times=2, params=params))
+        house = House(place.settings)
+        assert read_and_publish(house, day, day) == []
+        asked = Counter(repr(sorted(r.params.items())) for r in place.vendors.requests if r.endpoint == endpoint)
+        assert max(asked.values()) > 1, "again"
+        legs = Expected(place.vendors.truth, day, day).legs()
+        assert dict(Counter(place.query(_LEGS))) == {leg: times for leg, times in legs.items() if leg[0] == PBX}
+        checks = place.query("SELECT DISTINCT check_name, status FROM audit.control_total ORDER BY ALL")
+        assert checks == [(name, "matched") for name in sorted(pbxware.CONTROLS)]
+        assert place.query("SELECT DISTINCT status, warnings FROM audit.load") == [("loaded", None)]
 
 
 # Answers that were landed before anybody saw that they cannot be understood; the vendor's next one is as it should be.

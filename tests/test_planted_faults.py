@@ -620,6 +620,24 @@ IN_STORES = (
         more("quantity", "-1", "charge_kind = 'sms'").format(type=AMOUNT),
         "mart.cost_monthly .*: quantity",
     ),
+    Mart(
+        "a call to a country counts twice",
+        "marts/destination_monthly",
+        more("calls").format(type=COUNT),
+        "mart.destination_monthly .*: calls is",
+    ),
+    Mart(
+        "a second to a country is lost",
+        "marts/destination_monthly",
+        more("talk_seconds", "-1").format(type=COUNT),
+        "mart.destination_monthly .*: seconds is",
+    ),
+    Mart(
+        "a cost to a country is a cent higher",
+        "marts/destination_monthly",
+        more("cost", "0.01").format(type=AMOUNT),
+        "mart.destination_monthly .*: cost",
+    ),
     Mart("an open invoice is lost", "marts/invoice_aging", LOST, "mart.invoice_aging .*: open amount USD"),
     Mart(
         "TIM4biz is given a call more",
