@@ -32,9 +32,10 @@ from assets import pbxware, sipcentric, tim4biz, time4vps
 from assets.marts import rebuild_database, update_and_publish
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
+from pipelines.history import dagster_home
 from pipelines.jobs import LOAD
 from pipelines.resources import House
-from pipelines.running import dagster_home, run_rebuild
+from pipelines.running import run_rebuild
 from warehouse.database import LITTLE_MEMORY
 from warehouse.lake import file_sha256, read_json, write_json
 
