@@ -202,10 +202,32 @@ def test_a_list_that_there_must_be_fails_and_what_was_loaded_stays(kind: str, in
     from_ = vendor.source(tmp_path)
     core = hashes(tmp_path / "core")
     vendor.trouble(ANY[instead][0])
-    (failure,) = vendor.outcome(tmp_path).failures
+    outcome = vendor.outcome(tmp_path)
+    (failure,) = outcome.failures
     assert isinstance(failure, TransientError if instead == "500" else ContractError)
+    assert str(failure).count("what the lists said on ") == 1
+    assert [each.generation for each in outcome.known] == [
+        from_.lake.newest_list(from_.name, lists_of(from_)[0].name).generation
+    ]
     assert hashes(tmp_path / "core") == core
     assert len(from_.lake.landings(from_.name, lists_of(from_)[0].name, None)) == 1
+
+
+def test_lists_that_were_landed_and_not_understood_stand_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the newest, and calls must not be read with them."""
+    vendor = vendor_of("pbxware did.list")
+    vendor.outcome(tmp_path)
+    vendor.trouble({"9": {"number": "442079460101", "type": "Extension", "ext": "100", "e164": "+442079460101"}})
+
+    def not_understood(*_: Any) -> Any:
+        raise ContractError("not understood")
+
+    monkeypatch.setattr("assets.pbxware.read_directory", not_understood)
+    outcome = vendor.outcome(tmp_path)
+    assert [str(failure) for failure in outcome.failures] == ["not understood"]
+    assert outcome.known == []
 
 
 @pytest.mark.parametrize("instead", ["page", "500", "null"])
