@@ -226,7 +226,8 @@ def show_status(status: Status, *, everything: bool = False) -> None:
         say(movement_text(movement, status.zone))
     if everything:
         for connection, currency, records, effect in status.restated:
-            cost = f"; cost {effect:+f} {currency}" if currency and effect else ""
+            plus = "+" if effect > 0 else ""
+            cost = f"; cost {plus}{show_exact(effect, currency)} {currency}" if currency and effect else ""
             say(f"{connection}: the last load restated {records} records{cost}: audit.restatement")
         console.print(_table(status))
 

@@ -38,6 +38,7 @@ from pipelines.resources import House
 from pipelines.running import run_rebuild
 from warehouse.database import LITTLE_MEMORY
 from warehouse.lake import file_sha256, read_json, write_json
+from warehouse.reports.model import show_exact
 
 # A month with the clock going back, and some days with it going forward. The day after the vendors' last one is loaded
 # too: calls that began before midnight have legs on it.
@@ -287,7 +288,7 @@ def test_status_tells_what_the_last_load_changed(place: World, changed: Stage) -
     status = place.command("status", "--all").output
     sums = "SELECT connection, currency, count(*), sum(cost_effect) FROM audit.restatement GROUP BY ALL"
     for connection, currency, records, effect in query(changed.public, sums):
-        cost = f"; cost {effect:+f} {currency}" if effect else ""
+        cost = f"; cost {'+' * (effect > 0)}{show_exact(effect, currency)} {currency}" if effect else ""
         assert f"{connection}: the last load restated {records} records{cost}: audit.restatement" in status
 
 
