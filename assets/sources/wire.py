@@ -8,15 +8,14 @@ whole, keeps cookies, and takes proxies, passwords and certificates from the env
 """
 
 import http.client
+import io
 import logging
-import math
 import socket
 import ssl
 import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,6 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.response import HTTPResponse
 
 from tollbook_errors import ContractError, SecurityError
 
@@ -105,26 +103,18 @@ class Wire:
         body included. Raises Trouble, ContractError (no known form, or beyond the cap) and SecurityError (TLS).
         """
         failure: Exception
-        with _watch(deadline_seconds) as watch:
+        wait = min(timeout_seconds, deadline_seconds)
+        _deadline.until, _deadline.wait = time.monotonic() + deadline_seconds, wait
+        try:
+            response = self._adapter.send(request, stream=True, timeout=(wait, wait), verify=self._verify, proxies={})
             try:
-                response = self._adapter.send(
-                    request,
-                    stream=True,
-                    timeout=(min(timeout_seconds, deadline_seconds), min(timeout_seconds, deadline_seconds)),
-                    verify=self._verify,
-                    proxies={},
-                )
-                try:
-                    reply = self._read(response, wanted, where)
-                finally:
-                    response.close()
-                # A connection that was cut for its time looks like one that ended.
-                if not watch.expired:
-                    return reply
-            except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-                failure = _failure(error, where)
-            if watch.expired:
-                failure = Trouble(f"the answer was not complete after {deadline_seconds:.0f} s")
+                return self._read(response, wanted, where)
+            finally:
+                response.close()
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+            failure = _failure(error, where)
+        if time.monotonic() >= _deadline.until:
+            failure = Trouble(f"the answer was not complete after {deadline_seconds:.0f} s")
         # Raised only here: those exceptions carry the request's address and body.
         raise failure
 
@@ -180,102 +170,52 @@ class _Gunzip:
             chunk = self._inflater.unconsumed_tail or self._inflater.unused_data
 
 
-class _Watch:
-    """Cuts the connection of one exchange when its time is over, wherever it is waiting."""
+_deadline = threading.local()  # of this thread's exchange: ``until`` by the monotonic clock, ``wait`` seconds at most
 
-    def __init__(self) -> None:
-        self.expired = False
-        self._socket: socket.socket | None = None
-        self._lock = threading.Lock()
 
-    def guard(self, connected: Any) -> None:
-        with self._lock:
-            self._socket = connected
-        if self.expired:
+class _TimedReader(io.RawIOBase):
+    """Reads from a socket, and waits each time no longer than the exchange has left: a drip has an end, too."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._raw = connected.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = _deadline.until - time.monotonic()
+        if left <= 0:
             raise TimeoutError
+        self._socket.settimeout(min(left, _deadline.wait))
+        return self._raw.readinto(buffer)
 
-    def expire(self) -> None:
-        with self._lock:
-            self.expired = True
-            if self._socket is not None:
-                # An error means that it is closed already.
-                with suppress(OSError):
-                    # Not SSLSocket's own, which would take its encryption away first.
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-    def release(self) -> None:
-        with self._lock:
-            self._socket = None
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
-class _Clock:
-    """One thread that tells every watch when its time is over; a thread for each took a quarter of a request's CPU."""
-
-    def __init__(self) -> None:
-        self._ends: dict[_Watch, float] = {}
-        self._changed = threading.Condition()
-        self._wakes = math.inf
-        self._thread: threading.Thread | None = None
-
-    def add(self, watch: _Watch, seconds: float) -> None:
-        with self._changed:
-            end = self._ends[watch] = time.monotonic() + seconds
-            if self._thread is None or not self._thread.is_alive():  # of a process that was forked from here it is not
-                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
-                self._thread.start()
-            elif end < self._wakes:
-                self._changed.notify()
-
-    def remove(self, watch: _Watch) -> None:
-        with self._changed:
-            self._ends.pop(watch, None)
-
-    def _run(self) -> None:
-        with self._changed:
-            while True:
-                now = time.monotonic()
-                for watch in [watch for watch, end in self._ends.items() if end <= now]:
-                    del self._ends[watch]
-                    watch.expire()
-                self._wakes = min(self._ends.values(), default=math.inf)
-                self._changed.wait(None if self._wakes == math.inf else max(0.0, self._wakes - now))
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_TimedReader(sock))
 
 
-_clock = _Clock()
-_current = threading.local()
+class _TimedHTTP(HTTPConnection):
+    response_class = _TimedResponse
 
 
-@contextmanager
-def _watch(seconds: float) -> Iterator[_Watch]:
-    watch = _Watch()
-    _current.watch = watch
-    _clock.add(watch, seconds)
-    try:
-        yield watch
-    finally:
-        _clock.remove(watch)
-        watch.release()
-        _current.watch = None
-
-
-class _WatchedHTTP(HTTPConnection):
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        _current.watch.guard(self.sock)
-        return super().getresponse()
-
-
-class _WatchedHTTPS(HTTPSConnection):
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        _current.watch.guard(self.sock)
-        return super().getresponse()
+class _TimedHTTPS(HTTPSConnection):
+    response_class = _TimedResponse
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _WatchedHTTP
+    ConnectionCls = _TimedHTTP
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedHTTPS
+    ConnectionCls = _TimedHTTPS
 
 
 class _Adapter(HTTPAdapter):
