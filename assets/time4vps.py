@@ -35,7 +35,16 @@ from assets.sources.time4vps import NOT_FOUND, Time4VPS, balance_details, entrie
 from tollbook_errors import IntegrityError
 from warehouse.lake import Landing, RawWriter, read_core
 from warehouse.money import currency_code, in_coins, money
-from warehouse.schema import ACCOUNT_TABLE, BALANCE, CONTROL_TOTAL, INVOICE, INVOICE_LINE, SERVICE
+from warehouse.schema import (
+    ACCOUNT_TABLE,
+    BALANCE,
+    CONTROL_TOTAL,
+    FIRST_YEAR,
+    INVOICE,
+    INVOICE_LINE,
+    LAST_YEAR,
+    SERVICE,
+)
 
 INVOICES = "invoices"
 ACCOUNT = "client"  # the one account of a connection
@@ -518,11 +527,12 @@ def _text(value: Any) -> str | None:
 
 
 def _day(value: Any) -> date | None:
-    """A date; None for a zero date and for what is no date."""
+    """A date; None for a zero date, one that stands for never, and what is no date."""
     try:
-        return date.fromisoformat(str(value)[:10])
+        day = date.fromisoformat(str(value)[:10])
     except ValueError:
         return None
+    return day if FIRST_YEAR <= day.year <= LAST_YEAR else None
 
 
 def _moment(source: Source, value: Any) -> datetime | None:

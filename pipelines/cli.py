@@ -20,6 +20,7 @@ import click
 
 from pipelines.settings import Settings, load_settings
 from tollbook_errors import ConfigError, InternalError, TollbookError
+from warehouse.schema import FIRST_YEAR
 from warehouse.text import shown
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 DAY = click.DateTime(["%Y-%m-%d"])
 MONTH = click.DateTime(["%Y-%m"])
+_LONGEST_LINE = 1000  # characters of what is piped in
 
 
 class LogLine(logging.Formatter):
@@ -103,8 +105,7 @@ def check(ctx: click.Context) -> None:
     from pipelines.running import check_reference, probe
 
     settings = _settings(ctx)
-    settings.check_secrets()
-    for line in notice_lines(check_reference(settings)):
+    for line in (*settings.check_secrets(), *notice_lines(check_reference(settings))):
         click.echo(shown(f"note: {line}"))
     failed = 0
     for connection in settings.connections:
@@ -138,8 +139,9 @@ def load(ctx: click.Context, first: datetime | None, last: datetime | None, name
     settings = _settings(ctx)
     for name in names:
         settings.connection(name)
-    settings.check_secrets()
     span = _span(settings, first, last)
+    for line in settings.check_secrets():
+        click.echo(shown(f"warning: {line}"), err=True)
     with _progress() as watch:
         ran = run_load(settings, *span, names, watch)
     _show_load(ran)
@@ -177,7 +179,8 @@ def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
     from pipelines.running import run_report
 
     flags: list[Flag] = []
-    for path in run_report(_settings(ctx), month.date(), out, flags.append):
+    settings = _settings(ctx)
+    for path in run_report(settings, _month(settings, month), out, flags.append):
         click.echo(path)
     for flag in flags:
         click.echo(shown(f"{flag.word}: {flag.text}"), err=True)
@@ -197,7 +200,8 @@ def focus(ctx: click.Context, month: datetime, out: Path | None, for_spreadsheet
     from pipelines.running import run_focus
     from warehouse.reports.model import show_money
 
-    written = run_focus(_settings(ctx), month.date(), out, for_spreadsheets=for_spreadsheets)
+    settings = _settings(ctx)
+    written = run_focus(settings, _month(settings, month), out, for_spreadsheets=for_spreadsheets)
     for path in written.paths:
         click.echo(path)
     amounts = [show_money(cost, currency) for currency, cost in written.billed]
@@ -225,7 +229,8 @@ def close(ctx: click.Context, month: datetime, anyway: bool, reopen: bool) -> No
     """
     from pipelines.running import run_close
 
-    closed = run_close(_settings(ctx), month.date(), anyway=anyway, reopen=reopen, announce=_show_freeze)
+    settings = _settings(ctx)
+    closed = run_close(settings, _month(settings, month), anyway=anyway, reopen=reopen, announce=_show_freeze)
     version = f", version {closed.version}" if closed.version > 1 else ""
     click.echo(f"closed {closed.month:%Y-%m}{version}: {_amounts(closed.costs)}")
     if closed.despite:
@@ -268,7 +273,7 @@ def status(ctx: click.Context, as_json: bool, everything: bool) -> None:
     try:
         found = read_status(settings)
     except TollbookError as error:
-        if as_json:
+        if as_json and not isinstance(error, ConfigError):
             click.echo(json.dumps(without_database(settings, error), indent=2))
         raise
     if as_json:
@@ -317,7 +322,7 @@ def erase(ctx: click.Context, number: str, yes: bool) -> None:
     if not (asked or yes):
         raise click.UsageError("there is nobody to ask whether to erase it: add --yes")
     if number == "-":
-        number = click.prompt("Number", hide_input=True) if asked else sys.stdin.readline()
+        number = click.prompt("Number", hide_input=True) if asked else sys.stdin.readline(_LONGEST_LINE)
     try:
         held = find_number(settings, number)
     except NumberError as error:
@@ -413,6 +418,18 @@ def _span(settings: Settings, first: datetime | None, last: datetime | None) -> 
     if start < settings.first_date:
         raise click.UsageError(f"--from {start} is before first_date {settings.first_date} in tollbook.toml")
     return start, end
+
+
+def _month(settings: Settings, month: datetime) -> date:
+    """The first day of the asked month; click.UsageError for one of which there can be no records."""
+    from pipelines.nights import today
+
+    first = month.date().replace(day=1)
+    if first > today(settings):
+        raise click.UsageError(f"--month {first.isoformat()[:7]} has not begun yet in {settings.timezone}")
+    if first.year < FIRST_YEAR:
+        raise click.UsageError(f"--month {first.isoformat()[:7]} is before {FIRST_YEAR}, of which nobody has records")
+    return first
 
 
 @contextmanager

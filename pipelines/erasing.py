@@ -67,13 +67,15 @@ def find_number(settings: Settings, written: str) -> Held:
     """What holds a number, as written in ``settings.region``; nothing is changed.
 
     NumberError when it is none, NotHeldError when nothing holds it, ConfigError when a connection that was loaded is
-    not configured any more.
+    not configured any more, or the zone of the business days was changed.
     """
     number = digits_of(written, settings.region)
     if number is None:
         raise NumberError("this is no public telephone number", hint="write it as +442079460123, or as dialled here")
+    lake = House(settings).lake
+    lake.check_timezone(settings.timezone)
     configured = {connection.name for connection in settings.connections}
-    gone = sorted({connection for connection, *_ in House(settings).lake.windows()} - configured)
+    gone = sorted({connection for connection, *_ in lake.windows()} - configured)
     if gone:
         raise ConfigError(
             f"connection {gone[0]} was loaded, but is not configured: its days could not be made again",

@@ -38,6 +38,7 @@ from assets.sources.secret import Secret
 from pipelines.history import dagster_home
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, TollbookError
+from warehouse.lake import Lake
 
 MODULE = "pipelines.definitions"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -113,6 +114,7 @@ def serve(settings: Settings, access: Access) -> None:
     be written; TollbookError when the daemon ends by itself, since nothing would be loaded any more.
     """
     access.check()
+    Lake(settings.data_dir).check_writable()
     os.environ |= {"DAGSTER_HOME": str(dagster_home(settings)), "TOLLBOOK_CONFIG": str(settings.path)}
     # As the daemon's -m means it: runs know their code by it.
     target = ModuleTarget(MODULE, None, str(Path.cwd()), None)

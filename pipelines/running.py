@@ -79,6 +79,7 @@ def run_load(
 
     house = House(settings, watch)
     house.database.read_reference()
+    house.lake.check_writable()
     house.lake.hold_to(settings.timezone)
     house.lake.refuse_dropped(first)
     definitions = build(settings, house)
@@ -195,7 +196,9 @@ def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path
     public = public_file(settings.data_dir)
     if not public.exists():
         raise StorageError(f"there is no published database at {public}", hint="run: tollbook load")
-    Lake(settings.data_dir).refuse_dropped(month.replace(day=1))
+    lake = Lake(settings.data_dir)
+    lake.check_timezone(settings.timezone)
+    lake.refuse_dropped(month.replace(day=1))
     report = ReportSettings(
         timezone=settings.timezone,
         reporting_currency=settings.reporting_currency,
@@ -216,6 +219,7 @@ def run_close(
     from pipelines.resources import House
 
     house = House(settings)
+    house.lake.check_timezone(settings.timezone)
     house.lake.refuse_dropped(month.replace(day=1))
     if house.database.private.exists():
         # What core has and the database has not yet seen is known, too.

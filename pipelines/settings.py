@@ -12,6 +12,7 @@ import difflib
 import ipaddress
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from phonenumbers import SUPPORTED_REGIONS
 from assets.sources.secret import Secret
 from tollbook_errors import ConfigError
 from warehouse.fraud import FraudRules
+from warehouse.schema import FIRST_YEAR, LAST_YEAR
+from warehouse.user_files import MIB, WrongFile, read_user_file
 
 CONFIG_VARIABLE = "TOLLBOOK_CONFIG"
 DEFAULT_FILE = "tollbook.toml"
@@ -34,6 +37,9 @@ DEFAULT_FILE = "tollbook.toml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 MAX_SECRET = 64 * 1024
+MAX_FILE = MIB
+MAX_BUNDLE = 8 * MIB
+_AROUND = " \t\r\n\u00a0\u200b\u2060\ufeff"  # what editors and spreadsheets leave around a text, and nobody sees
 SHORTEST_RETENTION = 93  # days: what a night may read again or catch up with, and the month before this one
 
 
@@ -113,36 +119,51 @@ class SecretSource:
     file: Path | None = None
 
     def read(self) -> Secret:
-        """Read the secret now. Raises ConfigError, naming only the key, when it is missing, empty or not one line."""
-        value = self._from_environment() if self.file is None else self._from_file(self.file)
-        if not value.strip():
+        """Read the secret now. Raises ConfigError, naming only the key, when it is missing, empty or not one line.
+
+        Spaces around it are not part of it, nor are the byte order mark and the line end of a file: sent, they would
+        be a wrong password, and a few of those lock an account.
+        """
+        value, _ = self._content()
+        secret = value.strip(_AROUND)
+        if not secret:
             raise ConfigError(f"{self.key}: {self._place} is empty")
-        if CONTROL.search(value):
+        if CONTROL.search(secret) or (self.file is None and CONTROL.search(value)):
             raise ConfigError(f"{self.key}: {self._place} does not hold one line of readable text")
-        return Secret(value, self.key)
+        return Secret(secret, self.key)
+
+    def remarks(self) -> list[str]:
+        """What about the secret's place somebody should look at. Raises ConfigError as ``read`` does."""
+        found = []
+        value, status = self._content()
+        if value.strip("\r\n") != value.strip(_AROUND):
+            found.append(f"{self.key}: {self._place} has spaces or a mark around the secret; they are not sent")
+        if self.file is not None and status is not None:
+            ours = status.st_uid == os.geteuid()  # another owner's file is ours by its group
+            if status.st_mode & (0o077 if ours else 0o007):
+                command = f"chmod {'go' if ours else 'o'}= {shlex.quote(str(self.file))}"
+                found.append(f"{self.key}: others on this machine can read the file that it names; run: {command}")
+        return found
 
     @property
     def _place(self) -> str:
         return "the environment variable that it names" if self.file is None else "the file that it names"
 
-    def _from_environment(self) -> str:
-        value = os.environ.get(self.variable or "")
-        if value is None:
-            raise ConfigError(f"{self.key}: {self._place} is not set", hint="set it where tollbook runs")
-        return value
-
-    def _from_file(self, file: Path) -> str:
+    def _content(self) -> tuple[str, os.stat_result | None]:
+        """What stands there, and the status of the file where it is one."""
+        if self.file is None:
+            value = os.environ.get(self.variable or "")
+            if value is None:
+                raise ConfigError(f"{self.key}: {self._place} is not set", hint="set it where tollbook runs")
+            return value, None
         try:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_SECRET + 1)
-        except (OSError, ValueError) as error:
-            reason = "does not exist" if isinstance(error, FileNotFoundError) else "cannot be read"
-            raise ConfigError(f"{self.key}: {self._place} {reason}") from None
-        if len(content) > MAX_SECRET:
-            raise ConfigError(f"{self.key}: {self._place} is too big to be a secret")
-        # One line: editors and `echo` end a file with a newline that is not part of the secret. Bytes that are not
-        # text become lone surrogates, which read() refuses as unreadable.
-        return content.decode("utf-8", errors="surrogateescape").removesuffix("\n").removesuffix("\r")
+            content, status = read_user_file(self.file, MAX_SECRET)
+        except FileNotFoundError:
+            raise ConfigError(f"{self.key}: {self._place} does not exist") from None
+        except (OSError, WrongFile) as error:
+            raise ConfigError(f"{self.key}: {self._place} {_why(error)}") from None
+        # Bytes that are not text become lone surrogates, which read() refuses as unreadable.
+        return content.decode("utf-8", errors="surrogateescape"), status
 
 
 def secret_source(name: str, value: object, folder: Path) -> SecretSource | None:
@@ -206,9 +227,19 @@ class Connection:
         return dict(self.credentials)[key].read()
 
     def check_secrets(self) -> None:
-        """Raise ConfigError for the first secret that cannot be read."""
+        """Raise ConfigError for the first secret that cannot be read, and for a ca_bundle that is no file."""
         for _, source in self.credentials:
             source.read()
+        self.certificates()
+
+    def certificates(self) -> Path | None:
+        """The file of certificates to trust; None: the system's. Raises ConfigError when it cannot be read."""
+        if self.ca_bundle is not None:
+            try:
+                read_user_file(self.ca_bundle, MAX_BUNDLE)
+            except (OSError, WrongFile) as error:
+                raise ConfigError(f"connections[{self.name}].ca_bundle: the file {_why(error)}") from None
+        return self.ca_bundle
 
 
 @dataclass(frozen=True)
@@ -291,14 +322,21 @@ class Settings:
         known = [connection.name for connection in self.connections]
         raise ConfigError(f"{self.path}: there is no connection of that name", hint=_nearest(name, known))
 
-    def check_secrets(self) -> None:
-        """Raise ConfigError for the first secret that cannot be read: of a connection, the alerts or the heartbeat."""
+    def check_secrets(self) -> list[str]:
+        """Raise ConfigError for the first secret that cannot be read: of a connection, the alerts or the heartbeat.
+
+        Gives what about their places somebody should look at.
+        """
         for connection in self.connections:
             connection.check_secrets()
         self.alerts.webhook_url()
         self.heartbeat_url()
         if self.pseudonym_key is not None:
             self.read_pseudonym_key()
+        places = [source for connection in self.connections for _, source in connection.credentials]
+        others = (self.alerts.webhook, self.heartbeat, self.pseudonym_key)
+        places += [source for source in others if isinstance(source, SecretSource)]
+        return [remark for place in places for remark in place.remarks()]
 
 
 def configured_path() -> Path:
@@ -460,13 +498,15 @@ def _check_reconciles(top: "_Table", connections: tuple[Connection, ...]) -> Non
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         # Windows editors begin a file with a byte order mark.
-        text = path.read_bytes().decode("utf-8-sig")
+        content, _ = read_user_file(path, MAX_FILE)
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         hint = f"write one, or say where it is with --config or {CONFIG_VARIABLE}"
         raise ConfigError(f"{path}: there is no such configuration file", hint=hint) from None
-    except (OSError, ValueError) as error:
-        what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
-        raise ConfigError(f"{path}: the configuration file {what}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: the configuration file is not UTF-8 text") from None
+    except (OSError, WrongFile) as error:
+        raise ConfigError(f"{path}: the configuration file {_why(error)}") from None
     try:
         return tomllib.loads(text, parse_float=Decimal)
     except (ValueError, RecursionError, ArithmeticError) as error:
@@ -475,6 +515,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         where = f"{place.group()}: " if place else ""
         hint = 'texts stand in quotes: timezone = "Europe/London"'
         raise ConfigError(f"{path}: {where}this is not TOML", hint=hint) from None
+
+
+def _why(error: OSError | WrongFile) -> str:
+    """Why a file cannot be read, without its path."""
+    return str(error) if isinstance(error, WrongFile) else f"cannot be read ({error.strerror})"
 
 
 class _Table:
@@ -592,7 +637,7 @@ class _Table:
     def day(self, key: str, default: date) -> date:
         value = self._values.get(key, default)
         # A TOML date with a time is a datetime, which is a date in Python.
-        if not isinstance(value, date) or isinstance(value, datetime) or not 1990 <= value.year <= 2100:
+        if not isinstance(value, date) or isinstance(value, datetime) or not FIRST_YEAR <= value.year <= LAST_YEAR:
             raise self.error(key, "a date without quotes, such as 2024-01-31")
         return value
 

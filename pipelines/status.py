@@ -18,6 +18,7 @@ from pipelines.nights import today
 from pipelines.settings import Settings
 from pipelines.terminal import Terminal
 from tollbook_errors import TollbookError
+from warehouse.lake import Lake
 from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unusual_days
 from warehouse.reports.model import show_exact
 from warehouse.reports.proof import movement_text
@@ -155,7 +156,11 @@ GROUP BY ALL ORDER BY ALL
 
 
 def read_status(settings: Settings, now: datetime | None = None) -> Status:
-    """How things stand, from the published database. StorageError when there is none."""
+    """How things stand, from the published database. StorageError when there is none.
+
+    ConfigError when the zone of the business days was changed since the first load.
+    """
+    Lake(settings.data_dir).check_timezone(settings.timezone)
     path = public_file(settings.data_dir)
     present = today(settings, now)
     with open_public(path) as con:

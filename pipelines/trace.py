@@ -51,8 +51,13 @@ class Traced:
 
 
 def trace(settings: Settings, wanted: str) -> Traced:
-    """Follow the record with this id. ContractError when there is none, StorageError when raw is gone."""
+    """Follow the record with this id. ContractError when there is none, StorageError when raw is gone.
+
+    ConfigError when the zone of the business days was changed since the first load.
+    """
     found = Traced()
+    lake = Lake(settings.data_dir)
+    lake.check_timezone(settings.timezone)
     with open_public(public_file(settings.data_dir)) as con:
         for table, columns in _PLACES:
             condition = " OR ".join(f"{column} = $wanted" for column in columns)
@@ -73,7 +78,6 @@ def trace(settings: Settings, wanted: str) -> Traced:
             )
     found.marts = _distinct(found.marts)
     found.restatements = _distinct(found.restatements)
-    lake = Lake(settings.data_dir)
     for file, number in sorted(
         {(r.values["raw_file"], r.values["raw_row"]) for r in found.rows if "raw_file" in r.values}
     ):

@@ -21,6 +21,7 @@ from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.running import run_load
 from pipelines.settings import load_settings
+from warehouse.lake import Lake
 
 ROOT = Path(__file__).parents[1]
 DAY, LAST = date(2026, 10, 24), date(2026, 10, 25)
@@ -283,6 +284,14 @@ Change = Callable[[str], str]
         (("report",), ["--month"]),
         (("report", "--month", "2026-13"), ["--month"]),
         (("report", "--month", "2026-10-01"), ["--month"]),
+        *(
+            ((command, "--month", month), [f"--month {month}", words])
+            for command in ("report", "focus", "close")
+            for month, words in (("0001-01", "before 1990"), ("1989-12", "before 1990"), ("9999-12", "not begun"))
+        ),
+        (("report", "--month", f"{TOMORROW + timedelta(days=31):%Y-%m}"), ["not begun", "Europe/London"]),
+        (("load", "--from", "0001-01-01"), ["0001-01-01", "first_date"]),
+        (("load", "--to", "9999-12-31"), ["9999-12-31", "not begun"]),
         (("laod",), ["laod"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -420,6 +429,53 @@ def test_a_data_directory_that_cannot_be_is_told(place: World, tmp_path: Path, c
     asked = len(place.vendors.requests)
     told = CliRunner().invoke(main, ["--config", str(config), *command.split()])
     one_clear_message(told, 1, str(tmp_path / "file"))
+    assert len(place.vendors.requests) == asked
+
+
+READING = ["status", "status --json", "report --month 2026-10", "focus --month 2026-10", "trace any"]
+
+
+@pytest.mark.parametrize(
+    "command", [*READING, "close --month 2026-10 --anyway", "erase --yes +442079460123", "rebuild"]
+)
+def test_another_zone_than_the_data_is_of_is_refused(
+    place: World, loaded: object, tmp_path: Path, command: str
+) -> None:
+    """A report by other days than the marts are of would be wrong at both ends of the month."""
+    config = place.vendors.write_config(tmp_path / "tollbook.toml", data_dir=place.data_dir)
+    config.write_text(config.read_text().replace("Europe/London", "Europe/Vilnius"))
+    told = CliRunner().invoke(main, ["--config", str(config), *command.split()])
+    one_clear_message(told, 2, "tollbook.timezone is Europe/Vilnius", "Europe/London", "set it back")
+    assert told.stdout == ""
+
+
+@pytest.mark.parametrize("command", [f"load --from {DAY} --to {DAY}", "dev", "rebuild", "close --month 2026-10"])
+def test_a_data_directory_that_cannot_be_written_is_a_matter_of_the_disk(
+    place: World, tmp_path: Path, command: str
+) -> None:
+    config = place.vendors.write_config(tmp_path / "tollbook.toml")
+    Lake(tmp_path / "data").hold_to("Europe/London")
+    folders = [tmp_path / "data" / "state", tmp_path / "data" / "dagster", tmp_path / "data"]
+    folders[1].mkdir()
+    for folder in folders:
+        folder.chmod(0o500)
+    asked = len(place.vendors.requests)
+    # Root may write everywhere, unless that is taken from it.
+    may_not = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    told = subprocess.run(
+        [*may_not, sys.executable, "-m", "pipelines.cli", *command.split()],
+        cwd=ROOT,
+        env={**os.environ, "TOLLBOOK_CONFIG": str(config)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    for folder in reversed(folders):
+        folder.chmod(0o700)
+    assert told.returncode == 1, told.stderr
+    assert told.stderr.startswith(f"tollbook: StorageError: {folders[0]}"), told.stderr
+    assert len(told.stderr.splitlines()) == 1
     assert len(place.vendors.requests) == asked
 
 

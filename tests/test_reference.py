@@ -92,6 +92,14 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "a vendor's capitals": ("budgets", BUDGETS + "2026-10,A,PBXware,,1,GBP\n", "; did you mean pbxware?"),
     "a kind's plural": ("budgets", BUDGETS + "2026-10,A,,calls,1,GBP\n", "; did you mean call?"),
     "a method": ("allocation", ALLOCATION + "A,,,,,minute,,,,,\n", "; did you mean minutes?"),
+    "a range end of 5,000 digits": (
+        "cost_centres",
+        CENTRES + f"hq,2,1-{'9' * 5_000},Sales,,\n",
+        "line 2: a cell has more than 1,000 characters",
+    ),
+    "a long range": ("cost_centres", CENTRES + f"hq,2,1-{'9' * 999},Sales,,\n", "line 2: a cell has more"),
+    "an amount of 5,000 digits": ("budgets", BUDGETS + f"2026-10,A,,,{'9' * 5_000},GBP\n", "line 2: a cell has more"),
+    "a rate of 900 digits": ("fx_rates", RATES + f"2026-10-01,EUR,{'9' * 900}\n", "line 2: the rate is no positive"),
     "a role": ("accounts", ACCOUNTS + "Credit balance,,,1,\n", "; did you mean credit_balance?"),
 }
 

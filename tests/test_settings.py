@@ -1,6 +1,8 @@
 """The configuration: what it gives, what it refuses, and that no message repeats what might be a secret."""
 
+import os
 import pickle
+import subprocess
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -191,7 +193,7 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
 
 
 def test_a_folder_and_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is not a regular file"):
         load_settings(tmp_path)
     path = tmp_path / "tollbook.toml"
     path.write_bytes(b'x = "\xff' + PLANTED.encode() + b'"')
@@ -444,14 +446,75 @@ def test_an_unusable_variable_names_the_key_only(value: str, tmp_path: Path, mon
     assert PLANTED not in str(caught.value)
 
 
-@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
-def test_a_secret_file_is_beside_the_configuration_and_one_newline_does_not_count(
-    ending: bytes, tmp_path: Path
-) -> None:
-    (hq,) = load(tmp_path, PBX.replace("env:PBXWARE_API_KEY", "file:secrets/key")).connections
+AROUND = "has spaces or a mark around the secret; they are not sent"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("", "", False),
+        ("", "\n", False),
+        ("", "\r\n", False),
+        ("", " \n", True),
+        ("\ufeff", "\r\n", True),
+        ("\ufeff ", "\t\n\n", True),
+        ("\u00a0", "\u200b", True),
+    ],
+)
+def test_what_stands_around_a_secret_is_not_sent(before: str, after: str, said: bool, tmp_path: Path) -> None:
+    """Windows' Notepad writes a byte order mark; sent with it, a good password is a wrong one every night."""
+    settings = load(tmp_path, PBX.replace("env:PBXWARE_API_KEY", "file:secrets/key"))
     (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets/key").write_bytes(PLANTED.encode() + b" " + ending)
-    assert hq.secret("api_key").reveal() == PLANTED + " "
+    (tmp_path / "secrets/key").write_text(f"{before}two words{after}", encoding="utf-8", newline="")
+    (tmp_path / "secrets/key").chmod(0o600)
+    assert settings.connections[0].secret("api_key").reveal() == "two words"
+    remarks = [f"connections[hq].api_key: the file that it names {AROUND}"] if said else []
+    assert settings.check_secrets() == remarks
+
+
+def test_spaces_around_a_variable_are_not_sent_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(tmp_path, PBX)
+    monkeypatch.setenv("PBXWARE_API_KEY", f" {PLANTED} ")
+    assert settings.connections[0].secret("api_key").reveal() == PLANTED
+    assert settings.check_secrets() == [f"connections[hq].api_key: the environment variable that it names {AROUND}"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [(0o600, False), (0o400, False), (0o644, True), (0o640, True), (0o604, True), (0o666, True)]
+)
+def test_a_secret_that_others_can_read_is_said_with_what_to_do(mode: int, said: bool, tmp_path: Path) -> None:
+    settings = load(tmp_path, PBX.replace("env:PBXWARE_API_KEY", "file:the key"))
+    path = tmp_path / "the key"
+    path.write_text(PLANTED, encoding="utf-8")
+    path.chmod(mode)
+    remarks = settings.check_secrets()
+    assert len(remarks) == said
+    if said:
+        others = "connections[hq].api_key: others on this machine can read the file that it names; run: "
+        command = remarks[0].removeprefix(others)
+        assert command == f"chmod go= '{path}'"
+        subprocess.run(command, shell=True, check=True)
+        assert settings.check_secrets() == []
+
+
+def test_a_secret_that_is_ours_by_our_group_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root's file, 0640 and of the service's group: without the group's right nobody could load."""
+    settings = load(tmp_path, PBX.replace("env:PBXWARE_API_KEY", "file:key"))
+    path = tmp_path / "key"
+    path.write_text(PLANTED, encoding="utf-8")
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    path.chmod(0o640)
+    assert settings.check_secrets() == []
+    path.chmod(0o644)
+    assert settings.check_secrets()[0].endswith(f"chmod o= {path}")
+
+
+def test_an_alerts_address_is_a_secret_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PBXWARE_API_KEY", PLANTED)
+    settings = load(tmp_path, f'[alerts]\nwebhook = "file:hook"\n{PBX}')
+    (tmp_path / "hook").write_text("https://hooks.example.com/T0/x\n", encoding="utf-8")
+    (tmp_path / "hook").chmod(0o644)
+    assert [remark.partition(":")[0] for remark in settings.check_secrets()] == ["alerts.webhook"]
 
 
 @pytest.mark.parametrize(
@@ -462,7 +525,7 @@ def test_a_secret_file_is_beside_the_configuration_and_one_newline_does_not_coun
         (b"\n", "is empty"),
         (PLANTED.encode() + b"\nsecond line\n", "one line of readable text"),
         (PLANTED.encode() + b"\xff", "one line of readable text"),
-        (PLANTED.encode() * 4000, "too big"),
+        (PLANTED.encode() * 4000, "is larger than 65536 bytes"),
     ],
 )
 def test_an_unusable_secret_file_names_the_key_only(content: bytes | None, expected: str, tmp_path: Path) -> None:
@@ -476,7 +539,7 @@ def test_an_unusable_secret_file_names_the_key_only(content: bytes | None, expec
 
 def test_a_secret_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     (hq,) = load(tmp_path, PBX.replace("env:PBXWARE_API_KEY", "file:.")).connections
-    with pytest.raises(ConfigError, match=r"connections\[hq\]\.api_key: .* cannot be read"):
+    with pytest.raises(ConfigError, match=r"connections\[hq\]\.api_key: .* is not a regular file"):
         hq.check_secrets()
 
 

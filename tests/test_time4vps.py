@@ -452,9 +452,10 @@ def test_which_statuses_are_an_expense(tmp_path: Path, status: str, counts: bool
     assert by_id(account.source(tmp_path))["1"]["counts_as_expense"] is counts
 
 
-def test_an_invoice_without_a_date_of_issue_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("never", [ZERO, "0001-01-01", "1899-12-30", "9999-12-31"])
+def test_an_invoice_without_a_date_of_issue_is_said(tmp_path: Path, never: str) -> None:
     account = Account()
-    account.invoice(1, dateorig=ZERO, date="0000-00-00")
+    account.invoice(1, dateorig=never, date="0000-00-00")
     account.invoice(2)
     assert account.outcome(tmp_path).warnings == ["1 invoices have no date of issue, so no day's cost holds them"]
 

@@ -168,13 +168,29 @@ class Lake:
         with storage(path):
             if not path.exists():
                 write_json(path, {"timezone": timezone})
-                return
-        known = read_json(path)["timezone"]
+        self.check_timezone(timezone)
+
+    def check_timezone(self, timezone: str) -> None:
+        """Refuse (ConfigError) another zone, as ``hold_to`` does, and write nothing."""
+        path = self.data_dir / "state" / "timezone.json"
+        with storage(path):
+            known = read_json(path)["timezone"] if path.exists() else timezone
         if known != timezone:
             raise ConfigError(
                 f"tollbook.timezone is {timezone}, but what was landed is cut into the days of {known}",
                 hint="set it back, or load into a new data_dir",
             )
+
+    def check_writable(self) -> None:
+        """StorageError, before anything is begun, where nothing could be written: a wrong owner, a read-only disk."""
+        folder = self.data_dir / "state"
+        with storage(folder):
+            make_folder(folder)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise StorageError(
+                    f"{folder} cannot be written",
+                    hint="check whose folder it is, and that the disk is not mounted read-only",
+                )
 
     # --- retention ---------------------------------------------------------------------------------------------
 

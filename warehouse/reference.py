@@ -24,6 +24,7 @@ from pathlib import Path
 from tollbook_errors import ConfigError, StorageError
 from warehouse.schema import CHARGE_KINDS, USAGE_KINDS, VENDORS
 from warehouse.text import printable
+from warehouse.user_files import MIB, WrongFile, read_user_file
 
 COST_CENTRES = "cost_centres.csv"
 FX_RATES = "fx_rates.csv"
@@ -49,6 +50,8 @@ _RATE = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _AMOUNT = re.compile(r"\d{1,9}(\.\d{1,6})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:-]{0,63}")
+MOST_BYTES = 64 * MIB
+LONGEST_CELL = 1_000  # characters; no name or number of anything is longer
 _EVER = (date(1, 1, 1), date(9999, 12, 1))  # the first and the last month there can be
 
 
@@ -464,11 +467,13 @@ def _rows(path: Path, columns: tuple[str, ...], seen: Callable[[bytes], None]) -
     some spreadsheets write, is passed over.
     """
     try:
-        content = path.read_bytes()
+        content, _ = read_user_file(path, MOST_BYTES)
     except FileNotFoundError:
         return
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}", hint="check its permissions") from error
+    except WrongFile as error:
+        raise ConfigError(f"{path} {error}", hint="it is to be a CSV file") from None
     seen(path.name.encode() + b"\0" + content)
     try:
         text = io.StringIO(content.decode("utf-8-sig"), newline=None)
@@ -487,6 +492,8 @@ def _rows(path: Path, columns: tuple[str, ...], seen: Callable[[bytes], None]) -
         for cells in reader:
             cleaned = [_clean(cell) for cell in cells]
             if any(cleaned):
+                if max(map(len, cells)) > LONGEST_CELL:
+                    raise _wrong(path, line, f"a cell has more than {LONGEST_CELL:,} characters")
                 if len(cells) != len(header):
                     raise _wrong(path, line, f"it has {len(cells)} cells, the header {len(header)}")
                 yield line, dict(zip(header, cleaned, strict=True))

@@ -22,6 +22,7 @@ INSTANT = "TIMESTAMPTZ"
 VENDORS = ("pbxware", "sipcentric", "tim4biz", "time4vps")
 USAGE_KINDS = ("call", "sms", "bundle")  # charged as they are used; the other kinds stand on an invoice
 CHARGE_KINDS = (*USAGE_KINDS, "hosting", "tax", "fee", "credit")
+FIRST_YEAR, LAST_YEAR = 1990, 2100  # a day outside them is a slip of the pen, or stands for none
 
 
 @dataclass(frozen=True)
