@@ -1,7 +1,7 @@
 """``python -m bench [NAME …]``: the benchmarks and their sizes.
 
 What lives here: which benchmarks there are, and how large each is. What does not: the measurements (``extract``,
-``nights``, ``start``).
+``limits``, ``nights``, ``start``).
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from bench import extract, nights, start
+from bench import extract, limits, nights, start
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,14 @@ class Size:
     slow_cdrs: int  # of the vendor that takes its time
     history: tuple[int, ...]  # legs of the histories, the shortest first
     rows_a_day: int
+    rules: int  # of finance's; a hundred times as many of other things
     repeat: int
 
 
 SIZES = {
-    "toy": Size(2_000, 2_000, 2_000, (400, 4_000), 200, 1),
-    "small": Size(100_000, 100_000, 20_000, (50_000, 500_000), 10_000, 3),
-    "full": Size(1_000_000, 1_000_000, 200_000, (1_000_000, 15_000_000, 50_000_000), 25_000, 3),
+    "toy": Size(2_000, 2_000, 2_000, (400, 4_000), 200, 20, 1),
+    "small": Size(100_000, 100_000, 20_000, (50_000, 500_000), 10_000, 8_000, 3),
+    "full": Size(1_000_000, 1_000_000, 200_000, (1_000_000, 15_000_000, 50_000_000), 25_000, 8_000, 3),
 }
 
 
@@ -50,6 +51,7 @@ def benchmarks(size: Size, dlt: str = "") -> dict[str, Callable[[], None]]:
         "requests": lambda: extract.request_counts({"pbxware": counted, "sipcentric": counted[:2]}),
         "in-flight": lambda: extract.in_flight(size.slow_cdrs, 0.1, size.repeat),
         "history": lambda: nights.over_history(size.history, size.rows_a_day, size.repeat),
+        "limits": lambda: limits.beyond(size.rules),
         "start": lambda: start.commands(size.repeat),
     }
 

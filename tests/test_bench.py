@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from bench import child, extract, nights
+from bench import child, extract, limits, nights
 from bench.__main__ import SIZES, benchmarks, main
 from bench.figures import Figure, interleave, ratio
 from bench.nights import worked_questions
@@ -21,6 +21,7 @@ def test_every_benchmark_prints_a_ratio_or_a_time(
     # In this process: to start one for each measurement would take minutes, and nobody reads the figures.
     monkeypatch.setattr(extract, "measure", child.call)
     monkeypatch.setattr(nights, "measure", child.call)
+    monkeypatch.setattr(limits, "measure", child.call)
     main([name, "--size", "toy"])
     said = [line for line in capsys.readouterr().out.splitlines() if RATIO.search(line)]
     assert said, "nothing was measured"

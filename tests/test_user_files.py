@@ -108,6 +108,15 @@ def test_what_is_no_file_is_refused_in_one_sentence(
     assert SECRETS.get(name, "ca_bundle" if name == "ca.pem" else Path(name).name) in line
 
 
+def test_a_file_of_a_million_lines_is_refused_with_the_limit(tmp_path: Path) -> None:
+    installed(tmp_path)
+    (tmp_path / "reference" / FX_RATES).write_text("date,currency,rate\n" + "2026-10-01,EUR,0.86\n" * 1_000_000)
+    code, said = checked(tmp_path)
+    assert code == 2
+    assert said.count("\n") == 1
+    assert f"{FX_RATES} has more than 100,000 lines" in said
+
+
 def test_a_link_to_a_file_is_that_file(tmp_path: Path) -> None:
     """As Kubernetes mounts secrets, and people keep their configuration."""
     installed(tmp_path)

@@ -15,7 +15,9 @@ import hashlib
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -50,7 +52,9 @@ _RATE = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _AMOUNT = re.compile(r"\d{1,9}(\.\d{1,6})?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/:-]{0,63}")
-MOST_BYTES = 64 * MIB
+MOST_BYTES = 32 * MIB
+MOST_LINES = 100_000
+MOST_RANGES = 50  # that hold one extension
 LONGEST_CELL = 1_000  # characters; no name or number of anything is longer
 _EVER = (date(1, 1, 1), date(9999, 12, 1))  # the first and the last month there can be
 
@@ -140,9 +144,6 @@ class AllocationRule:
     def scope(self) -> tuple[str | None, ...]:
         return (self.vendor, self.connection, self.charge_kind, self.item)
 
-    def overlaps(self, other: "AllocationRule") -> bool:
-        return self.first_month <= other.last_month and other.first_month <= self.last_month
-
     def _rank(self) -> tuple[int, ...]:
         """Sorts the most specific first: an item, a kind of charge, a connection, a vendor; then by the file."""
         return (
@@ -201,6 +202,47 @@ class Reference:
     digest: str = field(default="", compare=False)
 
 
+@dataclass(frozen=True)
+class RuleTables:
+    """Rules of cost centres as tables to join, at a cost that does not grow with rules times parties.
+
+    ``scopes``: number, connection, account. A party has a key in each scope that it is in, made by ``cost_daily.sql``.
+    ``segments``: number, and the first key in it; ``matches``: segment, and a target of rules that holds all its keys.
+    ``rules``: target, priority, cost centre, first and last day; those of one target do not overlap.
+    """
+
+    scopes: list[tuple[int, str | None, str | None]]
+    segments: list[tuple[int, str]]
+    matches: list[tuple[int, int]]
+    rules: list[tuple[int, int, str, date, date]]
+
+
+def rule_tables(rules: Sequence[CostCentreRule]) -> RuleTables:
+    """``rules``, which stand in order, as tables."""
+    scopes: dict[tuple[str | None, str | None], int] = {}
+    targets: dict[tuple[str | None, ...], int] = {}
+    edges: dict[str, list[tuple[bool, int]]] = defaultdict(list)  # by key: whether a target begins or has ended
+    dated = []
+    for priority, rule in enumerate(rules, 1):
+        scope = scopes.setdefault((rule.connection, rule.account_id), len(scopes))
+        target = targets.setdefault(rule.target, len(targets))
+        dated.append((target, priority, rule.cost_centre, rule.valid_from, rule.valid_to))
+        # Extensions of one length sort as numbers do. A rule without any is for all of its scope: ";" follows ":".
+        low, high = f"{scope:08d}:", f"{scope:08d};"
+        if rule.extension_from is not None and rule.extension_to is not None:
+            length = f"{low}{len(rule.extension_from):08d}:"
+            low, high = f"{length}{rule.extension_from}", f"{length}{rule.extension_to}~"
+        edges[low].append((True, target))
+        edges[high].append((False, target))
+    segments, matches, held = [], [], set[int]()
+    for number, key in enumerate(sorted(edges)):
+        held -= {target for begins, target in edges[key] if not begins}
+        held |= {target for begins, target in edges[key] if begins}
+        segments.append((number, key))
+        matches += [(number, target) for target in held]
+    return RuleTables([(number, *of) for of, number in scopes.items()], segments, matches, dated)
+
+
 def read_reference(folder: Path | None, reporting_currency: str) -> Reference:
     """Read what there is of the files in ``folder`` (None: there is none).
 
@@ -227,6 +269,7 @@ def read_reference(folder: Path | None, reporting_currency: str) -> Reference:
 
 def _cost_centres(path: Path, seen: Callable[[bytes], None]) -> list[CostCentreRule]:
     rules: list[CostCentreRule] = []
+    taken = _Taken()
     columns = ("connection", "account", "extension", "cost_centre", "from", "to")
     for line, row in _rows(path, columns, seen):
         if not row["cost_centre"]:
@@ -244,11 +287,45 @@ def _cost_centres(path: Path, seen: Callable[[bytes], None]) -> list[CostCentreR
         )
         if rule.valid_to < rule.valid_from:
             raise _wrong(path, line, "it ends before it begins")
-        for other in rules:
-            if other.target == rule.target and other.valid_from <= rule.valid_to and rule.valid_from <= other.valid_to:
-                raise _wrong(path, line, f"line {other.line} is for the same extensions and overlaps it in time")
+        if other := taken.take(rule.target, rule.valid_from, rule.valid_to, line):
+            raise _wrong(path, line, f"line {other} is for the same extensions and overlaps it in time")
         rules.append(rule)
+    _refuse_depth(path, rules)
     return rules
+
+
+class _Taken:
+    """Which stretches of time are taken, of each thing that only one line may be for at a time."""
+
+    def __init__(self) -> None:
+        self._stretches: dict[object, list[tuple[date, date, int]]] = defaultdict(list)
+
+    def take(self, thing: object, first: date, last: date, line: int) -> int | None:
+        """Take a stretch for a line; where part of it is taken already, the line that has that."""
+        stretches = self._stretches[thing]  # in order, none overlaps another
+        place = bisect(stretches, (first, last, line))
+        near = [each for each in stretches[max(0, place - 1) : place + 1] if each[0] <= last and each[1] >= first]
+        if near:
+            return min(taken_by for *_, taken_by in near)
+        stretches.insert(place, (first, last, line))
+        return None
+
+
+def _refuse_depth(path: Path, rules: list[CostCentreRule]) -> None:
+    """ConfigError where more ranges than MOST_RANGES hold one extension: each is looked at for each extension in it."""
+    ends: dict[tuple[object, ...], list[tuple[str, bool, int]]] = defaultdict(list)
+    for low, high, connection, account, line in {
+        rule.target: (rule.extension_from, rule.extension_to, rule.connection, rule.account_id, rule.line)
+        for rule in reversed(rules)  # the first line of a target is named
+    }.values():
+        if low is not None and high is not None and low != high:
+            ends[connection, account, len(low)] += [(low, False, line), (high, True, line)]
+    for edges in ends.values():
+        depth = 0
+        for _, is_end, line in sorted(edges):
+            depth += -1 if is_end else 1
+            if depth > MOST_RANGES:
+                raise _wrong(path, line, f"more than {MOST_RANGES} ranges hold one extension")
 
 
 def _extensions(path: Path, line: int, text: str) -> tuple[str | None, str | None]:
@@ -315,6 +392,7 @@ def _allocations(path: Path, seen: Callable[[bytes], None]) -> list[AllocationRu
     """The rules; the lines of one name and the same months are one rule."""
     rules: dict[tuple[str, date, date], AllocationRule] = {}
     percent: dict[tuple[str, date, date], bool] = {}
+    names, scopes = _Taken(), _Taken()
     columns = (
         *("rule", "vendor", "connection", "charge_kind", "item", "method", "calls_of"),
         *("cost_centre", "share", "from", "to"),
@@ -324,11 +402,10 @@ def _allocations(path: Path, seen: Callable[[bytes], None]) -> list[AllocationRu
         key = (rule.name, rule.first_month, rule.last_month)
         known = rules.get(key)
         if known is None:
-            for other in rules.values():
-                if rule.overlaps(other) and rule.name == other.name:
-                    raise _wrong(path, line, f"line {other.line} is of the same rule and overlaps it in time")
-                if rule.overlaps(other) and rule.scope == other.scope:
-                    raise _wrong(path, line, f"line {other.line} is for the same charges and overlaps it in time")
+            if other := names.take(rule.name, rule.first_month, rule.last_month, line):
+                raise _wrong(path, line, f"line {other} is of the same rule and overlaps it in time")
+            if other := scopes.take(rule.scope, rule.first_month, rule.last_month, line):
+                raise _wrong(path, line, f"line {other} is for the same charges and overlaps it in time")
             rules[key], percent[key] = rule, row["share"].endswith("%")
             continue
         if (known.scope, known.method, known.calls_of) != (rule.scope, rule.method, rule.calls_of):
@@ -480,6 +557,8 @@ def _rows(path: Path, columns: tuple[str, ...], seen: Callable[[bytes], None]) -
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8", hint="save it as CSV in UTF-8") from None
     lines = list(text)
+    if len(lines) > MOST_LINES:
+        raise ConfigError(f"{path} has more than {MOST_LINES:,} lines", hint="leave out what is of the past")
     before = 1 if lines and re.match('"?sep=', lines[0]) else 0  # lines before the header
     head = lines[before] if len(lines) > before else ""
     reader = csv.reader(lines[before:], strict=True, delimiter=max(",;\t", key=head.count))

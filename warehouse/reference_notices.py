@@ -6,6 +6,7 @@ check alike. What does not: reading the files (``reference``), showing it (``pro
 A notice never quotes the file, only what was probably meant: its line says where to look.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from warehouse.reference import (
 )
 
 OLD_RATE_DAYS = 45
+MOST_COMPARED = 200_000  # names, in a month, for what was probably meant
 
 UNKNOWN, UNMATCHED, OLD_RATE = "unknown", "unmatched", "old_rate"
 
@@ -194,55 +196,83 @@ def _spellings(reference: Reference, facts: Facts) -> Iterator[Notice]:
 def _cost_centres(reference: Reference, facts: Facts, month: Month) -> Iterator[Notice]:
     charged = _by_scope(month.parties)
     known = _by_scope((*facts.extensions, *month.parties))
-    accounts = {**facts.accounts, **{(c, a): facts.accounts.get((c, a)) for c, a, _ in month.parties if a}}
+    accounts: dict[str | None, dict[str, str | None]] = defaultdict(dict)
+    for (connection, account), name in (
+        *facts.accounts.items(),
+        *(((c, a), facts.accounts.get((c, a))) for c, a, _ in month.parties if a),
+    ):
+        accounts[connection][account] = accounts[None][account] = name
+    guess = _Guesses()
     for rule in reference.rules:
         scope = (rule.connection, rule.account_id)
-        if _matches(rule, charged.get(scope, ())):
+        if charged[scope].any_of(rule):
             continue
-        ids = {account: name for (connection, account), name in accounts.items() if scope[0] in (None, connection)}
+        ids = accounts[rule.connection]
         of = " on this connection" if rule.connection else ""
         if rule.account_id is not None and rule.account_id not in ids:
-            names = {name: account for account, name in ids.items() if name}
-            meant = did_you_mean(rule.account_id, ids)
-            if meant is None and (name := did_you_mean(rule.account_id, names)):
-                meant = names[name]
+            meant = guess(rule.account_id, ids)
+            if meant is None:
+                names = {name: account for account, name in ids.items() if name} if guess.left > 0 else {}
+                meant = names.get(guess(rule.account_id, names) or "")
             yield Notice(COST_CENTRES, rule.line, UNKNOWN, f"there is no such account{of}", meant)
             continue
-        numbers = {number for number in known.get(scope, ()) if number}
-        if rule.extension_from is not None and numbers and not _matches(rule, numbers):
+        if rule.extension_from is not None and known[scope].numbers and not known[scope].any_of(rule):
             reason = f"there is no such extension{of}"
-            yield Notice(COST_CENTRES, rule.line, UNKNOWN, reason, _extension_meant(rule, numbers))
+            yield Notice(COST_CENTRES, rule.line, UNKNOWN, reason, known[scope].meant(rule, guess))
         else:
             yield Notice(COST_CENTRES, rule.line, UNMATCHED, "nothing was charged that it is for")
 
 
-def _by_scope(parties: Iterable[_Party]) -> dict[tuple[str | None, str | None], set[str | None]]:
+class _Guesses:
+    """``did_you_mean`` for the first lines: each is compared with every name, which is not done for thousands."""
+
+    def __init__(self) -> None:
+        self.left = MOST_COMPARED
+
+    def __call__(self, text: str, known: Collection[str]) -> str | None:
+        self.left -= len(known)
+        return did_you_mean(text, known) if self.left >= 0 else None
+
+
+class _Extensions:
+    """The extensions of one scope, each perhaps None, to be asked for those that a rule is for."""
+
+    def __init__(self, extensions: Iterable[str | None] = ()) -> None:
+        found = set(extensions)
+        self._some = bool(found)
+        self.numbers = {number for number in found if number}
+        self._sorted = sorted((len(number), number) for number in self.numbers)
+
+    def any_of(self, rule: CostCentreRule) -> bool:
+        """Whether the rule is for any of them, as ``cost_daily.sql`` has it."""
+        low, high = rule.extension_from, rule.extension_to
+        if low is None or high is None:
+            return self._some
+        return low in self.numbers if low == high else bool(self._between(low, high))
+
+    def meant(self, rule: CostCentreRule, guess: _Guesses) -> str | None:
+        """What was probably meant by a rule that is for none of them."""
+        low, high = str(rule.extension_from), str(rule.extension_to)
+        if low == high:
+            return guess(low, self.numbers)
+        # A range that lost its leading zeros.
+        for digits in sorted({length for length, _ in self._sorted if length > len(low)}):
+            if any(number.isdecimal() for number in self._between(low.zfill(digits), high.zfill(digits))):
+                return f"{low.zfill(digits)}-{high.zfill(digits)}"
+        return None
+
+    def _between(self, low: str, high: str) -> list[str]:
+        first, last = bisect_left(self._sorted, (len(low), low)), bisect_right(self._sorted, (len(high), high))
+        return [number for _, number in self._sorted[first : min(last, first + 100)]]
+
+
+def _by_scope(parties: Iterable[_Party]) -> dict[tuple[str | None, str | None], _Extensions]:
     """The extensions by connection and account, and by any of both."""
     found: dict[tuple[str | None, str | None], set[str | None]] = defaultdict(set)
     for connection, account, extension in parties:
         for scope in ((connection, account), (connection, None), (None, account), (None, None)):
             found[scope].add(extension)
-    return found
-
-
-def _matches(rule: CostCentreRule, extensions: Collection[str | None]) -> bool:
-    """Whether the rule is for any of the extensions, as ``cost_daily.sql`` has it."""
-    low, high = rule.extension_from, rule.extension_to
-    if low is None or high is None:
-        return bool(extensions)
-    if low == high:
-        return low in extensions
-    return any(number and len(number) == len(low) and low <= number <= high for number in extensions)
-
-
-def _extension_meant(rule: CostCentreRule, numbers: Collection[str]) -> str | None:
-    low, high = str(rule.extension_from), str(rule.extension_to)
-    if low == high:
-        return did_you_mean(low, numbers)
-    for number in sorted(numbers):  # a range that lost its leading zeros
-        if number.isdecimal() and int(low) <= int(number) <= int(high) and len(number) > len(low):
-            return f"{low.zfill(len(number))}-{high.zfill(len(number))}"
-    return None
+    return defaultdict(_Extensions, {scope: _Extensions(extensions) for scope, extensions in found.items()})
 
 
 def _rates(
@@ -265,10 +295,11 @@ def _budgets(reference: Reference, facts: Facts, month: Month) -> Iterator[Notic
     centres = month.centres | {str(centre) for centre, *_ in month.charged} | facts.departments
     centres |= {rule.cost_centre for rule in reference.rules}
     centres |= {name for rule in reference.allocations for name, _ in rule.shares}
+    guess = _Guesses()
     for budget in reference.budgets:
         wanted = (budget.cost_centre, budget.vendor, budget.charge_kind)
         if budget.cost_centre not in centres:
-            meant = did_you_mean(budget.cost_centre, centres)
+            meant = guess(budget.cost_centre, centres)
             yield Notice(BUDGETS, budget.line, UNKNOWN, "nothing else knows this cost centre", meant)
         elif not any(_is_for(wanted, charge) for charge in month.charged):
             yield Notice(BUDGETS, budget.line, UNMATCHED, "nothing was charged that it is for")
@@ -276,12 +307,13 @@ def _budgets(reference: Reference, facts: Facts, month: Month) -> Iterator[Notic
 
 def _allocations(reference: Reference, facts: Facts, month: Month) -> Iterator[Notice]:
     items = facts.items | {str(item) for *_, item in month.charges if item}
+    guess = _Guesses()
     for rule in reference.allocations:
         if any(_is_for(rule.scope, charge) for charge in month.charges):
             continue
         if rule.item is not None and rule.item not in items:
             reason = "there is no such service or bundle"
-            yield Notice(ALLOCATION, rule.line, UNKNOWN, reason, did_you_mean(rule.item, items))
+            yield Notice(ALLOCATION, rule.line, UNKNOWN, reason, guess(rule.item, items))
         else:
             yield Notice(ALLOCATION, rule.line, UNMATCHED, _no_charge(rule, facts))
 

@@ -162,36 +162,55 @@ summed AS (
 party AS (
     SELECT DISTINCT connection, account_id, extension FROM summed
 ),
--- Finance's own rules; an empty cell stands for any. `priority` is 1 for the most specific.
-ruled AS (
+-- Finance's own rules; an empty cell stands for any. A party has a key in each scope that it is in. The rules' ranges cut
+-- all keys into segments, and of each is known what holds it: so a party is compared with its segment, not with each rule.
+keyed AS (
     SELECT
-        party.connection, party.account_id, party.extension, rule.cost_centre, rule.priority, rule.valid_from, rule.valid_to
-    FROM party
-    JOIN cost_centre_rule AS rule
-        ON (rule.connection IS NULL OR rule.connection = party.connection)
-        AND (rule.account_id IS NULL OR rule.account_id = party.account_id)
-        AND (
-            rule.extension_from IS NULL
-            OR (
-                length(party.extension) = length(rule.extension_from)
-                AND party.extension BETWEEN rule.extension_from AND rule.extension_to
-            )
-        )
+        party.connection,
+        party.account_id,
+        party.extension,
+        printf('%08d:', scope.scope) || coalesce(printf('%08d:', length(party.extension)) || party.extension, '') AS key
+    FROM (
+        SELECT *, connection AS of_connection, account_id AS of_account FROM party
+        UNION
+        SELECT *, NULL, account_id FROM party
+        UNION
+        SELECT *, connection, NULL FROM party
+        UNION
+        SELECT *, NULL, NULL FROM party
+    ) AS party
+    JOIN cost_centre_scope AS scope
+        ON scope.connection IS NOT DISTINCT FROM party.of_connection
+        AND scope.account_id IS NOT DISTINCT FROM party.of_account
 ),
+ruled AS (
+    SELECT placed.connection, placed.account_id, placed.extension, match.target
+    FROM (
+        SELECT keyed.*, segment.segment
+        FROM keyed
+        ASOF JOIN cost_centre_segment AS segment ON keyed.key >= segment.key_from
+    ) AS placed
+    JOIN cost_centre_match AS match ON match.segment = placed.segment
+),
+-- Of one target the rule of the day is the last one to begin; of several targets' rules `priority` 1 is the best.
 centre AS (
     SELECT
-        summed.cost_date,
-        summed.connection,
-        summed.account_id,
-        summed.extension,
-        arg_min(ruled.cost_centre, ruled.priority) AS cost_centre
-    FROM (SELECT DISTINCT cost_date, connection, account_id, extension FROM summed) AS summed
-    JOIN ruled
-        ON ruled.connection = summed.connection
-        AND ruled.account_id IS NOT DISTINCT FROM summed.account_id
-        AND ruled.extension IS NOT DISTINCT FROM summed.extension
-        AND summed.cost_date BETWEEN ruled.valid_from AND ruled.valid_to
-    GROUP BY summed.cost_date, summed.connection, summed.account_id, summed.extension
+        day.cost_date,
+        day.connection,
+        day.account_id,
+        day.extension,
+        arg_min(rule.cost_centre, rule.priority) AS cost_centre
+    FROM (
+        SELECT summed.cost_date, ruled.*
+        FROM (SELECT DISTINCT cost_date, connection, account_id, extension FROM summed) AS summed
+        JOIN ruled
+            ON ruled.connection = summed.connection
+            AND ruled.account_id IS NOT DISTINCT FROM summed.account_id
+            AND ruled.extension IS NOT DISTINCT FROM summed.extension
+    ) AS day
+    ASOF JOIN cost_centre_rule AS rule ON rule.target = day.target AND day.cost_date >= rule.valid_from
+    WHERE day.cost_date <= rule.valid_to
+    GROUP BY day.cost_date, day.connection, day.account_id, day.extension
 ),
 -- One department for a number, though a telephone and a mailbox may both have it: the telephone's.
 department AS (
