@@ -62,6 +62,7 @@ from warehouse.lake import (
 from warehouse.money import add_exact_amount
 from warehouse.restate import Reading, fold, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
+from warehouse.text import one_line
 
 # Of typing a day, beyond which it spills to the disk. Each thread needs some 50 MB of it.
 MEMORY = "144MB"
@@ -442,7 +443,7 @@ def refine(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | No
                                     applied=len(landings),
                                     last=landings[-1],
                                     out_of_window=normalised.out_of_window,
-                                    warnings=tuple(normalised.warnings),
+                                    warnings=tuple(map(one_line, normalised.warnings)),
                                 )
                             standing = _set_aside(rows, scratch / landing.generation)
                     except Exception as error:

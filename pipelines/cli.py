@@ -34,10 +34,10 @@ _LONGEST_LINE = 1000  # characters of what is piped in
 
 
 class LogLine(logging.Formatter):
-    """A log line as text: what somebody outside wrote does nothing to the terminal."""
+    """A log line as text: what somebody outside wrote does nothing to the terminal, and begins no line of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
+        return shown(super().format(record)).replace("\n", "\n    ")
 
 
 class Commands(click.Group):

@@ -39,6 +39,7 @@ from assets.sources.client import (
 )
 from assets.sources.rate_limit import QuotaExhausted, RateLimit
 from assets.sources.secret import MaskSecrets, Secret, masked
+from pipelines.cli import LogLine
 from tollbook_errors import (
     AuthError,
     ConfigError,
@@ -565,6 +566,54 @@ def test_a_redirect_elsewhere_is_never_followed(server: Server, location: str) -
     server.steps = [reply(b"x" * 100, 302, Location=location.format(port=server.port))]
     refused(SecurityError, client(server))
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("way", ["GET", "POST", "key in the address"])
+def test_no_redirect_moves_credentials_to_another_host(server: Server, status: int, way: str) -> None:
+    """307 and 308 ask for the same request again, with its form: a password for whoever is named."""
+    other = Server()
+    other.steps = [OK]
+    server.steps = [reply(b"", status, Location=f"http://localhost:{other.port}/calls")]
+    mine = client(server, auth=BASIC if way == "GET" else ParameterKey("apikey", PASSWORD))
+    with pytest.raises(SecurityError, match="redirects elsewhere"):
+        mine.request("POST" if way == "POST" else "GET", "calls", {}, form=way == "POST", endpoint="calls")
+    assert (len(server.seen), other.connections, mine.retries) == (1, 0, 0)
+    other.close()
+
+
+HEADERS = [
+    ("Location", "/x\r\nERROR tollbook.alerts: forged"),
+    ("Location", "https://evil.example/\r\n ERROR folded\x1b[2J"),
+    ("X-Remaining", "5\r\nSet-Cookie: a=\x1b]0;b\x07"),
+    ("Retry-After", "1\x0b\x1b[31m\x85ERROR forged"),
+    ("Content-Type", "application/json; \x9b2J\rERROR forged"),
+]
+
+
+@pytest.mark.parametrize("status", [200, 302, 429, 503])
+@pytest.mark.parametrize(("name", "value"), HEADERS)
+def test_nothing_of_a_header_is_written_to_a_log(
+    server: Server, clock: Clock, caplog: pytest.LogCaptureFixture, name: str, value: str, status: int
+) -> None:
+    """Whatever libraries below make of it, at the most talkative."""
+    caplog.set_level(logging.DEBUG)
+    for logger in ("urllib3", "urllib3.connectionpool", "urllib3.response", "requests"):
+        caplog.set_level(logging.DEBUG, logger=logger)
+    server.steps = [reply(b'{"ok": true}', status, **{name.replace("-", "_"): value})]
+    mine = client(server, clock, max_attempts=2, quota_seconds=3.0)
+    try:
+        ask(mine)
+        text = ""
+    except TollbookError as error:
+        text = str(error)
+    caplog.handler.setFormatter(LogLine("%(levelname)s %(name)s: %(message)s"))
+    lines = [*text.splitlines(), *map(caplog.handler.format, caplog.records)]
+    assert any("sip GET calls: status" in line for line in lines)
+    for line in lines:
+        assert "forged" not in line
+        assert "folded" not in line
+        assert line.isprintable()
 
 
 @pytest.mark.parametrize("location", ["/login", "http://127.0.0.1:{port}/login", None])

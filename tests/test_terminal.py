@@ -14,7 +14,7 @@ from pipelines.cli import LogLine, main
 from pipelines.terminal import Terminal
 from pipelines.trace import Row, Traced, show_trace
 from tollbook_errors import ContractError
-from warehouse.text import printable, shown
+from warehouse.text import one_line, printable, shown
 
 HOSTILE = "[/red]\x1b[2J\x1b]0;title\x07 [link=http://example.com/]x[/link] \u202emoc.xe :smile: a\rb\u2066\x9b1m\x00"
 AS_TEXT = "[link=http://example.com/]x[/link]"
@@ -77,3 +77,20 @@ def test_errors_and_log_lines_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in (told.output, LogLine().format(record)):
         assert AS_TEXT in text
         assert not DOES_SOMETHING & set(text)
+
+
+FORGED = "Desk 1\r\nERROR tollbook.alerts: all is lost\n\x1b[2J\u202e"
+
+
+def test_what_a_vendor_wrote_begins_no_line_of_a_log() -> None:
+    record = logging.LogRecord("tollbook", logging.DEBUG, "", 0, "of %s", (FORGED,), None)
+    first, *others = LogLine("%(levelname)s %(name)s: %(message)s").format(record).splitlines()
+    assert first.startswith("DEBUG tollbook: of Desk 1")
+    assert others
+    assert all(line.startswith("    ") for line in others)
+
+
+def test_a_note_is_one_line_of_a_bounded_length() -> None:
+    mark = "\N{REPLACEMENT CHARACTER}"
+    assert one_line(f"columns: {FORGED}") == f"columns: Desk 1{mark} ERROR tollbook.alerts: all is lost {mark}[2J{mark}"
+    assert one_line("a" * 1_001) == "a" * 999 + "\N{HORIZONTAL ELLIPSIS}"

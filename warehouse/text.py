@@ -13,10 +13,18 @@ _UNPRINTABLE = re.compile(
     "\ufffe\uffff\U000e0000-\U000e007f]"
 )
 
+_LONGEST_LINE = 1_000
+
 
 def printable(text: str, instead: str = "") -> str:
     """``text`` with ``instead`` for each character that is not read but does something to the reader's screen."""
     return text if text.isprintable() else _UNPRINTABLE.sub(instead, text)
+
+
+def one_line(text: str) -> str:
+    """``text`` as one line of a log or a list of notes, so that nothing in it passes for a line of its own."""
+    line = " ".join(shown(text).split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 
 
 def shown(text: str) -> str:

@@ -224,6 +224,24 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
+# What is wrong with a certificate, by OpenSSL's codes, and what to do.
+_OWN_AUTHORITY = "where that is meant, name its certificate in ca_bundle"
+_OTHER_NAME = (
+    "is for another host",
+    "correct the connection's url, or get the server a certificate of its name",
+)
+_UNVERIFIED = ("cannot be verified", "where the server has its own authority, name its certificate in ca_bundle")
+_CERTIFICATE = {
+    9: ("is not valid yet", "check this machine's clock, and the server's certificate"),
+    10: ("has expired", "whoever runs the server has to renew it; check this machine's clock, too"),
+    18: ("was signed by the server itself", _OWN_AUTHORITY),
+    19: ("was signed by an authority that is not known here", _OWN_AUTHORITY),
+    20: ("was signed by an authority that is not known here", _OWN_AUTHORITY),
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+
+
 def _failure(error: BaseException, where: Mapping[str, str]) -> Exception:
     """What an exception from below means, in words without an address."""
     causes = list(_causes(error))
@@ -231,12 +249,10 @@ def _failure(error: BaseException, where: Mapping[str, str]) -> Exception:
     def found(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    if found(ssl.SSLCertVerificationError):
-        return SecurityError(
-            "the server's certificate cannot be verified",
-            **where,
-            hint="where the server has its own authority, name its certificate in ca_bundle",
-        )
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            what, hint = _CERTIFICATE.get(cause.verify_code, _UNVERIFIED)
+            return SecurityError(f"the server's certificate {what}; nothing was sent", **where, hint=hint)
     if found(ssl.SSLError, urllib3.exceptions.SSLError, requests.exceptions.SSLError) and not found(
         ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, TimeoutError
     ):
