@@ -29,6 +29,7 @@ GARBLED = {
     "500": (Status(500), 10, "answered 500"),
     "null": (Literal("null"), 1, ""),
     "text": (Literal('"maintenance"'), 1, ""),
+    "nothing": (Literal("{}"), 1, ""),
 }
 REFUSED = {
     "404": (Status(404), 1, "answered 404"),

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from assets.sources.client import Answer, Client, Refused
@@ -54,8 +53,9 @@ class PBXware:
 
         def checked(page: Page) -> Page:
             """An empty list comes as ``[]``: an object without any entry is no list where there were entries before."""
-            before = partial(optional.known, page.kind, page.account_id, page.request.get("id"))
-            if page.kind != REFUSED and page.data != [] and not _has_entries(page) and any(map(_has_entries, before())):
+            if page.kind == REFUSED or page.data == [] or _has_entries(page):
+                return page
+            if any(map(_has_entries, optional.known(page.kind, page.account_id, page.request.get("id")))):
                 raise self._contract(page.kind, "", "the answer has no entry, and had some before")
             return page
 
