@@ -11,6 +11,14 @@ from assets.sources.sipcentric import Sipcentric
 from assets.sources.tim4biz import Tim4biz
 from assets.sources.time4vps import Time4VPS
 
+# What each vendor's connections are asked for day by day; what is not here is a list.
+DAILY: dict[str, tuple[str, ...]] = {
+    "pbxware": (pbxware.CDRS,),
+    "sipcentric": (sipcentric.CALLS, sipcentric.MESSAGES),
+    "tim4biz": (tim4biz.TOTALS,),
+    "time4vps": (),
+}
+
 
 def streams_of(source: Source) -> dict[str, Stream]:
     """The streams of a connection, by name."""

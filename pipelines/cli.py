@@ -1,25 +1,29 @@
 """The command line: ``tollbook …``.
 
 What lives here: the commands, what they print, and their exit codes: 0 all well, 1 something failed or is incomplete
-(said which), 2 wrong usage or configuration. What does not: any of the work; the jobs are Dagster's, run in this
-process and recorded where ``tollbook dev`` shows them. Heavy imports stand inside the commands, so that ``--help`` is
-quick.
+(said which), 2 wrong usage or configuration, 130 or 143 interrupted. What does not: any of the work; the jobs are
+Dagster's, run in this process and recorded where ``tollbook dev`` shows them. Heavy imports stand inside the commands,
+so that ``--help`` is quick.
 """
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from pipelines.interruption import Interrupted, leave, raised
 from pipelines.settings import Settings, load_settings
 from tollbook_errors import ConfigError, InternalError, TollbookError
+from warehouse.locks import set_command
 from warehouse.schema import FIRST_YEAR
 from warehouse.text import shown
 
@@ -52,6 +56,9 @@ class Commands(click.Group):
             _stop(f"{error.kind}: {error}", 1)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise  # click knows what to do
+        except Interrupted as stop:
+            click.echo(shown(f"tollbook: {stop}"), err=True)
+            leave(stop)
         except Exception as error:
             internal = InternalError.of(error)
             _stop(f"{internal.kind}: {internal}", 1)
@@ -81,12 +88,18 @@ def main(ctx: click.Context, config: Path | None, verbose: bool) -> None:
                                    tollbook focus --month 2026-10
     In a browser:                  tollbook dev
 
-    Exit codes: 0 all well; 1 something failed or is incomplete, and it says which; 2 wrong usage or configuration.
+    Exit codes: 0 all well; 1 something failed or is incomplete, and it says which; 2 wrong usage or configuration;
+    130 or 143 interrupted by SIGINT or SIGTERM.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(LogLine("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
     ctx.obj = config
+    # What libraries write, such as Dagster's records, is for the owner only like all else; it goes for child processes.
+    ctx.call_on_close(partial(os.umask, os.umask(0o077)))
+    set_command(f"tollbook {ctx.invoked_subcommand}")
+    if ctx.invoked_subcommand != "load":  # which has nothing to lose before its work begins
+        ctx.with_resource(raised())
 
 
 def _settings(ctx: click.Context) -> Settings:

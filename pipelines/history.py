@@ -32,15 +32,19 @@ _KEPT = {"history": ("runs.db", "runs/index.db"), "schedules": ("schedules.db",)
 _DAMAGED = ("malformed", "not a database", "no such table", "no such column", "unsupported file format")
 
 
+def home_of(settings: Settings) -> Path:
+    """Where Dagster's home is: as DAGSTER_HOME says, else in the data directory."""
+    return configured_home() or settings.data_dir / "dagster"
+
+
 def dagster_home(settings: Settings) -> Path:
-    """Dagster's home: runs, schedules and logs. DAGSTER_HOME's, else the data directory's own, made if need be.
+    """Dagster's home: runs, schedules and logs; the data directory's own is made if need be.
 
     What lies in our own is for the owner only, also what an earlier version or another umask left there.
     """
-    configured = configured_home()
-    home = settings.data_dir / "dagster"
-    if configured is not None and configured != home.absolute():
-        return configured
+    home = home_of(settings)
+    if home.resolve() != (settings.data_dir / "dagster").resolve():
+        return home
     with storage(home):
         make_folder(home)
         configuration = home / "dagster.yaml"

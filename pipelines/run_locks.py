@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
+from pipelines.interruption import go_no_further
 from warehouse.lake import make_folder, storage
 from warehouse.locks import open_lock, sign, try_lock
 
@@ -38,6 +39,7 @@ def hold_run_lock(instance: DagsterInstance, run_id: str) -> Iterator[None]:
     if run_id in _ours:
         yield
         return
+    go_no_further()
     path = _folder(instance) / run_id
     with storage(path):
         make_folder(path.parent)
@@ -56,6 +58,17 @@ def hold_run_lock(instance: DagsterInstance, run_id: str) -> Iterator[None]:
                 os.utime(handle)
                 os.ftruncate(handle, 0)
         os.close(handle)
+
+
+def cancel_own_runs(home: Path) -> None:
+    """Record as canceled the runs whose locks this process holds, since it is about to end."""
+    if _ours:
+        with DagsterInstance.from_config(str(home)) as instance:
+            for run_id in sorted(_ours):
+                run = instance.get_run_by_id(run_id)
+                if run is not None and not run.is_finished:
+                    instance.report_run_canceled(run, "it was interrupted")
+                (_folder(instance) / run_id).unlink(missing_ok=True)
 
 
 def fail_dead_runs(instance: DagsterInstance) -> list[str]:

@@ -6,15 +6,20 @@ in the same Dagster instance that ``tollbook dev`` shows. What does not: what is
 """
 
 import logging
+import sys
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from assets.loading import Progress
-from pipelines.history import open_history, sentence_of
+from pipelines.history import dagster_home, open_history, sentence_of
+from pipelines.interruption import Interrupted, go_no_further, in_a_thread
 from pipelines.nights import today
 from pipelines.settings import Settings
 from tollbook_errors import IntegrityError, InternalError, StorageError, TollbookError
@@ -70,7 +75,72 @@ def run_load(
     names: Sequence[str],
     watch: Watch,
 ) -> Ran:
-    """Load business days of the named connections (none: all) and publish; failures are in what comes back."""
+    """Load business days of the named connections (none: all) and publish; failures are in what comes back.
+
+    Interrupted, which says which days are open, where a signal comes.
+    """
+
+    def gated(step: Progress) -> None:
+        go_no_further()
+        watch(step)
+
+    began = set(Lake(settings.data_dir).load_names())
+    try:
+        return in_a_thread(partial(_run_load, settings, first, last, names, gated))
+    except Interrupted as stop:
+        _cancel_runs(settings)
+        with suppress(Exception):  # what cannot be read is not said
+            stop.what = _what_is_open(settings, first, last, names, began)
+        raise
+
+
+def _cancel_runs(settings: Settings) -> None:
+    """Record that the runs of this process were canceled; but nobody who ends a load is kept waiting for that."""
+    if run_locks := sys.modules.get("pipelines.run_locks"):  # else there is no run yet
+        canceling = threading.Thread(target=run_locks.cancel_own_runs, args=(dagster_home(settings),), daemon=True)
+        canceling.start()
+        canceling.join(5)
+
+
+def _what_is_open(settings: Settings, first: date, last: date, names: Sequence[str], began: set[str]) -> str:
+    """The days of connections that a load which was interrupted has not read, by what it has recorded."""
+    from assets.streams import DAILY
+
+    lake = Lake(settings.data_dir)
+    rows = [row for load in sorted(set(lake.load_names()) - began) for row in lake.loads_of(load)]
+    whole = {(row["connection"], row["stream"], row["window_from"], row["window_to"]) for row in rows
+             if row["status"] != "failed"}  # fmt: skip
+    open_days: dict[str, list[str]] = {}
+    for connection in settings.connections:
+        if names and connection.name not in names:
+            continue
+        streams = DAILY[connection.vendor]
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        left = [day for day in days if not all(any(
+            (name, stream) == (connection.name, each) and start and start <= day <= end
+            for name, stream, start, end in whole) for each in streams)]  # fmt: skip
+        if not streams and not any(name == connection.name for name, *_ in whole):
+            open_days.setdefault("all lists", []).append(connection.name)
+        elif left and streams:
+            open_days.setdefault(_stretches(left), []).append(connection.name)
+    if not open_days:
+        return "every day was read, and nothing is published yet: run tollbook load"
+    said = "; ".join(f"{days} of {', '.join(whose)}" for days, whose in open_days.items())
+    return f"still open: {said}; nothing was published; what was loaded stays: run the same load again"
+
+
+def _stretches(days: Sequence[date]) -> str:
+    """Days in words, those that follow each other as one stretch."""
+    stretches: list[list[date]] = []
+    for day in days:
+        if stretches and day - stretches[-1][-1] == timedelta(days=1):
+            stretches[-1].append(day)
+        else:
+            stretches.append([day])
+    return ", ".join(f"{each[0]} to {each[-1]}" if len(each) > 1 else f"{each[0]}" for each in stretches)
+
+
+def _run_load(settings: Settings, first: date, last: date, names: Sequence[str], watch: Watch) -> Ran:
     from pipelines.definitions import build
     from pipelines.jobs import LOAD, PUBLISH
     from pipelines.resources import House, load_name
@@ -126,6 +196,10 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
 
     Every day that can be made is made. IntegrityError, and nothing is published, when one cannot.
     """
+    return in_a_thread(partial(_run_rebuild, settings, watch))
+
+
+def _run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     from assets.loading import Window, refine, scrub
     from assets.marts import rebuild_database
     from assets.streams import streams_of

@@ -178,6 +178,14 @@ def test_a_page_of_another_origin_can_do_nothing(dagster: Served, tmp_path: Path
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install it, as with `apt-get install chromium`")
+def test_what_the_pages_and_the_daemon_write_is_the_owners(dagster: Served) -> None:
+    """D15."""
+    home = dagster.place.data_dir / "dagster"
+    wait_for((home / "schedules" / "schedules.db").exists, "the daemon's records")
+    open_to_others = [path for path in (home, *home.rglob("*")) if path.lstat().st_mode & 0o077]
+    assert open_to_others == []
+
+
 def test_the_pages_themselves_work(dagster: Served, tmp_path: Path) -> None:
     """They ask by POST from their own origin."""
     assert CHROMIUM is not None

@@ -634,9 +634,13 @@ class Lake:
 
     def loads(self) -> list[dict[str, Any]]:
         """The rows of ``audit.load`` of every load, in order."""
+        return [row for load in self.load_names() for row in self.loads_of(load)]
+
+    def load_names(self) -> list[str]:
+        """The loads that have recorded anything, in order."""
         root = self.data_dir / "state" / "loads"
         with storage(root):
-            return [row for load in _names(root) for row in self.loads_of(load)]
+            return list(_names(root))
 
     def pending_loads(self) -> list[str]:
         """The loads that have rows which the database has not seen."""
