@@ -27,6 +27,7 @@ from pipelines.alerts import send_alert, send_heartbeat
 from pipelines.freshness import freshness, read_freshness
 from pipelines.run_locks import BY_COMMAND_LINE, fail_dead_runs
 from pipelines.settings import Settings
+from pipelines.stopped import sentences, stopped
 from tollbook_errors import TollbookError
 
 if TYPE_CHECKING:
@@ -93,13 +94,14 @@ def alert_on_failure(settings: Settings) -> SensorDefinition:
 
 
 def alert_when_nothing_ran(settings: Settings) -> SensorDefinition:
-    """Tell somebody, once, when a connection becomes stale: no run is there that could fail and be told of."""
+    """Tell somebody, once, when a connection becomes stale or the schedule is stopped: no run fails and is told of."""
 
     @sensor(
         name="nothing_ran",
         default_status=DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=900,
-        description="Says by log, webhook and mail that a connection had no good load for longer than its stale_after.",
+        description="Says by log, webhook and mail that a connection had no good load for longer than its stale_after, "
+        "and that somebody stopped the schedule.",
     )
     def notice(context: SensorEvaluationContext) -> SkipReason:
         now = datetime.now(UTC)
@@ -119,13 +121,17 @@ def alert_when_nothing_ran(settings: Settings) -> SensorDefinition:
             for each in found
             if each.stale and now - (each.good_at or datetime.fromisoformat(since[each.connection])) > each.stale_after
         ]
+        troubles = {each.connection: each.sentence for each in stale}
+        halted = stopped(context.instance, now)
+        # No connection has a name with a space.
+        troubles |= dict(zip((f"stopped {name}" for name in halted), sentences(halted), strict=True))
         known = before.get("known", [])
-        new = [each for each in stale if each.connection not in known]
-        text = "\n".join(["Tollbook: no good load", *(each.sentence for each in new)])
-        arrived = not new or send_alert(settings.alerts, text)
-        known = [each.connection for each in stale if arrived or each not in new]
+        new = [name for name in troubles if name not in known]
+        what = "Tollbook: no good load" if any(each.connection in new for each in stale) else "Tollbook"
+        arrived = not new or send_alert(settings.alerts, "\n".join([what, *(troubles[name] for name in new)]))
+        known = [name for name in troubles if arrived or name not in new]
         context.update_cursor(json.dumps({"since": since, "known": known}))
-        return SkipReason("; ".join(each.sentence for each in stale) or "every connection has had a good load")
+        return SkipReason("; ".join(troubles.values()) or "every connection has had a good load")
 
     return notice
 

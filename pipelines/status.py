@@ -16,6 +16,7 @@ from rich.table import Table
 from pipelines.freshness import Freshness, freshness
 from pipelines.nights import today
 from pipelines.settings import Settings
+from pipelines.stopped import NIGHTLY, read_stopped, sentences
 from pipelines.terminal import Terminal
 from tollbook_errors import TollbookError
 from warehouse.lake import Lake
@@ -92,6 +93,8 @@ class Status:
     restated: list[tuple[str, str | None, int, Decimal]]
     movements: list[Movement]
     zone: ZoneInfo
+    stopped: tuple[str, ...] | None = ()
+    """Schedules and sensors that somebody stopped; None: Dagster's records cannot be read."""
 
     @property
     def well(self) -> bool:
@@ -106,7 +109,8 @@ class Status:
         until = f"; newest day {max(days)}" if days else ""
         if not wrong:
             count = len(due)
-            return f"Tollbook: all is well with {count} connection{'' if count == 1 else 's'}{until}"
+            but = ", but nothing loads by itself" if NIGHTLY in (self.stopped or ()) else ""
+            return f"Tollbook: all is well with {count} connection{'' if count == 1 else 's'}{until}{but}"
         stale = [connection.name for connection in due if connection.stale]
         what = f"; stale: {', '.join(stale)}" if stale else ""
         return f"Tollbook: {len(wrong)} of {len(due)} connections need looking at: {', '.join(wrong)}{what}{until}"
@@ -196,7 +200,15 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
     for connection in settings.connections:
         found.setdefault(connection.name, Connection(connection.name, connection.vendor, fresh[connection.name]))
     ordered = [found[name] for name in sorted(found)]
-    return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone)
+    halted = _stopped(settings, now)
+    return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone, halted)
+
+
+def _stopped(settings: Settings, now: datetime | None = None) -> tuple[str, ...] | None:
+    try:
+        return tuple(read_stopped(settings, now))
+    except TollbookError:
+        return None
 
 
 def _by_connection(days: list[tuple[str, str, date]]) -> defaultdict[str, tuple[date, ...]]:
@@ -215,6 +227,8 @@ def show_status(status: Status, *, everything: bool = False) -> None:
         console.print(line, soft_wrap=True)
 
     say(status.summary)
+    for line in _warnings(status):
+        say(line)
     for each in status.connections:
         for trouble in each.troubles if each.fresh else ():
             say(trouble)
@@ -235,6 +249,13 @@ def show_status(status: Status, *, everything: bool = False) -> None:
             cost = f"; cost {plus}{show_exact(effect, currency)} {currency}" if currency and effect else ""
             say(f"{connection}: the last load restated {records} records{cost}: audit.restatement")
         console.print(_table(status))
+
+
+def _warnings(status: Status) -> list[str]:
+    """What is said and is no trouble of a connection's, so that it leaves the exit code as it is."""
+    if status.stopped is None:
+        return ["warning: Dagster's records cannot be read, so whether a schedule was stopped is not known"]
+    return [f"warning: {sentence}" for sentence in sentences(status.stopped)]
 
 
 def _table(status: Status) -> Table:
@@ -271,6 +292,8 @@ def as_object(status: Status) -> dict[str, Any]:
             "well": status.well,
             "exit_code": 0 if status.well else 1,
             "database": status.path,
+            "stopped": status.stopped,
+            "warnings": _warnings(status),
             "connections": [_connection(connection) for connection in status.connections],
             "variances": _named(status.variances, *_VARIANCE),
             "unusual_days": _named(status.unusual, "day", "connection", "stream", "records", "typical"),
@@ -296,7 +319,7 @@ def without_database(settings: Settings, error: TollbookError) -> dict[str, Any]
         Connection(each.connection, settings.connection(each.connection).vendor, each)
         for each in freshness(settings, None)
     ]
-    status = Status(str(public_file(settings.data_dir)), never, [], [], [], [], [], settings.zone)
+    status = Status(str(public_file(settings.data_dir)), never, [], [], [], [], [], settings.zone, _stopped(settings))
     return {**as_object(status), "summary": f"Tollbook: {error}"}
 
 

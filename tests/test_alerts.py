@@ -96,6 +96,24 @@ def test_somebody_is_told_once_each_time_that_nothing_ran(tmp_path: Path) -> Non
         assert len(heard.posted) == 2
 
 
+def test_a_schedule_that_somebody_stopped_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night that is not asked for fails nowhere; 36 hours later the connection would be stale."""
+    names: list[str] = []
+    monkeypatch.setattr("pipelines.sensors.stopped", lambda instance, now: names)
+    with listening() as (heard, webhook, _):
+        settings = settings_of(tmp_path, HQ, "[alerts]", f'webhook = "http://127.0.0.1:{webhook}/{TOKEN}"')
+        watched = Watched(settings)
+        loaded(tmp_path, timedelta(hours=1))
+        for names[:] in ([], ["nightly"], ["nightly"], [], ["heartbeat", "nightly"]):
+            watched.look()
+        assert [each["text"] for each in heard.posted] == [
+            "Tollbook\nthe schedule nightly was stopped by somebody, so nothing loads by itself: "
+            "start it in Dagster's pages",
+            "Tollbook\nthe sensor heartbeat was stopped by somebody: start it in Dagster's pages\n"
+            "the schedule nightly was stopped by somebody, so nothing loads by itself: start it in Dagster's pages",
+        ]
+
+
 def test_who_could_not_be_told_is_told_by_the_next_look(tmp_path: Path) -> None:
     loaded(tmp_path, timedelta(days=14))
     with listening() as (heard, webhook, _):

@@ -13,11 +13,15 @@ import subprocess
 import threading
 import urllib.parse
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loading import world
 from serving import DAY, Served, served, wait_for
+
+from pipelines.stopped import stopped
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 SCHEDULES = (
@@ -184,6 +188,30 @@ def test_what_the_pages_and_the_daemon_write_is_the_owners(dagster: Served) -> N
     wait_for((home / "schedules" / "schedules.db").exists, "the daemon's records")
     open_to_others = [path for path in (home, *home.rglob("*")) if path.lstat().st_mode & 0o077]
     assert open_to_others == []
+
+
+def test_a_schedule_that_somebody_stopped_is_said(dagster: Served) -> None:
+    """As long as the daemon is in use; who loads by cron has none."""
+    wait_for(lambda: dagster.instance.get_daemon_heartbeats().get("SCHEDULER"), "the daemon")
+
+    def status() -> dict[str, Any]:
+        return dict(json.loads(dagster.place.command("status", "--json").stdout))
+
+    assert (status()["stopped"], status()["warnings"]) == ([], [])
+    assert graphql(dagster, stopping(dagster))[0] == 200
+    try:
+        assert status()["stopped"] == ["nightly"]
+        assert status()["warnings"] == [
+            "warning: the schedule nightly was stopped by somebody, so nothing loads by itself: "
+            "start it in Dagster's pages"
+        ]
+        assert stopped(dagster.instance, datetime.now(UTC) + timedelta(hours=23)) == ["nightly"]
+        assert stopped(dagster.instance, datetime.now(UTC) + timedelta(hours=25)) == []
+    finally:
+        where = 'repositoryName: "__repository__", repositoryLocationName: "pipelines.definitions"'
+        start = f'mutation {{ startSchedule(scheduleSelector: {{{where}, scheduleName: "nightly"}}) {{ __typename }} }}'
+        assert "ScheduleStateResult" in graphql(dagster, start)[1]
+    assert status()["stopped"] == []
 
 
 def test_the_pages_themselves_work(dagster: Served, tmp_path: Path) -> None:

@@ -166,6 +166,37 @@ def test_what_is_well_is_one_line_and_the_rest_comes_with_all(tmp_path: Path) ->
     assert "│ hq " in whole.output
 
 
+def test_a_stopped_schedule_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that was asked for is there, so the exit code is that of a good night; it will be stale soon enough."""
+    monkeypatch.setattr("pipelines.status.read_stopped", lambda settings, now: ["nightly"])
+    configured(tmp_path, HQ)
+    now = datetime.now(UTC)
+    publish(tmp_path, [night(now, read_day(now)), night(now, None, stream="lists")])
+    told = status(tmp_path)
+    assert told.exit_code == 0, told.output
+    assert told.output.splitlines() == [
+        f"Tollbook: all is well with 1 connection; newest day {read_day(now)}, but nothing loads by itself",
+        "warning: the schedule nightly was stopped by somebody, so nothing loads by itself: "
+        "start it in Dagster's pages",
+    ]
+
+
+def test_records_of_dagsters_that_cannot_be_read_take_nothing_from_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured(tmp_path, HQ)
+    home = tmp_path / "data" / "dagster"
+    home.mkdir(parents=True)
+    (home / "dagster.yaml").write_text("storage:\n  sqlite:\n    base_dir: /proc/1/nowhere\n")
+    now = datetime.now(UTC)
+    publish(tmp_path, [night(now, read_day(now)), night(now, None, stream="lists")])
+    told = status(tmp_path)
+    assert told.exit_code == 0, told.output
+    assert told.output.splitlines()[1:] == [
+        "warning: Dagster's records cannot be read, so whether a schedule was stopped is not known"
+    ]
+
+
 def read_day(now: datetime) -> date:
     """The day before it in London."""
     return now.astimezone(LONDON).date() - timedelta(days=1)
