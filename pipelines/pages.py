@@ -9,8 +9,10 @@ those is refused before Dagster sees it.
 """
 
 import base64
+import ctypes
 import hmac
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -36,6 +38,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assets.sources.secret import Secret
 from pipelines.history import dagster_home
+from pipelines.interruption import Interrupted
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, TollbookError
 from warehouse.lake import Lake
@@ -121,7 +124,9 @@ def serve(settings: Settings, access: Access) -> None:
     with (
         DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, target, __version__, read_only=access.read_only) as workspace,
-        subprocess.Popen([sys.executable, "-m", "dagster._daemon", "run", "-m", MODULE]) as daemon,
+        subprocess.Popen(
+            [sys.executable, "-m", "dagster._daemon", "run", "-m", MODULE], preexec_fn=_end_with_parent
+        ) as daemon,
     ):
         try:
             server = uvicorn.Server(
@@ -136,11 +141,19 @@ def serve(settings: Settings, access: Access) -> None:
             threading.Thread(target=_stop_with, args=(server, daemon), daemon=True).start()
             click.echo(f"Dagster's pages: http://{access.host}:{access.port}   (Ctrl-C ends them)", err=True)
             server.run()
-        finally:  # whatever went wrong: the block would wait for the daemon for ever
             by_itself = daemon.poll()
+        except Interrupted:  # which is how this ends; the daemon may have had the same signal
+            by_itself = None
+        finally:  # whatever went wrong: the block would wait for the daemon for ever
             _end(daemon)
     if by_itself is not None:
         raise TollbookError(f"Dagster's daemon ended with exit code {by_itself}: nothing loads by itself without it")
+
+
+def _end_with_parent() -> None:
+    """Have the daemon end also where this process is killed: a later one would start another beside it. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
 def _guarded(workspace: WorkspaceProcessContext, access: Access) -> Starlette:

@@ -32,8 +32,8 @@ T = TypeVar("T")
 class Served:
     """A world whose ``tollbook dev`` runs, with the pages on ``port``."""
 
-    def __init__(self, place: World, instance: DagsterInstance, port: int) -> None:
-        self.place, self.instance, self.port = place, instance, port
+    def __init__(self, place: World, instance: DagsterInstance, port: int, process: "subprocess.Popen[bytes]") -> None:
+        self.place, self.instance, self.port, self.process = place, instance, port, process
         self.client = DagsterGraphQLClient("127.0.0.1", port)
 
     def load(self) -> str:
@@ -105,9 +105,10 @@ def served(place: World, *options: str) -> Iterator[Served]:
     try:
         wait_for(lambda: _listens(port), "Dagster's pages")
         with DagsterInstance.from_config(str(place.data_dir / "dagster")) as instance:
-            yield Served(place, instance, port)
+            yield Served(place, instance, port, process)
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:

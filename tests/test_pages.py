@@ -9,6 +9,7 @@ import http.client
 import http.server
 import json
 import shutil
+import signal
 import subprocess
 import threading
 import urllib.parse
@@ -260,3 +261,21 @@ class chromium:
     def __exit__(self, *error: object) -> None:
         self.process.terminate()
         self.process.wait(30)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
+def test_the_daemon_ends_with_the_pages(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """Also where they are killed: the next ones would start another daemon beside it."""
+    with world(tmp_path, DAY, DAY, scale=0.02, nightly="0 0 29 2 *") as place, served(place) as running:
+        dev = running.process
+        children = Path(f"/proc/{dev.pid}/task/{dev.pid}/children")
+
+        def daemons() -> list[Path]:
+            found = [Path(f"/proc/{pid}") for pid in children.read_text().split()]
+            return [each for each in found if b"dagster._daemon" in (each / "cmdline").read_bytes()]
+
+        [daemon] = wait_for(daemons, "the daemon")
+        dev.send_signal(number)
+        assert dev.wait(120) == code
+        wait_for(lambda: not daemon.exists(), "the end of the daemon")
+        assert "Traceback" not in (tmp_path / "dev.log").read_text()
