@@ -1,8 +1,9 @@
 """Finance's files for one month: an Excel workbook, one self-contained HTML page and a folder of CSV files.
 
 What lives here: ``write_report``, which reads the published database once into a ``model.Report`` and lets the three
-renderers write it, so that they agree by construction. What does not: what the sections say (``content``), how a form
-looks (``xlsx``, ``html``, ``csv_files``, ``charts``), where the files go and when (the command line, the assets).
+renderers write it, so that they agree by construction. What does not: which sections there are (``content``), what they
+say (``sections``, ``proof``), how a form looks (``xlsx``, ``html``, ``csv_files``, ``charts``), where the files go and
+when (the command line, the assets).
 """
 
 from collections.abc import Callable

@@ -25,13 +25,9 @@ from warehouse.reports.model import (
     show_money,
 )
 from warehouse.reports.reader import Query, Reader
+from warehouse.reports.sections.common import ACCOUNT, CONNECTION, CURRENCY, VENDOR, listing
 
 SHOWN = 10  # the largest differences and restatements on the first page; all of them stand on their own sheets
-
-CONNECTION = Column("connection", "Connection")
-VENDOR = Column("vendor", "Vendor")
-ACCOUNT = Column("account_id", "Account")
-CURRENCY = Column("currency", "Currency")
 
 
 @dataclass(frozen=True)
@@ -207,13 +203,12 @@ _UNUSUAL = (
 
 
 def _unusual(reader: Reader) -> Section:
-    answers = reader.all(
+    sql = (
         "SELECT coverage_date, connection, stream, rows, typical_rows FROM audit.coverage "
         "WHERE is_unusual AND coverage_date >= $first AND coverage_date < $next ORDER BY ALL"
     )
-    rows = [reader.row(answer, _UNUSUAL) for answer in answers]
     note = "Far fewer or far more records than the median of the same weekday in the eight weeks before."
-    return Section("proof_unusual", "Unusual days", _UNUSUAL, rows, len(rows), (), (note,))
+    return listing(reader, "proof_unusual", "Unusual days", _UNUSUAL, sql, notes=(note,))
 
 
 def _unusual_flags(unusual: Section) -> list[Flag]:
@@ -382,13 +377,12 @@ _EXTENSIONS = (
 def _extensions(reader: Reader) -> Section:
     """Days of extensions by class; one that only TIM4biz has is of no PBX."""
     counts = ", ".join(f"count(*) FILTER (class = '{name}')" for name in _CLASSES)
-    answers = reader.all(
+    sql = (
         f"SELECT connection, pbx_connection, count(*), {counts} FROM mart.extension_reconciliation "
         "WHERE call_date >= $first AND call_date < $next GROUP BY connection, pbx_connection ORDER BY ALL"
     )
-    rows = [reader.row(answer, _EXTENSIONS) for answer in answers]
     note = "TIM4biz's totals against the PBX's own calls, one count for each extension and day."
-    return Section("proof_extensions", "Reconciled? TIM4biz against the PBX", _EXTENSIONS, rows, len(rows), (), (note,))
+    return listing(reader, "proof_extensions", "Reconciled? TIM4biz against the PBX", _EXTENSIONS, sql, notes=(note,))
 
 
 _VARIANCES = (
