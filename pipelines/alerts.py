@@ -7,9 +7,12 @@ What lives here: the sending, which is short, bounded and never raises. What doe
 import json
 import logging
 import smtplib
+import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.message import EmailMessage
+from io import BufferedReader, RawIOBase
 from threading import Thread
 from typing import Any
 
@@ -21,6 +24,7 @@ from pipelines.freshness import read_freshness
 from pipelines.settings import Alerts, Settings
 from tollbook_errors import TollbookError, TransientError
 
+MOST_REPLIED = 64 * 1024  # bytes of a mail server's replies
 SECONDS = 10.0  # for everything that is sent at once, from looking up the name to the last byte of the response
 log = logging.getLogger("tollbook.alerts")
 
@@ -104,5 +108,38 @@ def _mail(alerts: Alerts, text: str) -> None:
     message["From"] = alerts.email_from
     message["To"] = ", ".join(alerts.email_to)
     message.set_content(text)
-    with smtplib.SMTP(alerts.smtp_host or "", alerts.smtp_port, timeout=SECONDS) as server:
+    server = _MailServer(timeout=SECONDS)
+    try:
+        server.connect(alerts.smtp_host or "", alerts.smtp_port)
         server.send_message(message)
+        # It has the message: whether it also says good-bye is not waited for.
+        with suppress(OSError, smtplib.SMTPException):
+            server.putcmd("quit")
+    finally:
+        server.close()
+
+
+class _MailServer(smtplib.SMTP):
+    """A mail server of which a few kB are read, until SECONDS are over, however it goes on."""
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:  # as smtplib does, but bounded
+            self.file = BufferedReader(_Replies(self.sock, time.monotonic() + SECONDS))
+        return super().getreply()
+
+
+class _Replies(RawIOBase):
+    def __init__(self, connected: socket.socket, until: float) -> None:
+        self._socket, self._until, self._left = connected, until, MOST_REPLIED
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        seconds = self._until - time.monotonic()
+        if seconds <= 0 or self._left <= 0:
+            raise TimeoutError
+        self._socket.settimeout(seconds)
+        count = self._socket.recv_into(buffer)
+        self._left -= count
+        return count

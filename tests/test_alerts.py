@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,16 @@ from pipelines.settings import Alerts, Settings, load_settings
 
 TOKEN = "T0ken-of-the-address"
 HQ = '[[connections]]\nname = "hq"\nvendor = "pbxware"\nurl = "http://127.0.0.1:9/"\napi_key = "env:K"\n'
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left() -> Iterator[None]:
+    """What a thread that was given up logs is this test's, and no thread stays behind in Dagster's daemon."""
+    yield
+    for thread in threading.enumerate():
+        if "attempt" in thread.name:
+            thread.join(15)
+            assert not thread.is_alive()
 
 
 def settings_of(folder: Path, *lines: str) -> Settings:
@@ -264,6 +275,108 @@ def test_a_mail_server_that_never_comes_to_the_point_keeps_nothing_back(
         assert time.monotonic() - began < 3
     assert [post["text"] for post in heard.posted] == ["the load failed"]
     assert "the mail could not be reached within 1 seconds" in caplog.text
+
+
+def mailing(port: int, webhook: str | None = None) -> Alerts:
+    return Alerts(
+        webhook=Secret(webhook, "alerts.webhook") if webhook else None,
+        email_to=("finance@example.com",),
+        email_from="tollbook@example.com",
+        smtp_host="127.0.0.1",
+        smtp_port=port,
+    )
+
+
+def test_a_mail_server_that_never_ends_a_reply_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its lines would be kept until it has said the last of them, by a thread that nobody waits for any more."""
+    monkeypatch.setattr(alerts, "SECONDS", 20.0)
+    sent: list[int] = []
+
+    def endless_greeting(client: socket.socket) -> None:
+        while True:
+            sent.append(client.send(b"220-" + b"x" * 900 + b"\r\n"))
+
+    with serving(endless_greeting, speaks_first=True) as (mail, _):
+        began = time.monotonic()
+        assert not send_alert(mailing(mail), "the load failed")
+        assert time.monotonic() - began < 15, "it is not the time that ends it"
+    assert sum(sent) < 16 << 20  # with what lies between the two sockets
+    assert "the mail could not be reached" in caplog.text
+
+
+@pytest.mark.parametrize("reply", [b"2", b"250-a\r\n"])
+def test_a_mail_server_that_drips_is_left_by_its_thread_as_well(monkeypatch: pytest.MonkeyPatch, reply: bytes) -> None:
+    """Each alert left a thread behind in Dagster's daemon, which runs for months."""
+    monkeypatch.setattr(alerts, "SECONDS", 0.5)
+
+    def dripping_reply(client: socket.socket) -> None:
+        client.sendall(b"220 here\r\n")
+        while True:
+            client.sendall(reply)
+            time.sleep(0.05)
+
+    with serving(dripping_reply, speaks_first=True) as (mail, _):
+        assert not send_alert(mailing(mail), "the load failed")
+        nobody = [thread for thread in threading.enumerate() if "attempt" in thread.name]
+        for thread in nobody:
+            thread.join(8)
+        assert not any(thread.is_alive() for thread in nobody)
+
+
+def talk(client: socket.socket, *, then: str) -> None:
+    """A mail server that takes a message and says no more: after DATA, or after it has it."""
+    client.sendall(b"220 here\r\n")
+    for word in (b"EHLO", b"MAIL", b"RCPT", b"DATA"):
+        assert client.recv(1024).upper().startswith(word)
+        client.sendall(b"354 go on\r\n" if word == b"DATA" else b"250 well\r\n")
+    text = b""
+    while not text.endswith(b"\r\n.\r\n"):
+        text += client.recv(65536)
+    if then == "taken":
+        client.sendall(b"250 taken\r\n")
+    time.sleep(12)
+
+
+@pytest.mark.parametrize(("then", "arrived"), [("silence", False), ("taken", True)])
+def test_a_mail_server_that_hangs_after_the_message(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, then: str, arrived: bool
+) -> None:
+    """A message that it took has arrived, and is not sent again because nobody said good-bye."""
+    monkeypatch.setattr(alerts, "SECONDS", 4.0)
+    with serving(partial(talk, then=then), speaks_first=True) as (mail, _):
+        began = time.monotonic()
+        assert send_alert(mailing(mail), "the load failed") is arrived
+        assert time.monotonic() - began < 9
+    assert ("could not be reached" in caplog.text) is not arrived
+
+
+def continuing(client: socket.socket) -> None:
+    while True:
+        client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+ODD_WEBHOOKS: dict[str, Callable[[int], str]] = {
+    "a label of 300 letters": lambda _: f"https://{'a' * 300}.example.com/{TOKEN}",
+    "an empty label": lambda _: f"https://a..example.com/{TOKEN}",
+    "no TLS where TLS should be": lambda port: f"https://127.0.0.1:{port}/{TOKEN}",
+    "an answer that never begins": lambda port: f"http://127.0.0.1:{port}/{TOKEN}",
+}
+
+
+@pytest.mark.parametrize("address", ODD_WEBHOOKS.values(), ids=ODD_WEBHOOKS)
+def test_whatever_is_wrong_with_the_webhook_the_mail_is_sent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: Callable[[int], str]
+) -> None:
+    monkeypatch.setattr(alerts, "SECONDS", 4.0)
+    with listening() as (heard, _, mail), serving(continuing) as (port, _asked):
+        began = time.monotonic()
+        assert send_alert(mailing(mail, address(port)), "the load failed")
+        assert time.monotonic() - began < 9
+    assert len(heard.mailed) == 1
+    assert "the webhook could not be reached" in caplog.text
+    assert TOKEN not in caplog.text
 
 
 def test_what_is_wrong_with_one_way_does_not_keep_the_other_back(

@@ -206,6 +206,15 @@ def test_an_unknown_column_is_a_warning(tmp_path: Path) -> None:
     assert load_day(source).warnings == outcome.warnings
 
 
+def test_a_columns_name_makes_no_note_of_its_own(tmp_path: Path) -> None:
+    """Notes are kept as the lines of one text."""
+    name = "Codec\r\nhq: all is well\x1b[2J"
+    pbx = rearranged(FakePbx([row()]), [*HEADER[:2], name, *HEADER[2:]], lambda r: [*r[:2], "opus", *r[2:]])
+    (note,) = loaded(pbx, tmp_path)[1].warnings
+    assert "all is well" in note
+    assert note.isprintable()
+
+
 # --- rows that cannot be understood ----------------------------------------------------------------------------------
 
 

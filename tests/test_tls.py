@@ -13,7 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from test_client import OK, Clock, Server, ask, client, refused
 
+from assets.sources.secret import Secret
+from pipelines.alerts import send_alert
 from pipelines.cli import main
+from pipelines.settings import Alerts
 from tollbook_errors import SecurityError
 
 NOW = datetime.now(UTC)
@@ -133,3 +136,12 @@ def test_a_check_says_it_in_its_line(authority: Authority, tmp_path: Path, monke
     assert "SecurityError: hq" in line
     assert "certificate has expired" in line
     assert server.seen == []
+
+
+def test_an_alert_goes_to_nobody_who_cannot_be_verified(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    server = authority.server()
+    assert not send_alert(Alerts(webhook=Secret(f"{server.url}T0ken", "alerts.webhook")), "the load failed")
+    server.close()
+    assert server.seen == []
+    assert "certificate was signed by an authority that is not known here" in caplog.text
+    assert "T0ken" not in caplog.text
