@@ -97,7 +97,7 @@ class Source:
 
     ``zone`` is the business zone, ``account_zone`` the one the vendor's naive times are in; ``currency`` is the
     configured one (None: the vendor must say), ``region`` the country that national numbers are read in, and
-    ``outside_line`` the digits that are dialled before an outside number.
+    ``outside_line`` the digits that are dialled before an outside number. ``past``: how what is landed was read before.
     """
 
     name: str
@@ -114,6 +114,16 @@ class Source:
     fields: dict[str, str] = field(default_factory=dict)
     load_id: str = ""
     watch: Callable[[Progress], None] = lambda progress: None
+    past: tuple["Past", ...] = ()
+
+
+@dataclass(frozen=True)
+class Past:
+    """Until ``at``, what is landed up to ``generation`` was read as ``source`` says; then it was all read anew."""
+
+    source: Source
+    generation: str
+    at: datetime
 
 
 class KeptBack(Exception):
@@ -419,20 +429,21 @@ def refine(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | No
         todo = landings if current is None else landings[current.applied :]
         if current is not None and not todo:
             return current
-        last_file, last_read_at, standing = "", None, None
+        last, last_read_at, standing = ("", len(source.past)), None, None
         if current is not None:
-            last_file, last_read_at = current.last_file, datetime.fromisoformat(current.last_read_at)
+            last, last_read_at = (current.last_file, len(source.past)), datetime.fromisoformat(current.last_read_at)
             standing = {name: lake.data_dir / file for name, file in current.files.items()}
+        steps = _steps(source, stream, todo, from_the_first=current is None)
         # The others of those to do say what the one before them said.
-        news = [new for old, new in pairwise([last_file, *(landing.file for landing in todo)]) if new != old]
+        news = [new for old, new in pairwise([last, *(step.key for step in steps)]) if new != old]
         if current is not None and not news:
             return lake.repeat_core(current, applied=len(landings), last=landings[-1])
         with lake.scratch() as scratch:
-            for landing in todo:
-                if landing.file != last_file:
-                    final = landing.file == news[-1]
+            for number, step in enumerate(steps):
+                if step.key != last:
+                    final = step.key == news[-1]
                     try:
-                        with _folded(source, stream, day, landing, standing, last_read_at, ahead) as (rows, normalised):
+                        with _folded(step, day, standing, last_read_at, ahead) as (rows, normalised):
                             if final:
                                 return lake.commit_core(
                                     stream.name,
@@ -445,21 +456,62 @@ def refine(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | No
                                     out_of_window=normalised.out_of_window,
                                     warnings=tuple(map(one_line, normalised.warnings)),
                                 )
-                            standing = _set_aside(rows, scratch / landing.generation)
+                            standing = _set_aside(rows, scratch / str(number))
                     except Exception as error:
                         if final or isinstance(error, (StorageError, IntegrityError)):
                             raise
                         continue
-                last_file, last_read_at = landing.file, landing.started_at
+                last, last_read_at = step.key, step.landing.started_at
         raise AssertionError("the newest reading is either folded or raises")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A landing to be folded into core, and how it is read; ``again_at``: when it was read anew, in another way.
+
+    ``way`` counts the ways in which it was read before.
+    """
+
+    landing: Landing
+    source: Source
+    stream: Stream
+    way: int
+    again_at: datetime | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Two steps of one key say the same."""
+        return self.landing.file, self.way
+
+
+def _steps(source: Source, stream: Stream, landings: Sequence[Landing], *, from_the_first: bool) -> list[_Step]:
+    """The landings in order, each read as it was at its time, and the last of them anew where that was changed.
+
+    Those that are not ``from_the_first`` came after the last change.
+    """
+    if not (source.past and from_the_first):
+        return [_Step(landing, source, stream, len(source.past)) for landing in landings]
+    from assets.streams import streams_of  # here, since the vendors' modules import this one
+
+    ways = [past.source for past in source.past] + [source]
+    streams = [streams_of(way)[stream.name] for way in ways]
+    found: list[_Step] = []
+    way = 0
+    for landing in [*landings, None]:
+        while way < len(source.past) and (landing is None or landing.generation > source.past[way].generation):
+            way += 1
+            if found:
+                at = source.past[way - 1].at
+                found.append(_Step(found[-1].landing, ways[way], streams[way], way, at))
+        if landing is not None:
+            found.append(_Step(landing, ways[way], streams[way], way))
+    return found
 
 
 @contextmanager
 def _folded(
-    source: Source,
-    stream: Stream,
+    step: _Step,
     day: date | None,
-    landing: Landing,
     standing: dict[str, Path] | None,
     last_read_at: datetime | None,
     ahead: "_Ahead | None",
@@ -468,13 +520,15 @@ def _folded(
 
     ``last_read_at`` is when the reading before it was made.
     """
+    source, stream, landing = step.source, step.stream, step.landing
     reading = Reading(
         stream.name,
         source.vendor,
         source.name,
         day or (last_read_at or landing.started_at).astimezone(source.zone).date(),
-        landing.started_at,
+        step.again_at or landing.started_at,
         settled=last_read_at is not None and (day is None or last_read_at >= bounds(day, source.zone)[1]),
+        same_answers=step.again_at is not None,
     )
     rows: dict[Table, Rows] = {}
     con, typing = (ahead.typing(landing) if ahead else None) or (session(source.lake), None)
@@ -508,7 +562,9 @@ def _folded(
             normalised.warnings.append(f"{len(stays)} accounts are no longer given: what was known of them stays")
         rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
         every = " UNION ALL ".join(f"FROM {name}" for name in restatements)
-        rows[RESTATEMENT] = read_rows(con, RESTATEMENT, f"FROM ({every}) ORDER BY restated_at, record_id, kind")
+        rows[RESTATEMENT] = read_rows(
+            con, RESTATEMENT, f"FROM ({every}) ORDER BY restated_at, record_id, kind, currency"
+        )
         yield rows, normalised
 
 
@@ -590,7 +646,9 @@ def _land(
     before = client.requests_made
     told = time.monotonic()
     cleaner = eraser(source.lake.data_dir, source.region, source.outside_line)
-    with source.lake.landing(source.name, source.vendor, stream.name, window.first, window.last, depends_on) as writer:
+    where = (source.name, source.vendor, stream.name, window.first, window.last)
+    after = source.past[-1].generation if source.past else ""
+    with source.lake.landing(*where, depends_on, after=after) as writer:
         ahead.watch(writer)
         try:
             for page in fetch(writer):

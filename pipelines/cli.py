@@ -114,11 +114,14 @@ def check(ctx: click.Context) -> None:
     Shows for every connection whether its address and credentials work, and what in finance's files matches nothing of
     the newest month loaded, is written otherwise, or is a rate too old. Nothing is written.
     """
-    from pipelines.progress import notice_lines
-    from pipelines.running import check_reference, probe
+    from pipelines.progress import notice_lines, unconfigured_line
+    from pipelines.running import check_held, check_reference, probe
 
     settings = _settings(ctx)
-    for line in (*settings.check_secrets(), *notice_lines(check_reference(settings))):
+    places = settings.check_secrets()
+    for name in check_held(settings):
+        click.echo(f"note: {unconfigured_line(name)}")
+    for line in (*places, *notice_lines(check_reference(settings))):
         click.echo(shown(f"note: {line}"))
     failed = 0
     for connection in settings.connections:
@@ -170,6 +173,8 @@ def rebuild(ctx: click.Context) -> None:
     """Make core and the warehouse again from what was landed, without asking any vendor.
 
     After an upgrade that reads the vendors' answers better, or when a core file or the private database was damaged.
+    Also after a change of how a connection is read (currency, timezone, region, outside_line, fields): what that
+    changes is in audit.restatement then.
     """
     from pipelines.running import run_rebuild
 
@@ -177,6 +182,38 @@ def rebuild(ctx: click.Context) -> None:
     with _progress() as watch:
         summary = run_rebuild(settings, watch)
     click.echo(f"rebuilt {summary.partitions} partitions of {summary.streams} streams; published {summary.path}")
+
+
+@main.command()
+@click.argument("old")
+@click.argument("new")
+@click.pass_context
+def rename_connection(ctx: click.Context, old: str, new: str) -> None:
+    """Give what was loaded as OLD the name NEW, which tollbook.toml has for the connection now.
+
+    Everything has the new name then: what was landed, the warehouse, the record of the loads and closed months. Every
+    figure stays as it was; the ids of calls, of which the name is a part, are others. Finance's files are yours: give
+    the connection its new name there first. Whatever stops it, the next load,
+    rebuild or rename-connection brings it to its end. With the same name twice: the account has moved to another host,
+    or has another user name, and is the same.
+
+    \b
+    tollbook rename-connection hq pbx
+    tollbook rename-connection hq hq
+    """
+    from pipelines.progress import notice_lines
+    from pipelines.running import check_reference, run_rename
+
+    settings = _settings(ctx)
+    settings.connection(new)
+    with _progress() as watch:
+        rebuilt = run_rename(settings, old, new, watch)
+    for line in notice_lines(check_reference(settings)):
+        click.echo(shown(f"note: {line}"))
+    if rebuilt is None:
+        click.echo(f"{new} is the account that was loaded under this name: the next load goes on with it")
+    else:
+        click.echo(f"renamed {old} to {new} in {rebuilt.partitions} partitions; published {rebuilt.path}")
 
 
 @main.command()

@@ -86,6 +86,8 @@ def show_load(ran: "Ran") -> None:
         console.print(f"note: {connection}: {line}", soft_wrap=True)
     for day in ran.unfinished:
         console.print(f"note: {day} is not over: what was loaded of it is partial; load it again when it is")
+    for name in ran.unconfigured:
+        console.print(f"note: {unconfigured_line(name)}", soft_wrap=True)
     for line in notice_lines(ran.notices):
         console.print(f"note: {line}", soft_wrap=True)
     for failure in ran.failures:
@@ -96,6 +98,11 @@ def show_load(ran: "Ran") -> None:
         console.print(f"published {ran.database}", soft_wrap=True)
     else:
         console.print("nothing was published; the last good database stays", style="red")
+
+
+def unconfigured_line(name: str) -> str:
+    """What is to be known of a connection that is loaded and no longer configured."""
+    return f"{name} is no longer in the configuration; what was loaded of it still counts"
 
 
 def notice_lines(found: Sequence[Notice]) -> Iterator[str]:

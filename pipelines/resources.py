@@ -7,23 +7,28 @@ assets. What does not: reading the settings (``settings``), what the objects do 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext, ResourceDefinition
 
-from assets.loading import Progress, Source
+from assets.loading import Past, Progress, Source
 from assets.sources.client import Auth, BasicAuth, Client, ParameterKey
 from assets.sources.rate_limit import RateLimit
 from assets.sources.secret import MaskSecrets
 from pipelines.nights import keep_from, night
 from pipelines.run_locks import hold_run_lock
 from pipelines.settings import VENDORS, Connection, Settings
+from tollbook_errors import ConfigError
 from warehouse.database import Database
+from warehouse.identity import Identity, Reading, hold, known_identity, login_digest
 from warehouse.lake import Lake, utc_now
+from warehouse.reading import ask_public, public_file, same_records
 from warehouse.update import Tolerance
 
 
@@ -90,21 +95,51 @@ class House:
                 self._clients[name] = client
             return self._clients[name]
 
+    def hold(self, *, rebuilds: bool = False, records: bool = True) -> None:
+        """Refuse (ConfigError) a configuration under which what is landed would be read otherwise, or counted twice.
+
+        See ``warehouse.identity.hold``.
+        """
+        identities = [_identity(connection, self.lake, records) for connection in self.settings.connections]
+        hold(self.lake, self.settings.timezone, identities, rebuilds=rebuilds, records=records)
+
+    def refuse_same_records(self) -> None:
+        """ConfigError where two connections hold the same records, by what is published."""
+        same = ask_public(public_file(self.settings.data_dir), same_records)
+        if same:
+            raise ConfigError(
+                f"{same[0]} and {same[1]} hold the same records: everything of them counts twice",
+                hint="leave one in the configuration, move the folder of the other in raw out of the data "
+                "directory, and run: tollbook rebuild",
+            )
+
+    def identity(self, name: str) -> Identity:
+        """Whose account a connection is, as it is configured."""
+        return _identity(self.settings.connection(name), self.lake, records=True)
+
     def source(self, name: str, context: AssetExecutionContext | None = None, load_id: str = "") -> Source:
         """What loading a connection needs; in a run the load is named after it.
 
-        ConfigError when the zone of the business days was changed since the first load, or one of finance's files is
-        wrong: before any vendor is asked.
+        ConfigError where ``hold`` refuses, or one of finance's files is wrong: before any vendor is asked.
         """
         if context is not None:
-            self.lake.hold_to(self.settings.timezone)
+            self.hold()
+            self.refuse_same_records()
             self.database.read_reference()
         connection = self.settings.connection(name)
+        known = known_identity(self.lake, name)
+        source = self._source(connection, load_name(context.instance, context.run.run_id) if context else load_id)
+        past = [
+            Past(_read_as(source, each.before), each.generation, each.at) for each in (known.rereads if known else ())
+        ]
+        return replace(source, past=tuple(past))
+
+    def _source(self, connection: Connection, load_id: str) -> Source:
         return Source(
-            name=name,
+            name=connection.name,
             vendor=connection.vendor,
             lake=self.lake,
-            client=lambda: self.client(name),
+            client=lambda: self.client(connection.name),
             zone=self.settings.zone,
             account_zone=connection.zone,
             region=connection.region,
@@ -113,9 +148,40 @@ class House:
             tenants=connection.tenants,
             count_by_status=connection.count_by_status,
             fields=dict(connection.fields),
-            load_id=load_name(context.instance, context.run.run_id) if context else load_id,
+            load_id=load_id,
             watch=self.watch,
         )
+
+
+def _identity(connection: Connection, lake: Lake, records: bool) -> Identity:
+    try:
+        # The first is the user name, or PBXware's key.
+        login = login_digest(lake, connection.credentials[0][1].read().reveal(), records=records)
+    except ConfigError:  # what needs no vendor goes without
+        login = None
+    return Identity(
+        connection.name,
+        connection.account(login),
+        Reading(
+            connection.currency,
+            connection.timezone,
+            connection.region,
+            connection.outside_line,
+            dict(connection.fields),
+        ),
+    )
+
+
+def _read_as(source: Source, reading: Reading) -> Source:
+    """A connection as it was configured when its answers were read so."""
+    return replace(
+        source,
+        currency=reading.currency,
+        account_zone=ZoneInfo(reading.timezone),
+        region=reading.region,
+        outside_line=reading.outside_line,
+        fields=dict(reading.fields),
+    )
 
 
 def load_name(instance: DagsterInstance, run_id: str) -> str:

@@ -22,20 +22,32 @@ from pipelines.history import dagster_home, open_history, sentence_of
 from pipelines.interruption import Interrupted, go_no_further, in_a_thread
 from pipelines.nights import today
 from pipelines.settings import Settings
-from tollbook_errors import IntegrityError, InternalError, StorageError, TollbookError
+from tollbook_errors import ConfigError, IntegrityError, InternalError, StorageError, TollbookError
 from warehouse.close import Close, Freeze, close_month
+from warehouse.identity import begun, end, finish_renaming, is_unfinished, rename
 from warehouse.lake import Lake
-from warehouse.reading import control_counts, costs, days_in_state, open_public, public_file, reference_notices
+from warehouse.reading import (
+    ask_public,
+    control_counts,
+    costs,
+    days_in_state,
+    open_public,
+    public_file,
+    reference_notices,
+    unconfigured,
+)
 from warehouse.reference import read_reference
 from warehouse.reference_notices import Notice, notices, old_rates, read_facts, unknown_connections
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
+    from pipelines.resources import House
     from warehouse.reports import ReportSettings
     from warehouse.reports.focus import Focus
     from warehouse.reports.model import Flag
 
+_log = logging.getLogger(__name__)
 Watch = Callable[[Progress], None]
 
 
@@ -45,7 +57,7 @@ class Ran:
 
     ``dropped``: how many business days went because they are older than is kept; ``unfinished``: the loaded business
     days that had not ended when they were read; ``notices``: what finance's files have to be looked at for in their
-    months.
+    months; ``unconfigured``: connections whose data counts and that are no longer configured.
     """
 
     load_id: str
@@ -57,6 +69,7 @@ class Ran:
     dropped: int = 0
     unfinished: tuple[date, ...] = ()
     notices: tuple[Notice, ...] = ()
+    unconfigured: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,7 +163,11 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
     house = House(settings, watch)
     house.database.read_reference()
     house.lake.check_writable()
-    house.lake.hold_to(settings.timezone)
+    if is_unfinished(house.lake):
+        _log.warning("a rebuild was interrupted: it comes to its end first")
+        _run_rebuild(settings, watch)
+    house.hold()
+    house.refuse_same_records()
     house.lake.refuse_dropped(first)
     definitions = build(settings, house)
     failures: list[str] = []
@@ -175,7 +192,8 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
         loaded = {row["connection"] for row in loads}
         partial = {day for name, _, day in days_in_state(con, "partial") if name in loaded and first <= day <= last}
         noticed = reference_notices(con, first, last)
-    return Ran(load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)), noticed)
+        gone = unconfigured(con, [connection.name for connection in settings.connections])
+    return Ran(load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)), noticed, gone)
 
 
 def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any) -> "ExecuteInProcessResult":
@@ -194,21 +212,32 @@ def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any
 def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     """Make core from raw and the database from core, offline.
 
-    Every day that can be made is made. IntegrityError, and nothing is published, when one cannot.
+    Every day that can be made is made. Where it is read otherwise than before, what that changes is restated. A
+    renaming that was begun comes to its end. IntegrityError, and nothing is published, when a day cannot be made.
     """
     return in_a_thread(partial(_run_rebuild, settings, watch))
 
 
 def _run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
-    from assets.loading import Window, refine, scrub
-    from assets.marts import rebuild_database
-    from assets.streams import streams_of
     from pipelines.resources import House
 
     house = House(settings, watch)
-    lake = house.lake
     house.database.read_reference()
-    lake.hold_to(settings.timezone)
+    with house.lake.rebuilding():
+        with house.lake.writing():
+            finish_renaming(house.lake)
+        house.hold(rebuilds=True)
+        rebuilt = _rebuild(settings, house, watch)
+        end(house.lake)
+    return rebuilt
+
+
+def _rebuild(settings: Settings, house: "House", watch: Watch) -> Rebuilt:
+    from assets.loading import Window, refine, scrub
+    from assets.marts import rebuild_database
+    from assets.streams import streams_of
+
+    lake = house.lake
     configured = {connection.name for connection in settings.connections}
     todo: set[tuple[str, str, date | None]] = set()
     for connection, stream, window_from, window_to in lake.windows():
@@ -223,7 +252,7 @@ def _run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     landed = {landing.file: landing for window in todo for landing in lake.landings(*window)}
     for landing in landed.values():
         lake.verified(landing)
-    lake.clear_core(configured)
+    lake.clear_core(configured | (lake.core_connections() - set(lake.connections())))
     failures: list[str] = []
     kind: type[TollbookError] = IntegrityError
     for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
@@ -243,6 +272,26 @@ def _run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
         raise kind(f"{failures[0]}{more}", hint="nothing was published; the last good database stays")
     published = rebuild_database(lake, house.database)
     return Rebuilt(len(todo), len({(c, s) for c, s, _ in todo}), published.path)
+
+
+def run_rename(settings: Settings, old: str, new: str, watch: Watch) -> Rebuilt | None:
+    """Give the data of a connection another name; with the same name, say that its account has only moved.
+
+    ConfigError, and nothing is changed, when the configuration does not say so, too.
+    """
+    from pipelines.resources import House
+
+    house = House(settings)
+    identity, lake = house.identity(new), house.lake
+    if old != new and old in {connection.name for connection in settings.connections}:
+        raise ConfigError(
+            f"connections[{old}] is still in {settings.path}", hint=f"give it the name {new} there, then run this again"
+        )
+    with lake.writing():
+        if begun(lake) != (old, new):
+            finish_renaming(lake)
+            rename(lake, old, identity)
+    return run_rebuild(settings, watch) if is_unfinished(lake) else None
 
 
 def run_report(
@@ -265,14 +314,15 @@ def run_focus(settings: Settings, month: date, out: Path | None, *, for_spreadsh
 
 def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path, Path, ReportSettings]":
     """The published database, the folder for what is made of it, and what a report needs to know beside."""
+    from pipelines.resources import House
     from warehouse.reports import ReportSettings
 
     public = public_file(settings.data_dir)
     if not public.exists():
         raise StorageError(f"there is no published database at {public}", hint="run: tollbook load")
-    lake = Lake(settings.data_dir)
-    lake.check_timezone(settings.timezone)
-    lake.refuse_dropped(month.replace(day=1))
+    house = House(settings)
+    house.hold(records=False)
+    house.lake.refuse_dropped(month.replace(day=1))
     report = ReportSettings(
         timezone=settings.timezone,
         reporting_currency=settings.reporting_currency,
@@ -293,7 +343,7 @@ def run_close(
     from pipelines.resources import House
 
     house = House(settings)
-    house.lake.check_timezone(settings.timezone)
+    house.hold(records=False)
     house.lake.refuse_dropped(month.replace(day=1))
     if house.database.private.exists():
         # What core has and the database has not yet seen is known, too.
@@ -311,6 +361,17 @@ def run_close(
         )
     update_and_publish(house.lake, house.database)
     return close
+
+
+def check_held(settings: Settings) -> tuple[str, ...]:
+    """The unconfigured connections whose data counts. ConfigError where a load would be refused; nothing is written."""
+    from pipelines.resources import House
+
+    house = House(settings)
+    house.hold(records=False)
+    house.refuse_same_records()
+    names = [connection.name for connection in settings.connections]
+    return ask_public(public_file(settings.data_dir), lambda con: unconfigured(con, names)) or ()
 
 
 def check_reference(settings: Settings) -> list[Notice]:

@@ -14,10 +14,11 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from phonenumbers import SUPPORTED_REGIONS
 
 from assets.sources.secret import Secret
 from tollbook_errors import ConfigError
+from warehouse.accounts import Account, plain_name
 from warehouse.fraud import FraudRules
 from warehouse.schema import FIRST_YEAR, LAST_YEAR
 from warehouse.user_files import MIB, WrongFile, read_user_file
@@ -222,6 +224,10 @@ class Connection:
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
 
+    def account(self, login: object) -> Account:
+        """Whose account it leads to; ``login`` as ``Account`` has it."""
+        return Account.at(self.vendor, self.url, login, self.tenants)
+
     def secret(self, key: str) -> Secret:
         """The secret ``api_key``, ``username`` or ``password``, read now. Raises ConfigError when it is missing."""
         return dict(self.credentials)[key].read()
@@ -325,10 +331,12 @@ class Settings:
     def check_secrets(self) -> list[str]:
         """Raise ConfigError for the first secret that cannot be read: of a connection, the alerts or the heartbeat.
 
-        Gives what about their places somebody should look at.
+        Gives what about their places somebody should look at. ConfigError, too, where two connections turn out to have
+        one account's.
         """
         for connection in self.connections:
             connection.check_secrets()
+        _refuse_one_account_twice(self.path, self.connections, lambda source: source.read().reveal())
         self.alerts.webhook_url()
         self.heartbeat_url()
         if self.pseudonym_key is not None:
@@ -376,6 +384,7 @@ def _settings(top: "_Table") -> Settings:
     tables = top.tables("connections")
     connections = tuple(_connection(table, timezone, region) for table in tables)
     _refuse_collisions(top, connections)
+    _refuse_one_account_twice(top.file, connections, lambda source: (source.variable, source.file))
     _check_reconciles(top, connections)
     return Settings(
         path=top.file,
@@ -477,12 +486,25 @@ def _refuse_collisions(top: "_Table", connections: tuple[Connection, ...]) -> No
     """Names must differ, also in the spelling that Dagster's own names allow: lower case, ``_`` for ``-``."""
     seen: dict[str, str] = {}
     for connection in connections:
-        plain = connection.name.lower().replace("-", "_")
+        plain = plain_name(connection.name)
         other = seen.setdefault(plain, connection.name)
         if other is not connection.name:
             raise top.error(
                 f"connections[{connection.name}].name",
                 f"a name of its own: case and - or _ make no difference, and connections[{other}] has it",
+            )
+
+
+def _refuse_one_account_twice(
+    file: Path, connections: tuple[Connection, ...], login_of: Callable[[SecretSource], object]
+) -> None:
+    """One account under two names counts everything twice. ``login_of``: what tells users, or PBXware's keys, apart."""
+    accounts = [(each.name, each.account(login_of(each.credentials[0][1]))) for each in connections]
+    for (name, account), (other, others) in combinations(accounts, 2):
+        if account.is_certainly(others):
+            raise ConfigError(
+                f"{file}: connections[{name}] and connections[{other}] are one account: everything would count twice",
+                hint="take one out" + (", or give each its own tenants" if account.vendor == "pbxware" else ""),
             )
 
 

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from pipelines.freshness import Freshness, freshness
 from pipelines.nights import today
+from pipelines.progress import unconfigured_line
 from pipelines.settings import Settings
 from pipelines.stopped import NIGHTLY, read_stopped, sentences
 from pipelines.terminal import Terminal
 from tollbook_errors import TollbookError
 from warehouse.lake import Lake
-from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unusual_days
+from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unconfigured, unusual_days
 from warehouse.reports.model import show_exact
 from warehouse.reports.proof import movement_text
 
@@ -82,7 +83,7 @@ class Connection:
 @dataclass(frozen=True)
 class Status:
     """All connections, the newest open variances and unusual days, where TIM4biz differs, what the last loads restated
-    by currency, closed months that moved; and which database.
+    by currency, closed months that moved; which database; and the ``unconfigured`` connections that count.
     """
 
     path: str
@@ -95,6 +96,7 @@ class Status:
     zone: ZoneInfo
     stopped: tuple[str, ...] | None = ()
     """Schedules and sensors that somebody stopped; None: Dagster's records cannot be read."""
+    unconfigured: tuple[str, ...] = ()
 
     @property
     def well(self) -> bool:
@@ -179,6 +181,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         differing = con.execute(_DIFFERING).fetchall()
         changed = con.execute(_RESTATED).fetchall()
         moved = movements(con)
+        gone = unconfigured(con, [connection.name for connection in settings.connections])
     found = {
         name: Connection(
             name,
@@ -201,7 +204,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         found.setdefault(connection.name, Connection(connection.name, connection.vendor, fresh[connection.name]))
     ordered = [found[name] for name in sorted(found)]
     halted = _stopped(settings, now)
-    return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone, halted)
+    return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone, halted, gone)
 
 
 def _stopped(settings: Settings, now: datetime | None = None) -> tuple[str, ...] | None:
@@ -232,6 +235,8 @@ def show_status(status: Status, *, everything: bool = False) -> None:
     for each in status.connections:
         for trouble in each.troubles if each.fresh else ():
             say(trouble)
+    for name in status.unconfigured:
+        say(unconfigured_line(name))
     for *where, ours, theirs, difference, currency in status.variances[:_SHOWN]:
         place = " ".join(str(part) for part in where if part)
         mine, vendors, off = (show_exact(figure, currency) for figure in (ours, theirs, difference))

@@ -88,7 +88,7 @@ class World:
     def read(self, first: date, last: date, *names: str) -> None:
         """Load business days and publish as ``load`` does, without Dagster, which would take most of the time."""
         house = House(self.settings)
-        house.lake.hold_to(self.settings.timezone)
+        house.hold()
         read(house, first, last, names)
         update_and_publish(house.lake, house.database)
 
@@ -129,7 +129,7 @@ def read_and_publish(house: House, first: date, last: date) -> list[TollbookErro
     """What ``tollbook load`` does, without Dagster, which would take most of the time; what failed."""
     failures: list[TollbookError] = []
     try:
-        house.lake.hold_to(house.settings.timezone)
+        house.hold()
         failures += read(house, first, last)
         update_and_publish(house.lake, house.database)
     except TollbookError as error:

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets import pbxware
-from assets.loading import Source, refine
+from assets.loading import Past, Source, refine
+from assets.streams import streams_of
 from tollbook_errors import ContractError
 from warehouse.restate import Reading, fold
 from warehouse.schema import CDR, INVOICE, Table
@@ -282,3 +283,32 @@ def test_what_the_vendor_says_does(name: str, con: duckdb.DuckDBPyConnection) ->
     assert entries is not None
     expected = [] if name in ("raw_file", "raw_row", "fetched_at") else [("changed", name)]
     assert [(entry["kind"], entry["columns_changed"]) for entry in entries] == expected
+
+
+# --- read otherwise ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_read_otherwise_is_restated_though_the_vendor_said_the_same(tmp_path: Path) -> None:
+    """A04: 9 is dialled for an outside line, which nobody had said; what we make of a number is then compared, too."""
+    pbx = FakePbx([row(number=1, **{"from": "101", "to": "902079460123"})])
+    before = source_of(pbx, tmp_path)
+    (landing,) = load_day(before).landings
+    (stood,) = rows_of(before)
+    assert stood["to_e164"] != "+442079460123"
+    now = source_of(pbx, tmp_path, outside_line="9", past=(Past(before, f"{landing.generation}-000001", READ_AT),))
+    for stream in ("lists", "cdr"):
+        now.lake.clear_core(["hq"])
+        refine(now, streams_of(now)[stream], DAY if stream == "cdr" else None)
+    (stands,) = rows_of(now)
+    assert stands["to_e164"] == "+442079460123"
+    assert [stands[name] for name in ("cdr_id", "raw_file", "raw_row", "fetched_at")] == [
+        stood[name] for name in ("cdr_id", "raw_file", "raw_row", "fetched_at")
+    ], "the vendor has said it since then"
+    (entry,) = restated(now)
+    assert (entry["kind"], entry["restated_at"], entry["cost_effect"]) == ("changed", READ_AT, 0)
+    assert "to_e164" in entry["columns_changed"]
+    assert json.loads(entry["after"])["to_e164"] == "+442079460123"
+    # What comes after is read as it is configured now, and is no restatement of the reading.
+    load_day(now)
+    assert restated(now) == [entry]
+    assert refine(now, streams_of(now)["cdr"], DAY).rows["core.cdr"] == 1

@@ -132,7 +132,10 @@ def test_the_shortest_configuration_has_all_defaults(tmp_path: Path) -> None:
 
 def test_a_connection_has_its_own_zone_and_region_or_those_of_all(tmp_path: Path) -> None:
     main = '[tollbook]\ntimezone = "Europe/Berlin"\nregion = "DE"\n'
-    own = PBX.replace("hq", "second") + 'timezone = "Europe/Lisbon"\nregion = "PT"\noutside_line = "0"\n'
+    own = (
+        PBX.replace("hq", "second").replace("pbx.", "pbx2.")
+        + 'timezone = "Europe/Lisbon"\nregion = "PT"\noutside_line = "0"\n'
+    )
     first, second = load(tmp_path, main + PBX + own).connections
     assert (first.zone.key, first.region) == ("Europe/Berlin", "DE")
     assert (second.zone.key, second.region) == ("Europe/Lisbon", "PT")

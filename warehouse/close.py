@@ -13,7 +13,7 @@ Layout under the data directory; neither is ever changed, and no rebuild makes t
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -291,6 +291,27 @@ SELECT connection, check_name, count(*), currency, sum(difference) FROM audit.co
 WHERE status = 'variance' AND window_date BETWEEN $first AND $last
 GROUP BY connection, check_name, currency ORDER BY connection, check_name, currency
 """
+
+
+def rename_in_closes(data_dir: Path, old: str, new: str) -> None:
+    """Give a connection's rows in what was closed its new name; every figure stays.
+
+    A changed file is written under another name, its manifest is led there, then the earlier file goes. Can be
+    repeated. The caller holds the data directory for writing.
+    """
+    for close in read_closes(data_dir):
+        rows = close.figures(data_dir)
+        place = rows.schema.get_field_index("connection")
+        names = ["" if name is None else name for name in rows["connection"].to_pylist()]
+        if close.file is not None and old in names:
+            renamed = pa.array([new if name == old else name for name in names], pa.string())
+            earlier = data_dir / close.file
+            path = earlier.with_name(f"{earlier.stem}.{new}.parquet")
+            write_parquet(CLOSED, rows.set_column(place, rows.schema.field(place), renamed), path)
+            led = replace(close, file=str(path.relative_to(data_dir)), sha256=file_sha256(path))
+            stem = f"{close.month:%Y-%m}" + (f".{close.version}" if close.version > 1 else "")
+            write_json(data_dir / FOLDER / f"{stem}.json", dict(_said(led)))
+            earlier.unlink()
 
 
 def _freeze(con: duckdb.DuckDBPyConnection, data_dir: Path, freeze: Freeze, version: int, despite: str | None) -> Close:

@@ -16,6 +16,7 @@ Layout under the data directory::
     state/scratch/                                            readings on their way into core
     state/ahead/                                              what is typed while it is landed
     state/lock, state/asking/<connection>                     locks: who writes, who asks a vendor
+    state/connections/, login_key.json, unfinished.json   see ``identity``
     state/kept_from.json                                      the first business day kept, once some were dropped
 
 A window is a business day, two days joined by ``_`` for a stretch of days, or ``all`` for a list. A generation is the
@@ -162,7 +163,8 @@ class Lake:
     def hold_to(self, timezone: str) -> None:
         """Refuse (ConfigError) another zone of business days than the landings were cut by; the first one is kept.
 
-        Typed again by other days, the records between the old edges and the new ones would be lost.
+        Typed again by other days, the records between the old edges and the new ones would be lost. What
+        else is held is in ``identity``.
         """
         path = self.data_dir / "state" / "timezone.json"
         with storage(path):
@@ -258,17 +260,21 @@ class Lake:
         window_from: date | None,
         window_to: date | None,
         depends_on: Mapping[str, str] | None = None,
+        *,
+        after: str = "",
     ) -> Iterator["RawWriter"]:
         """Collect the answers of one window; nothing is left behind unless ``commit`` was called.
 
-        ConfigError for a window with days that were dropped.
+        Its generation is later than ``after``. ConfigError for a window with days that were dropped.
         """
         if window_from is not None:
             self.refuse_dropped(window_from)
         folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(window_from, window_to)
         with storage(folder):
             make_folder(folder)
-            writer = RawWriter(self, folder, connection, vendor, stream, window_from, window_to, dict(depends_on or {}))
+            writer = RawWriter(
+                self, folder, connection, vendor, stream, window_from, window_to, dict(depends_on or {}), after
+            )
         try:
             yield writer
         finally:
@@ -296,6 +302,14 @@ class Lake:
         with storage(folder):
             names = _manifests(folder)
             return self._read_manifest(folder / names[-1]) if names else None
+
+    def next_generation(self, connection: str) -> str:
+        """A generation later than those of all landings of a connection."""
+        root = self.data_dir / "raw" / _safe(connection)
+        with storage(root):
+            folders = (root / stream / window for stream in _names(root) for window in _windows(root / stream))
+            newest = (name[:-5] for folder in folders for name in _manifests(folder)[-1:])
+            return _generation(self.now(), max(newest, default=""))
 
     def newest_day(self, connection: str) -> date | None:
         """The newest business day that every day-wise stream of a connection has a landing of; None if one has none."""
@@ -325,6 +339,32 @@ class Lake:
             if not path.exists():
                 raise IntegrityError(f"{path.relative_to(self.data_dir)} is missing", hint="restore it from a backup")
             return self._read_manifest(path)
+
+    def connections(self) -> list[str]:
+        """The names of all connections of which something is landed."""
+        root = self.data_dir / "raw"
+        with storage(root):
+            return [name for name in _names(root) if self.has_landed(name)]
+
+    def has_landed(self, connection: str) -> bool:
+        """Whether anything of a connection is landed."""
+        return self._any_manifest(connection) is not None
+
+    def landed_vendor(self, connection: str) -> str | None:
+        """Whose answers are landed under a connection's name; None: no one's."""
+        path = self._any_manifest(connection)
+        return self._read_manifest(path).vendor if path else None
+
+    def _any_manifest(self, connection: str) -> Path | None:
+        root = self.data_dir / "raw" / _safe(connection)
+        with storage(root):
+            if connection not in _names(root.parent):  # where case makes no difference it may be another's
+                return None
+            for stream in _names(root):
+                for window in _windows(root / stream):
+                    for name in _manifests(root / stream / window):
+                        return root / stream / window / name
+        return None
 
     def windows(self) -> list[tuple[str, str, date | None, date | None]]:
         """Every (connection, stream, from, to) that has a landing and is kept. It reads the whole tree."""
@@ -358,9 +398,13 @@ class Lake:
     def _read_manifest(self, path: Path) -> Landing:
         said = read_json(path)
         try:
+            # A connection's folder may have been renamed since: where the manifest lies, its file lies too.
+            folder = path.parent.relative_to(self.data_dir)
             return Landing(
                 **{
                     **said,
+                    "connection": folder.parts[1],
+                    "file": str(folder / Path(said["file"]).name),
                     "window_from": _day(said["window_from"]),
                     "window_to": _day(said["window_to"]),
                     "started_at": datetime.fromisoformat(said["started_at"]),
@@ -559,6 +603,12 @@ class Lake:
                         )
         return found
 
+    def core_connections(self) -> set[str]:
+        """The connections that have something in core."""
+        root = self.data_dir / "state" / "core"
+        with storage(root):
+            return {name for stream in _names(root) for name in _names(root / stream)}
+
     def clear_core(self, connections: Iterable[str]) -> None:
         """Forget all of core that belongs to these connections, before a rebuild makes it again from raw."""
         for connection in connections:
@@ -642,6 +692,14 @@ class Lake:
         with storage(root):
             return list(_names(root))
 
+    def rename_in_loads(self, old: str, new: str) -> None:
+        """Give a connection's rows of ``audit.load`` its new name. Can be repeated; the caller holds ``writing``."""
+        root = self.data_dir / "state" / "loads"
+        for path in (root / load / name for load in _names(root) for name in _names(root / load)):
+            if path.name.startswith(f"{old}@"):
+                write_json(path.with_name(new + path.name.removeprefix(old)), {**read_json(path), "connection": new})
+                path.unlink()
+
     def pending_loads(self) -> list[str]:
         """The loads that have rows which the database has not seen."""
         names = (name.split("@") for name in _names(self.data_dir / "state" / "pending"))
@@ -664,6 +722,15 @@ class Lake:
             return [_typed_load(read_json(folder / name)) for name in _names(folder)]
 
     # --- locking -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def rebuilding(self) -> Iterator[None]:
+        """Hold the data directory for a rebuild, which loads may write beside; waits for another one."""
+        path = self.data_dir / "state" / "rebuilding"
+        with storage(path):
+            make_folder(path.parent)
+        with hold(path, f"is rebuilding {self.data_dir}"):
+            yield
 
     @contextmanager
     def writing(self, *, wait_seconds: float | None = None, poll: float = 0.2) -> Iterator[None]:
@@ -716,6 +783,7 @@ class RawWriter:
         window_from: date | None,
         window_to: date | None,
         depends_on: dict[str, str],
+        after: str,
     ) -> None:
         self._lake, self._folder = lake, folder
         self._connection, self._vendor, self._stream = connection, vendor, stream
@@ -724,7 +792,7 @@ class RawWriter:
         self.started_at = lake.now()
         names = [name[:-5] for name in _manifests(folder)]
         self._previous = lake._read_manifest(folder / f"{names[-1]}.json") if names else None
-        self.generation = _generation(self.started_at, names[-1] if names else "")
+        self.generation = _generation(self.started_at, max([*names[-1:], after]))
         _sweep(folder, "")
         self._aside = folder / f".{self.generation}.{os.getpid()}.tmp"
         self._writer: _AsideParquet | None = None
@@ -1111,7 +1179,12 @@ def settle(aside: Path, path: Path, mode: int = FILE_MODE) -> None:
     finally:
         os.close(handle)
     aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder outlast a power cut."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

@@ -4,13 +4,13 @@ What lives here: opening the public file as any analyst would, and the few quest
 it. What does not: writing it (``database``), finance's report (``reports``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -18,6 +18,8 @@ from tollbook_errors import IntegrityError, StorageError
 from warehouse.duck import connect
 from warehouse.reference_notices import Notice
 from warehouse.schema import TABLES
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,15 @@ def open_public(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             con.close()
 
 
+def ask_public(path: Path, question: Callable[[duckdb.DuckDBPyConnection], _Answer]) -> _Answer | None:
+    """What the published database answers; None where there is none or it cannot be read: publishing mends it."""
+    try:
+        with open_public(path) as con:
+            return question(con)
+    except (StorageError, IntegrityError, duckdb.Error):
+        return None
+
+
 def row_counts(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Rows by full table name."""
     return {t.full_name: con.execute(f"SELECT count(*) FROM {t.full_name}").fetchall()[0][0] for t in TABLES}
@@ -98,6 +109,42 @@ def days_in_state(con: duckdb.DuckDBPyConnection, state: str) -> list[tuple[str,
     return con.execute(
         "SELECT connection, stream, coverage_date FROM audit.coverage WHERE state = ? ORDER BY ALL", [state]
     ).fetchall()
+
+
+def unconfigured(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> tuple[str, ...]:
+    """The connections that have records, which count, and are not among ``names``."""
+    rows = con.execute(
+        "SELECT connection FROM audit.coverage WHERE rows > 0 UNION SELECT connection FROM core.invoice ORDER BY ALL"
+    ).fetchall()
+    return tuple(name for (name,) in rows if name not in names)
+
+
+def same_records(con: duckdb.DuckDBPyConnection) -> tuple[str, str] | None:
+    """Two connections that hold the same records, of their newest week or invoices; None: no two do.
+
+    At least three, and half of what one of them holds.
+    """
+    row = con.execute(_SAME_RECORDS).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+_SAME_RECORDS = """
+WITH recent AS (
+    SELECT connection, hash(vendor, account_id, native_id, started_at, from_text, to_text, duration_seconds) AS record
+    FROM core.cdr WHERE call_date > (SELECT max(call_date) FROM core.cdr) - 7
+    UNION ALL
+    SELECT connection, hash(vendor, invoice_id, number, issued_on, total, currency) FROM core.invoice
+), counted AS (
+    SELECT connection, count(*) AS records FROM recent GROUP BY connection
+), same AS (
+    SELECT a.connection AS one, b.connection AS other, count(*) AS records
+    FROM (SELECT DISTINCT * FROM recent) a JOIN (SELECT DISTINCT * FROM recent) b USING (record)
+    WHERE a.connection < b.connection GROUP BY ALL
+)
+SELECT one, other FROM same
+JOIN counted AS c ON c.connection = one JOIN counted AS d ON d.connection = other
+WHERE same.records >= 3 AND same.records * 2 >= least(c.records, d.records) ORDER BY ALL LIMIT 1
+"""
 
 
 def unusual_days(con: duckdb.DuckDBPyConnection) -> list[tuple[date, str, str, int, int]]:

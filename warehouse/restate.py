@@ -35,7 +35,10 @@ _COST = {
 
 @dataclass(frozen=True)
 class Reading:
-    """Whose reading it is, and when it was made; ``settled``: the one before was made after the day had ended."""
+    """Whose reading it is, and when it was made; ``settled``: the one before was made after the day had ended.
+
+    ``same_answers``: the vendor has said nothing new, what it said is read in another way.
+    """
 
     stream: str
     vendor: str
@@ -43,6 +46,7 @@ class Reading:
     window_date: date
     read_at: datetime
     settled: bool
+    same_answers: bool = False
 
 
 def fold(
@@ -69,13 +73,13 @@ def fold(
     if previous is None:
         return read_rows(con, table_, f"SELECT {names} FROM {fresh} ORDER BY {order}"), None
     on = " AND ".join(f"b.{key} IS NOT DISTINCT FROM n.{key}" for key in table_.key)
-    said = [name for name in table_.column_names if name not in (*_PROVENANCE, *table_.derived, *table_.key)]
+    ours = () if reading.same_answers else table_.derived  # then what we make of it is what can differ
+    said = [name for name in table_.column_names if name not in (*_PROVENANCE, *ours, *table_.key)]
     same = " AND ".join([f"b.{name} IS NOT DISTINCT FROM n.{name}" for name in said] or ["true"])
     there = f"b.{table_.key[0]} IS NOT NULL"
+    stays = there if reading.same_answers else f"{there} AND {same}"
     columns = ", ".join(
-        f"CASE WHEN {there} AND {same} THEN b.{name} ELSE n.{name} END AS {name}"
-        if name in _PROVENANCE
-        else f"n.{name}"
+        f"CASE WHEN {stays} THEN b.{name} ELSE n.{name} END AS {name}" if name in _PROVENANCE else f"n.{name}"
         for name in table_.column_names
     )
     restated = None
@@ -136,11 +140,20 @@ def _restatements(
     record = [key for key in table_.key if key not in ("connection", table_.date_column)]
     told = [name for name in ("account_id", "currency") if name in table_.column_names and name not in record]
     own, old = (", ".join(f"{row}.{name}" for name in (*record, *told)) for row in ("n", "b"))
+    one_currency = "b.currency IS NOT DISTINCT FROM n.currency"
+    # What is in another currency now is gone from the sum of the one, and has come into that of the other.
     parts = [
-        f"SELECT {own}, 'changed' AS kind, b.fetched_at AS first_seen_at, {_list(changed, 'array_to_string')}"
-        f" AS columns_changed, {_cost(table_, 'b')} AS before_cost, {_cost(table_, 'n')} AS after_cost,"
+        f"SELECT {whose}, 'changed' AS kind, b.fetched_at AS first_seen_at, {_list(changed, 'array_to_string')}"
+        f" AS columns_changed, {before_cost} AS before_cost, {after_cost} AS after_cost,"
         f" {_list(before, 'json')} AS before, {_list(after, 'json')} AS after"
-        f" FROM {fresh} n JOIN {previous} b ON {on} WHERE NOT ({same})",
+        f" FROM {fresh} n JOIN {previous} b ON {on} WHERE NOT ({same}) AND {which}"
+        for whose, before_cost, after_cost, which in (
+            (own, _cost(table_, "b"), _cost(table_, "n"), one_currency),
+            (old, _cost(table_, "b"), "NULL", f"NOT ({one_currency})"),
+            (own, "NULL", _cost(table_, "n"), f"NOT ({one_currency})"),
+        )
+    ]
+    parts += [
         f"SELECT {old}, 'vanished', b.fetched_at, NULL, {_cost(table_, 'b')}, NULL, {_whole(said, 'b')}, NULL"
         f" FROM {previous} b ANTI JOIN {fresh} n ON {on}",
     ]

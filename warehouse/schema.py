@@ -1028,7 +1028,7 @@ QUARANTINE = Table(
 RESTATEMENT = Table(
     "audit",
     "restatement",
-    "One row per record that a later reading changed, added or no longer had",
+    "One row per record that a later reading changed, added or no longer had; of one whose currency changed, two",
     (
         _c("window_date", "DATE", "Business day of the record; lists: the day of the earlier reading"),
         VENDOR,
@@ -1038,7 +1038,7 @@ RESTATEMENT = Table(
         _c("record_id", "VARCHAR", "cdr_id, sms_id, invoice_id, …"),
         _c("kind", "VARCHAR", "changed, new or vanished"),
         _c("first_seen_at", INSTANT, "When the earlier state was first seen; NULL for a new record"),
-        _c("restated_at", INSTANT, "When the reading that restates it was made"),
+        _c("restated_at", INSTANT, "When the reading, or the rebuild with other settings, that restates it was made"),
         _c("columns_changed", "VARCHAR", "Names of the columns that differ, comma-separated; NULL unless changed"),
         _c("before_cost", MONEY, "Cost before; NULL = unrated or not there"),
         _c("after_cost", MONEY, "Cost after; NULL = unrated or not there"),
@@ -1047,7 +1047,7 @@ RESTATEMENT = Table(
         _c("before", "VARCHAR", "The changed columns before, as JSON; NULL for a new record"),
         _c("after", "VARCHAR", "The changed columns after, as JSON; NULL for a vanished record"),
     ),
-    key=("stream", "connection", "record_id", "kind", "restated_at"),
+    key=("stream", "connection", "record_id", "kind", "restated_at", "currency"),
     date_column="window_date",
     in_lake=True,
 )
@@ -1169,7 +1169,7 @@ RESTATEMENT_SINCE_CLOSE = Table(
             "invoice that was moved to another month leaves one and enters the other",
         ),
     ),
-    key=("month", "stream", "connection", "record_id", "kind", "restated_at"),
+    key=("month", "stream", "connection", "record_id", "kind", "restated_at", "currency"),
     date_column="month",
 )
 

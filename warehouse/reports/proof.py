@@ -54,6 +54,7 @@ def read_proof(reader: Reader, settings: ReportSettings) -> Proof:
     reference = _reference(reader)
     flags = (
         *_completeness_flags(reader, completeness, as_of),
+        *_unconfigured_flags(reader, settings),
         *_unusual_flags(unusual),
         *_provisional_flags(reader, as_of),
         *_closed_flags(reader, movements, as_of),
@@ -191,6 +192,16 @@ def _completeness_flags(reader: Reader, completeness: Section, as_of: date | Non
     said = [f"{days} day{'s' if days != 1 else ''} {state}" for state, days in counts.items() if days]
     what = ", ".join(said) or "lists not read since the month ended"
     return [Flag(Level.ALARM, "INCOMPLETE", f"{what} ({names}): the figures are too low or out of date.")]
+
+
+def _unconfigured_flags(reader: Reader, settings: ReportSettings) -> list[Flag]:
+    rows = reader.all(
+        "SELECT connection FROM audit.coverage WHERE rows > 0 AND coverage_date >= $first AND coverage_date < $next "
+        "UNION SELECT connection FROM mart.cost_monthly WHERE month = $first ORDER BY ALL"
+    )
+    gone = [name for (name,) in rows if name not in settings.connections] if settings.connections else []
+    text = f"{', '.join(gone)}: no longer in the configuration, and what was loaded of the month counts all the same."
+    return [Flag(Level.WARNING, "NOT CONFIGURED", text)] if gone else []
 
 
 _UNUSUAL = (
