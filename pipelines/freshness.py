@@ -46,16 +46,20 @@ class Freshness:
 
 # A reading is as old as the load that made it; one that did not reach the day before, as the last day that it did.
 _GOOD = """
-WITH began AS (
-    SELECT load_id, min(started_at) AS at FROM audit.load GROUP BY load_id
+WITH load AS (
+    SELECT load_id, max(sequence) AS sequence, min(started_at) AS began_at FROM audit.load GROUP BY load_id
+), began AS (
+    -- What came before another load did not come later than that, whatever the clock said then.
+    SELECT load_id, min(began_at) OVER later AS began_at FROM load
+    WINDOW later AS (ORDER BY sequence, load_id ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)
 ), stream AS (
     SELECT connection, stream, max(CASE
-        WHEN window_to IS NULL OR window_to >= timezone($zone, began.at)::DATE - 1 THEN began.at
+        WHEN window_to IS NULL OR window_to >= timezone($zone, began_at)::DATE - 1 THEN began_at
         ELSE timezone($zone, (window_to + 1)::TIMESTAMP)
     END) FILTER (status <> 'failed') AS good_at
     FROM audit.load JOIN began USING (load_id) GROUP BY ALL
 ), newest AS (
-    SELECT connection, max(load_id) AS load_id FROM audit.load GROUP BY connection
+    SELECT connection, arg_max(load_id, (sequence, load_id)) AS load_id FROM audit.load GROUP BY connection
 ), last AS (
     SELECT l.connection, bool_or(l.status = 'failed' OR (l.quarantined > 0 AND l.quarantined >= l.rows)) AS failed
     FROM audit.load l JOIN newest USING (connection, load_id) GROUP BY l.connection

@@ -86,6 +86,8 @@ def show_load(ran: "Ran") -> None:
         console.print(f"note: {connection}: {line}", soft_wrap=True)
     for day in ran.unfinished:
         console.print(f"note: {day} is not over: what was loaded of it is partial; load it again when it is")
+    if ran.clock:
+        console.print(f"note: {ran.clock}", soft_wrap=True)
     for name in ran.unconfigured:
         console.print(f"note: {unconfigured_line(name)}", soft_wrap=True)
     for line in notice_lines(ran.notices):

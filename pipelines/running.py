@@ -28,6 +28,7 @@ from warehouse.identity import begun, end, finish_renaming, is_unfinished, renam
 from warehouse.lake import Lake
 from warehouse.reading import (
     ask_public,
+    clock_trouble,
     control_counts,
     costs,
     days_in_state,
@@ -57,7 +58,8 @@ class Ran:
 
     ``dropped``: how many business days went because they are older than is kept; ``unfinished``: the loaded business
     days that had not ended when they were read; ``notices``: what finance's files have to be looked at for in their
-    months; ``unconfigured``: connections whose data counts and that are no longer configured.
+    months; ``unconfigured``: connections whose data counts and that are no longer configured;
+    ``clock``: what was wrong with this machine's when the load began.
     """
 
     load_id: str
@@ -70,6 +72,7 @@ class Ran:
     unfinished: tuple[date, ...] = ()
     notices: tuple[Notice, ...] = ()
     unconfigured: tuple[str, ...] = ()
+    clock: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,7 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
     house.hold()
     house.refuse_same_records()
     house.lake.refuse_dropped(first)
+    clock = ask_public(public_file(settings.data_dir), clock_trouble)
     definitions = build(settings, house)
     failures: list[str] = []
     with open_history(settings) as instance:
@@ -183,7 +187,7 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
         published = _execute(definitions.resolve_job_def(PUBLISH), instance)
         failures += _failures(published, [])
     if not published.success:
-        return Ran(load_id, loads, [], [], failures, None)
+        return Ran(load_id, loads, [], [], failures, None, clock=clock)
     public = public_file(settings.data_dir)
     figures = [made.metadata for made in published.asset_materializations_for_node("warehouse")]
     dropped = sum(int(str(each["dropped_days"].value)) for each in figures if "dropped_days" in each)
@@ -193,7 +197,7 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
         partial = {day for name, _, day in days_in_state(con, "partial") if name in loaded and first <= day <= last}
         noticed = reference_notices(con, first, last)
         gone = unconfigured(con, [connection.name for connection in settings.connections])
-    return Ran(load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)), noticed, gone)
+    return Ran(load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)), noticed, gone, clock)
 
 
 def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any) -> "ExecuteInProcessResult":

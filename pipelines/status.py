@@ -21,7 +21,16 @@ from pipelines.stopped import NIGHTLY, read_stopped, sentences
 from pipelines.terminal import Terminal
 from tollbook_errors import TollbookError
 from warehouse.lake import Lake
-from warehouse.reading import Movement, days_in_state, movements, open_public, public_file, unconfigured, unusual_days
+from warehouse.reading import (
+    Movement,
+    clock_trouble,
+    days_in_state,
+    movements,
+    open_public,
+    public_file,
+    unconfigured,
+    unusual_days,
+)
 from warehouse.reports.model import show_exact
 from warehouse.reports.proof import movement_text
 
@@ -97,10 +106,12 @@ class Status:
     stopped: tuple[str, ...] | None = ()
     """Schedules and sensors that somebody stopped; None: Dagster's records cannot be read."""
     unconfigured: tuple[str, ...] = ()
+    clock: str | None = None
+    """What is wrong with the clock of this machine."""
 
     @property
     def well(self) -> bool:
-        return all(connection.well for connection in self.connections)
+        return self.clock is None and all(connection.well for connection in self.connections)
 
     @property
     def summary(self) -> str:
@@ -109,6 +120,8 @@ class Status:
         wrong = [connection.name for connection in due if not connection.well]
         days = [connection.newest_day for connection in due if connection.newest_day]
         until = f"; newest day {max(days)}" if days else ""
+        if self.clock:
+            return f"Tollbook: {self.clock}"
         if not wrong:
             count = len(due)
             but = ", but nothing loads by itself" if NIGHTLY in (self.stopped or ()) else ""
@@ -120,16 +133,17 @@ class Status:
 
 _CONNECTIONS = """
 WITH newest AS (
-    SELECT connection, any_value(vendor) AS vendor, max(load_id) AS load_id, max(finished_at) AS finished_at
+    SELECT connection, any_value(vendor) AS vendor, arg_max(load_id, (sequence, load_id)) AS load_id
     FROM audit.load GROUP BY connection
 ), last AS (
-    SELECT l.connection, bool_or(l.status = 'failed') AS failed, bool_and(l.status = 'unchanged') AS unchanged,
+    SELECT l.connection, max(l.finished_at) AS finished_at,
+        bool_or(l.status = 'failed') AS failed, bool_and(l.status = 'unchanged') AS unchanged,
         any_value(l.error) FILTER (l.status = 'failed') AS error
     FROM audit.load l JOIN newest n ON n.connection = l.connection AND n.load_id = l.load_id GROUP BY l.connection
 ), loaded AS (
     SELECT connection, max(window_to) AS newest_day FROM audit.load WHERE status <> 'failed' GROUP BY connection
 )
-SELECT n.connection, n.vendor, n.finished_at,
+SELECT n.connection, n.vendor, last.finished_at,
     CASE WHEN last.failed THEN 'failed' WHEN last.unchanged THEN 'unchanged' ELSE 'loaded' END, loaded.newest_day,
     (SELECT count(*) FROM audit.control_total c WHERE c.connection = n.connection AND c.status = 'variance'),
     (SELECT count(*) FROM audit.quarantine q WHERE q.connection = n.connection),
@@ -151,9 +165,10 @@ WHERE class NOT IN ('exact', 'within_tolerance', 'not_compared') GROUP BY ALL OR
 # By the newest load of each connection.
 _RESTATED = """
 WITH began AS (
-    SELECT connection, load_id, min(started_at) AS began_at FROM audit.load GROUP BY ALL
+    SELECT connection, load_id, max(sequence) AS sequence, min(started_at) AS began_at FROM audit.load
+    GROUP BY connection, load_id
 ), newest AS (
-    SELECT connection, arg_max(began_at, load_id) AS began_at FROM began GROUP BY connection
+    SELECT connection, arg_max(began_at, (sequence, load_id)) AS began_at FROM began GROUP BY connection
 )
 SELECT r.connection, r.currency, count(*), coalesce(sum(r.cost_effect), 0)
 FROM audit.restatement r JOIN newest n ON n.connection = r.connection AND r.restated_at >= n.began_at
@@ -182,6 +197,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         changed = con.execute(_RESTATED).fetchall()
         moved = movements(con)
         gone = unconfigured(con, [connection.name for connection in settings.connections])
+        clock = clock_trouble(con, now)
     found = {
         name: Connection(
             name,
@@ -204,7 +220,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         found.setdefault(connection.name, Connection(connection.name, connection.vendor, fresh[connection.name]))
     ordered = [found[name] for name in sorted(found)]
     halted = _stopped(settings, now)
-    return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone, halted, gone)
+    return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone, halted, gone, clock)
 
 
 def _stopped(settings: Settings, now: datetime | None = None) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -113,7 +113,7 @@ def read(house: House, first: date, last: date, names: Sequence[str] = ()) -> li
 
     As in a run, a connection's failure leaves the others to be loaded.
     """
-    load_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"
+    load_id = f"{house.now():%Y%m%dT%H%M%S.%f}"
     failures: list[TollbookError] = []
     for connection in house.settings.connections:
         if not names or connection.name in names:

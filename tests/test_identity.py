@@ -242,7 +242,8 @@ def test_another_name_of_this_machine_another_port_and_another_key_are_no_other_
     place.config.write_text(text.replace("API_KEY", "NEW_KEY"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PBXWARE_NEW_KEY", "renewed-key")
-        assert place.command("rebuild").exit_code == 0
+        ended = place.command("rebuild")
+        assert ended.exit_code == 0, ended.output
         assert place.command("report", *MONTH).exit_code == 0
 
 

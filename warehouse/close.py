@@ -203,8 +203,8 @@ WHERE coalesce(state, 'missing') <> 'loaded' GROUP BY ALL ORDER BY ALL
 """
 
 _LISTS = """
-SELECT connection, stream, arg_max(status, (load_id, finished_at)) = 'failed',
-    max(started_at) FILTER (status <> 'failed')
+SELECT connection, stream, arg_max(status, (sequence, load_id, finished_at)) = 'failed',
+    arg_max(started_at, (sequence, load_id, finished_at)) FILTER (status <> 'failed')
 FROM audit.load WHERE window_from IS NULL AND list_contains($names, connection) GROUP BY ALL ORDER BY ALL
 """
 
@@ -273,7 +273,7 @@ WITH unread AS (
     WHERE state IN ('stale', 'partial') AND coverage_date BETWEEN $first AND $last GROUP BY ALL
     UNION ALL
     SELECT 'stale', connection, stream, NULL, NULL FROM audit.load
-    WHERE window_from IS NULL GROUP BY ALL HAVING arg_max(status, (load_id, finished_at)) = 'failed'
+    WHERE window_from IS NULL GROUP BY ALL HAVING arg_max(status, (sequence, load_id, finished_at)) = 'failed'
 ), charged AS (
     SELECT connection, cost_date, currency, cost,
         CASE charge_kind WHEN 'call' THEN 'cdr' WHEN 'sms' THEN 'sms' WHEN 'bundle' THEN 'lists' ELSE 'invoices' END
@@ -317,7 +317,7 @@ def rename_in_closes(data_dir: Path, old: str, new: str) -> None:
 def _freeze(con: duckdb.DuckDBPyConnection, data_dir: Path, freeze: Freeze, version: int, despite: str | None) -> Close:
     first = freeze.month
     closed_at = datetime.now(UTC)
-    (load_id,) = con.execute("SELECT coalesce(max(load_id), '') FROM audit.load").fetchall()[0]
+    (load_id,) = con.execute("SELECT coalesce(arg_max(load_id, (sequence, load_id)), '') FROM audit.load").fetchall()[0]
     rows = con.sql(
         "SELECT *, $at::TIMESTAMPTZ AS closed_at, $load::VARCHAR AS closed_by_load FROM mart.cost_monthly "
         f"WHERE month = $month ORDER BY {', '.join(CLOSED.key)}",

@@ -10,7 +10,9 @@ WITH reading AS (
         CAST(unnest(generate_series(window_from, window_to, INTERVAL 1 DAY)) AS DATE) AS day,
         status = 'failed' AS failed,
         load_id,
-        started_at
+        started_at,
+        -- What came last is told by the number of the load: a clock can be set back.
+        (sequence, load_id, started_at) AS place
     FROM audit.load
     WHERE window_from IS NOT NULL
 ),
@@ -20,10 +22,10 @@ asked AS (
         stream,
         day,
         max(vendor) AS vendor,
-        max(load_id) AS load_id,
-        max((load_id, started_at)) AS latest,
-        max((load_id, started_at)) FILTER (WHERE NOT failed) AS latest_good,
-        max(started_at) FILTER (WHERE NOT failed) AS last_read_at
+        arg_max(load_id, place) AS load_id,
+        max(place) AS latest,
+        max(place) FILTER (WHERE NOT failed) AS latest_good,
+        arg_max(started_at, place) FILTER (WHERE NOT failed) AS last_read_at
     FROM reading
     GROUP BY connection, stream, day
 ),

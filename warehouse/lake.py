@@ -680,7 +680,24 @@ class Lake:
             pending = self.data_dir / "state" / "pending" / f"load@{_safe(row['load_id'])}"
             if not pending.exists():
                 write_bytes(pending, b"")
-            write_json(path, {key: _plain(value) for key, value in row.items()})
+            sequence = self._sequence_of(row["load_id"])
+            write_json(path, {**{key: _plain(value) for key, value in row.items()}, "sequence": sequence})
+
+    def _sequence_of(self, load_id: str) -> int:
+        """The number of a load: its own where it has a row, else the next, whatever the clock says."""
+        root = self.data_dir / "state" / "loads"
+        if not _names(root / load_id):
+            return 1 + self.last_sequence()
+        return self._recorded_sequence(load_id)
+
+    def last_sequence(self) -> int:
+        """The number of the load that was begun last; 0: none has one. It looks into the record of every load."""
+        root = self.data_dir / "state" / "loads"
+        return max((self._recorded_sequence(load) for load in _names(root)), default=0)
+
+    def _recorded_sequence(self, load_id: str) -> int:
+        folder = self.data_dir / "state" / "loads" / load_id
+        return max((int(read_json(folder / name).get("sequence", 0)) for name in _names(folder)[:1]), default=0)
 
     def loads(self) -> list[dict[str, Any]]:
         """The rows of ``audit.load`` of every load, in order."""
@@ -792,7 +809,10 @@ class RawWriter:
         self.started_at = lake.now()
         names = [name[:-5] for name in _manifests(folder)]
         self._previous = lake._read_manifest(folder / f"{names[-1]}.json") if names else None
-        self.generation = _generation(self.started_at, max([*names[-1:], after]))
+        # Days are folded in the order of generations, whatever the windows in which they were read.
+        others = (f for f in _windows(folder.parent) if _share_days(f, folder.name))
+        known = [name[:-5] for other in others for name in _manifests(folder.parent / other)[-1:]]
+        self.generation = _generation(self.started_at, max([*known, after]))
         _sweep(folder, "")
         self._aside = folder / f".{self.generation}.{os.getpid()}.tmp"
         self._writer: _AsideParquet | None = None
@@ -1261,6 +1281,14 @@ def _window(first: date | None, last: date | None) -> str:
     if first is None or last is None:
         return ALL
     return first.isoformat() if first == last else f"{first.isoformat()}_{last.isoformat()}"
+
+
+def _share_days(name: str, other: str) -> bool:
+    """Whether two windows, by their names, have a day in common, or are both of lists."""
+    (first, last), (begin, end) = _parse_window(name), _parse_window(other)
+    if first is None or last is None or begin is None or end is None:
+        return name == other
+    return first <= end and begin <= last
 
 
 def _parse_window(name: str) -> tuple[date | None, date | None]:

@@ -7,7 +7,7 @@ it. What does not: writing it (``database``), finance's report (``reports``).
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,6 +64,10 @@ def open_public(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         raise IntegrityError(f"{path} cannot be opened", hint="run: tollbook rebuild") from error
     try:
         yield con
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise IntegrityError(
+            f"{path} has other columns than this version knows", hint="run: tollbook rebuild"
+        ) from error
     finally:
         with suppress(duckdb.Error):
             con.close()
@@ -109,6 +113,18 @@ def days_in_state(con: duckdb.DuckDBPyConnection, state: str) -> list[tuple[str,
     return con.execute(
         "SELECT connection, stream, coverage_date FROM audit.coverage WHERE state = ? ORDER BY ALL", [state]
     ).fetchall()
+
+
+def clock_trouble(con: duckdb.DuckDBPyConnection, now: datetime | None = None) -> str | None:
+    """What is wrong where the clock stands before the last load; None: nothing is."""
+    now = now or datetime.now(UTC)
+    (began,) = con.execute("SELECT arg_max(started_at, (sequence, load_id, started_at)) FROM audit.load").fetchall()[0]
+    if began is None or began <= now:
+        return None
+    return (
+        f"the clock of this machine stands at {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC, before the last load, which "
+        f"began at {began:%Y-%m-%d %H:%M} UTC: what is stale cannot be told until it is right"
+    )
 
 
 def unconfigured(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> tuple[str, ...]:

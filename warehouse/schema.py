@@ -1057,7 +1057,13 @@ LOAD = Table(
     "load",
     "One row per load, connection, stream and window",
     (
-        _c("load_id", "VARCHAR", "The load; sorts by time"),
+        _c("load_id", "VARCHAR", "The load; when it was begun by the clock, and by which run"),
+        _c(
+            "sequence",
+            "BIGINT",
+            "Number of the load: of two the later one has the higher, whatever the clock said; 0 for loads that were "
+            "recorded before there were numbers, which are in the order of load_id",
+        ),
         _c("started_at", INSTANT, "When the load of the window began"),
         _c("finished_at", INSTANT, "When it ended"),
         VENDOR,

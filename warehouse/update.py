@@ -397,7 +397,8 @@ class Update:
         )
         self.db.register("given_load", rows.select(list(names)).cast(LOAD.arrow()))
         self.db.execute(
-            "CREATE TEMP TABLE new_load AS SELECT DISTINCT * FROM given_load EXCEPT SELECT * FROM audit.load"
+            "CREATE TEMP TABLE new_load AS SELECT DISTINCT * REPLACE (coalesce(sequence, 0) AS sequence) "
+            "FROM given_load EXCEPT SELECT * FROM audit.load"
         )
         self.db.unregister("given_load")
         row = self.db.execute("SELECT count(*) FROM new_load").fetchone()

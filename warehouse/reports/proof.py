@@ -126,8 +126,8 @@ FROM stated GROUP BY connection, vendor, stream ORDER BY connection, stream
 
 # Invoices, extensions and the like are read whole: the newest reading counts, and must not be older than the month.
 _LISTS = """
-SELECT connection, vendor, stream, arg_max(status, {'load': load_id, 'at': finished_at}) AS latest,
-    max(timezone($zone, finished_at)::DATE) FILTER (status <> 'failed') AS read_on
+SELECT connection, vendor, stream, arg_max(status, (sequence, load_id, finished_at)) AS latest,
+    timezone($zone, arg_max(finished_at, (sequence, load_id, finished_at)) FILTER (status <> 'failed'))::DATE AS read_on
 FROM audit.load WHERE window_from IS NULL GROUP BY connection, vendor, stream ORDER BY connection, stream
 """
 
