@@ -60,6 +60,8 @@ class Commands(click.Group):
             click.echo(shown(f"tollbook: {stop}"), err=True)
             leave(stop)
         except Exception as error:
+            if isinstance(error, OSError) and error.filename is not None:  # a file's, whoever came upon it
+                _stop(f"StorageError: {shown(str(error.filename))}: {error.strerror}", 1)
             internal = InternalError.of(error)
             _stop(f"{internal.kind}: {internal}", 1)
 

@@ -57,6 +57,22 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
+def keep_to_one_data_dir(home: Path, data_dir: Path) -> None:
+    """ConfigError where a daemon of another data directory uses this home.
+
+    They would share the nightly schedule, of which each tick is one run, of one of them: the other would not be loaded.
+    """
+    path = home / "tollbook_data_dir"
+    with storage(path):
+        known = Path(path.read_text(encoding="utf-8")) if path.exists() else None
+        if known is not None and known.is_dir() and known.resolve() != data_dir.resolve():
+            raise ConfigError(
+                f"DAGSTER_HOME {home} has the schedule of the data directory {known}",
+                hint="give each data directory a home of its own, or leave DAGSTER_HOME out",
+            )
+        path.write_text(str(data_dir.absolute()), encoding="utf-8")
+
+
 @contextmanager
 def open_history(settings: Settings) -> Iterator["DagsterInstance"]:
     """The Dagster instance in which runs are recorded.

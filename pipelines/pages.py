@@ -37,7 +37,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from assets.sources.secret import Secret
-from pipelines.history import dagster_home
+from pipelines.history import dagster_home, keep_to_one_data_dir
 from pipelines.interruption import Interrupted
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, TollbookError
@@ -118,7 +118,10 @@ def serve(settings: Settings, access: Access) -> None:
     """
     access.check()
     Lake(settings.data_dir).check_writable()
-    os.environ |= {"DAGSTER_HOME": str(dagster_home(settings)), "TOLLBOOK_CONFIG": str(settings.path)}
+    home = dagster_home(settings)
+    if home.is_dir():  # else Dagster says that it is not
+        keep_to_one_data_dir(home, settings.data_dir)
+    os.environ |= {"DAGSTER_HOME": str(home), "TOLLBOOK_CONFIG": str(settings.path)}
     # As the daemon's -m means it: runs know their code by it.
     target = ModuleTarget(MODULE, None, str(Path.cwd()), None)
     with (

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from dagster import (
     build_sensor_context,
 )
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
+from dagster._utils.schedules import schedule_execution_time_iterator
 from listening import ended_run, listening
 from loading import LONDON, World, days, forms_of_people, forms_of_secrets, traces, unwatched, world
 
@@ -322,6 +324,38 @@ def landed(settings: Settings, connection: str, stream: str, last: date) -> None
 def fresh(place: World, folder: Path, **overrides: Any) -> Settings:
     """Settings of the vendors with a data directory in which nothing is."""
     return load_settings(place.vendors.write_config(folder / "tollbook.toml", **overrides))
+
+
+@pytest.mark.parametrize(
+    ("zone", "cron", "change"),
+    [
+        ("Europe/London", "15 2 * * *", date(2027, 3, 28)),
+        ("Europe/London", "15 1 * * *", date(2027, 3, 28)),  # a time that there is not that night
+        ("Europe/London", "15 1 * * *", date(2026, 10, 25)),  # one that comes twice
+        ("America/New_York", "30 2 * * *", date(2027, 3, 14)),
+        ("America/New_York", "30 1 * * *", date(2026, 11, 1)),
+        ("Australia/Lord_Howe", "15 2 * * *", date(2026, 10, 4)),  # half an hour, which is not there
+        ("Australia/Lord_Howe", "45 1 * * *", date(2027, 4, 4)),  # and comes twice
+        ("Africa/Cairo", "15 0 * * *", date(2026, 4, 24)),  # midnight is not there
+    ],
+)
+def test_each_night_of_a_clock_change_has_one_load(
+    place: World, tmp_path: Path, zone: str, cron: str, change: date
+) -> None:
+    """O06: the times are those at which Dagster's daemon would run it; each asks for the day before and three more."""
+    settings = fresh(place, tmp_path, first_date=date(2026, 1, 1), timezone=zone, nightly=cron)
+    days = [change + timedelta(days=n) for n in range(-2, 3)]
+    begin, end = (datetime.combine(day, time(), settings.zone) for day in (days[0], days[-1] + timedelta(days=1)))
+    nightly = build(settings).resolve_schedule_def("nightly")
+    ticks = schedule_execution_time_iterator(
+        begin.timestamp(), nightly.cron_schedule, nightly.execution_timezone or "UTC"
+    )
+    at = list(takewhile(lambda tick: tick < end, ticks))
+    assert [each.astimezone(settings.zone).date() for each in at] == days
+    for day, each in zip(days, at, strict=True):
+        local = each.astimezone(settings.zone)
+        assert day == change or f"{local.minute} {local.hour} * * *" == cron
+        assert asked(tick(settings, each)) == (day - timedelta(days=4), day - timedelta(days=1))
 
 
 @pytest.mark.parametrize(

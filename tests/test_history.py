@@ -24,8 +24,9 @@ from loading import World, world
 from sqlalchemy.exc import OperationalError
 
 from pipelines.demo.company import TIM
+from pipelines.history import keep_to_one_data_dir
 from pipelines.run_locks import fail_dead_runs
-from tollbook_errors import BusyError
+from tollbook_errors import BusyError, ConfigError
 from warehouse import locks
 from warehouse.lake import Lake
 
@@ -61,6 +62,21 @@ def refused(result: Result, *words: str) -> None:
         assert word in line
     for word in ("Traceback", "sqlalchemy", "[SQL", "INSERT"):
         assert word not in result.output
+
+
+def without_rights(place: World, *command: str, before: str = "") -> "subprocess.CompletedProcess[str]":
+    """A command by who has no rights but those of the files' modes, which as root needs to be given up."""
+    code = f"import pipelines.history; from pipelines.cli import main; {before or 'pass'}\nmain()"
+    give_up = "import ctypes, os, sys; [ctypes.CDLL(None).prctl(24, n, 0, 0, 0) for n in (1, 2, 3)]\n"
+    run = f"os.execv(sys.executable, [sys.executable, '-c', {code!r}, *sys.argv[1:]])"
+    return subprocess.run(
+        [sys.executable, "-c", give_up + run, "--config", str(place.config), *command],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def hasty(connect: Any, *arguments: Any, **options: Any) -> Any:
@@ -140,25 +156,8 @@ def test_records_that_may_not_be_written_are_said(place: World) -> None:
     sealed = [home / "history" / "runs", home / "history", *(home / "history").rglob("*.db*")]
     for path in sealed:
         path.chmod(0o500 if path.is_dir() else 0o400)
-    code = (
-        "import ctypes, os, sys, pipelines.history\n"
-        "pipelines.history._for_the_owner_only = lambda home: None\n"  # it would lift what the test has sealed
-        "[ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) for capability in (1, 2)]\n"
-        "if len(sys.argv) > 1 and sys.argv[1] == 'again':\n"
-        "    del sys.argv[1]\n"
-        "    from pipelines.cli import main\n"
-        "    main()\n"
-        "os.execv(sys.executable, [sys.executable, '-c', os.environ['CODE'], 'again', *sys.argv[1:]])\n"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code, "--config", str(place.config), *LOAD],
-        cwd=Path(__file__).parents[1],
-        env={**os.environ, "CODE": code},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    # What is sealed would be opened as what an earlier version left.
+    found = without_rights(place, *LOAD, before="pipelines.history._for_the_owner_only = lambda home: None")
     for path in reversed(sealed):
         path.chmod(0o700 if path.is_dir() else 0o600)
     assert found.returncode == 1, found.stderr
@@ -171,6 +170,35 @@ def test_a_home_that_is_a_file_is_no_matter_of_the_configuration(place: World) -
     place.data_dir.mkdir()
     (place.data_dir / "dagster").write_text("somebody's notes")
     refused(place.command(*LOAD), str(place.data_dir / "dagster"))
+
+
+def test_a_home_has_the_schedule_of_one_data_directory(tmp_path: Path) -> None:
+    """Of two the daemons would share each tick; one that was moved, or is gone, is no other."""
+    home, mine, other = (tmp_path / name for name in ("home", "mine", "other"))
+    for folder in (home, mine, other):
+        folder.mkdir()
+    keep_to_one_data_dir(home, mine)
+    keep_to_one_data_dir(home, mine)
+    with pytest.raises(ConfigError, match=f"has the schedule of the data directory {mine}"):
+        keep_to_one_data_dir(home, other)
+    (tmp_path / "link").symlink_to(mine)
+    keep_to_one_data_dir(home, tmp_path / "link")
+    mine.rename(tmp_path / "moved")
+    keep_to_one_data_dir(home, other)
+
+
+@pytest.mark.parametrize("command", ["status", "report --month 2026-10", "rebuild", "load"])
+def test_files_of_another_owner_are_a_matter_of_the_disk(place: World, command: str) -> None:
+    """A command that may read nothing of what is there: as root, who is let in everywhere but without those rights."""
+    (place.data_dir / "state").mkdir(parents=True)
+    place.data_dir.chmod(0o000)
+    ended = without_rights(place, *command.split())
+    place.data_dir.chmod(0o700)
+    assert ended.returncode == 1, ended.stderr
+    [line] = [line for line in ended.stderr.splitlines() if line.startswith("tollbook: ")]
+    assert line.startswith(f"tollbook: StorageError: {place.data_dir}")
+    assert "Permission denied" in line
+    assert "Traceback" not in ended.stderr
 
 
 # --- whose they are ---------------------------------------------------------------------------------------------------
