@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tollbook_errors import ConfigError
 from warehouse import update
 from warehouse.reference import MOST_RANGES, CostCentreRule, read_reference
+from warehouse.reference_notices import Facts, Month, notices
 from warehouse.update import prepare_rules
 
 DAYS = [date(2026, 10, 1) + timedelta(days=n) for n in range(6)]
@@ -117,6 +118,23 @@ def test_thousands_of_rules_take_seconds(tmp_path: Path) -> None:
         assert time.process_time() - began < 30
     assert len(found) == 20_000
     assert all(centre == f"CC-{(int(extension) - 10_000) % 200}" for *_, extension, centre in found)
+
+
+def test_what_thousands_of_rules_match_is_said_in_seconds(tmp_path: Path) -> None:
+    """Of 20,000 extensions of account 2 there are 10000 to 29999; the ranges begin where those end."""
+    ranges = [f"hq,2,{30_000 + 2 * n}-{30_001 + 2 * n},A,,\n" for n in range(4_000)]
+    accounts = [f"hq,acount-{n},,A,,\n" for n in range(4_000)]
+    (tmp_path / "cost_centres.csv").write_text(HEADER + "".join(ranges + accounts) + "hq,2,29999-30000,A,,\n")
+    known = {("hq", f"account-{n}"): None for n in range(2_000)}
+    month = Month(parties={("hq", "2", str(10_000 + n)) for n in range(20_000)})
+    facts = Facts({"hq": "pbxware"}, known, frozenset(), frozenset(), frozenset(), {DAYS[0]: month})
+    began = time.process_time()
+    found = notices(read_reference(tmp_path, "GBP"), facts, DAYS[0], "GBP")
+    assert time.process_time() - began < 30
+    assert [notice.line for notice in found] == list(range(2, 8_002)), "all but the last"
+    assert {notice.reason for notice in found[:4_000]} == {"there is no such extension on this connection"}
+    assert found[4_000].suggestion == "account-0"
+    assert found[-1].suggestion is None, "beyond so many comparisons nothing is guessed"
 
 
 def test_ranges_that_hold_one_extension_are_few(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import product
 
 import duckdb
 
@@ -28,7 +29,7 @@ from warehouse.reference import (
 )
 
 OLD_RATE_DAYS = 45
-MOST_COMPARED = 200_000  # names, in a month, for what was probably meant
+MOST_COMPARED = 50_000  # names, in a month, for what was probably meant
 
 UNKNOWN, UNMATCHED, OLD_RATE = "unknown", "unmatched", "old_rate"
 
@@ -242,6 +243,7 @@ class _Extensions:
         self._some = bool(found)
         self.numbers = {number for number in found if number}
         self._sorted = sorted((len(number), number) for number in self.numbers)
+        self._lengths = sorted({length for length, _ in self._sorted})
 
     def any_of(self, rule: CostCentreRule) -> bool:
         """Whether the rule is for any of them, as ``cost_daily.sql`` has it."""
@@ -256,8 +258,10 @@ class _Extensions:
         if low == high:
             return guess(low, self.numbers)
         # A range that lost its leading zeros.
-        for digits in sorted({length for length, _ in self._sorted if length > len(low)}):
-            if any(number.isdecimal() for number in self._between(low.zfill(digits), high.zfill(digits))):
+        for digits in self._lengths:
+            if digits > len(low) and any(
+                number.isdecimal() for number in self._between(low.zfill(digits), high.zfill(digits))
+            ):
                 return f"{low.zfill(digits)}-{high.zfill(digits)}"
         return None
 
@@ -295,21 +299,20 @@ def _budgets(reference: Reference, facts: Facts, month: Month) -> Iterator[Notic
     centres = month.centres | {str(centre) for centre, *_ in month.charged} | facts.departments
     centres |= {rule.cost_centre for rule in reference.rules}
     centres |= {name for rule in reference.allocations for name, _ in rule.shares}
-    guess = _Guesses()
+    guess, wanted = _Guesses(), _wanted_by(month.charged)
     for budget in reference.budgets:
-        wanted = (budget.cost_centre, budget.vendor, budget.charge_kind)
         if budget.cost_centre not in centres:
             meant = guess(budget.cost_centre, centres)
             yield Notice(BUDGETS, budget.line, UNKNOWN, "nothing else knows this cost centre", meant)
-        elif not any(_is_for(wanted, charge) for charge in month.charged):
+        elif (budget.cost_centre, budget.vendor, budget.charge_kind) not in wanted:
             yield Notice(BUDGETS, budget.line, UNMATCHED, "nothing was charged that it is for")
 
 
 def _allocations(reference: Reference, facts: Facts, month: Month) -> Iterator[Notice]:
     items = facts.items | {str(item) for *_, item in month.charges if item}
-    guess = _Guesses()
+    guess, wanted = _Guesses(), _wanted_by(month.charges)
     for rule in reference.allocations:
-        if any(_is_for(rule.scope, charge) for charge in month.charges):
+        if rule.scope in wanted:
             continue
         if rule.item is not None and rule.item not in items:
             reason = "there is no such service or bundle"
@@ -325,12 +328,12 @@ def _no_charge(rule: AllocationRule, facts: Facts) -> str:
 
 
 def _accounts(reference: Reference, month: Month) -> Iterator[Notice]:
+    wanted = _wanted_by(month.posted)
     for rule in reference.accounts:
-        wanted = (rule.role, rule.vendor, rule.charge_kind)
-        if rule.line and not any(_is_for(wanted, posted) for posted in month.posted):
+        if rule.line and (rule.role, rule.vendor, rule.charge_kind) not in wanted:
             yield Notice(ACCOUNTS, rule.line, UNMATCHED, "the journal has no line that it is for")
 
 
-def _is_for(wanted: tuple[str | None, ...], found: tuple[str | None, ...]) -> bool:
-    """Whether what was found is what is wanted, of which None is any."""
-    return all(one is None or one == other for one, other in zip(wanted, found, strict=True))
+def _wanted_by(found: Iterable[tuple[str | None, ...]]) -> set[tuple[str | None, ...]]:
+    """Everything that a line can say and be for any of these; None is any."""
+    return {wanted for each in found for wanted in product(*((value, None) for value in each))}
