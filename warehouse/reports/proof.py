@@ -25,7 +25,7 @@ from warehouse.reports.model import (
     show_money,
 )
 from warehouse.reports.reader import Query, Reader
-from warehouse.reports.sections.common import ACCOUNT, CONNECTION, CURRENCY, VENDOR, listing
+from warehouse.reports.sections.tables import ACCOUNT, CONNECTION, CURRENCY, VENDOR, listing
 
 SHOWN = 10  # the largest differences and restatements on the first page; all of them stand on their own sheets
 

@@ -2,7 +2,8 @@
 
 from warehouse.reports.model import Column, Kind, Row, Section, Value
 from warehouse.reports.reader import Reader
-from warehouse.reports.sections.common import (
+from warehouse.reports.sections.costs import left_of
+from warehouse.reports.sections.tables import (
     ACCOUNT,
     CONNECTION,
     COST_CENTRE,
@@ -11,7 +12,6 @@ from warehouse.reports.sections.common import (
     long_listing,
     totals_by_currency,
 )
-from warehouse.reports.sections.costs import left_of
 
 
 def chargeback(reader: Reader, money: str) -> Section:

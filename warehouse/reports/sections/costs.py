@@ -16,7 +16,7 @@ from typing import Any
 from warehouse.reports.countries import country_label
 from warehouse.reports.model import Column, Kind, Row, Section, Value
 from warehouse.reports.reader import Reader
-from warehouse.reports.sections.common import ACCOUNT, CONNECTION, COST_CENTRE, CURRENCY, EXTENSIONS, VENDOR, fraction
+from warehouse.reports.sections.tables import ACCOUNT, CONNECTION, COST_CENTRE, CURRENCY, EXTENSIONS, VENDOR, fraction
 from warehouse.schema import CHARGE_KINDS
 
 # What the cost sections group: ``is_now`` says of a charge whether it is of this month or the one before.

@@ -18,8 +18,8 @@ from warehouse.reports.model import (
 from warehouse.reports.proof import Proof
 from warehouse.reports.reader import Reader
 from warehouse.reports.sections.calls import share_of_long
-from warehouse.reports.sections.common import fraction
 from warehouse.reports.sections.costs import WHOLE_BUDGET
+from warehouse.reports.sections.tables import fraction
 
 
 def flags(reader: Reader, proof: Proof) -> tuple[Flag, ...]:

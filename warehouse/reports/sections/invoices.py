@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from warehouse.reports.model import Column, Kind, Row, Section
 from warehouse.reports.reader import Reader
-from warehouse.reports.sections.common import ACCOUNT, CONNECTION, CURRENCY, fraction, listing, totals_by_currency
+from warehouse.reports.sections.tables import ACCOUNT, CONNECTION, CURRENCY, fraction, listing, totals_by_currency
 
 
 def bundles(reader: Reader) -> Section:

@@ -1,4 +1,4 @@
-"""What the sections share: columns that many have, a list as a section, and totals by currency."""
+"""How a section is made of an answer: columns that many have, a list as a table, totals by currency."""
 
 from decimal import Decimal
 
