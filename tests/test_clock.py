@@ -99,10 +99,8 @@ def test_news_of_a_clock_that_stood_ahead_is_not_fresh_for_ever(tmp_path: Path) 
     database.update(
         [],
         [
-            load("20271117T021500Z", date(2026, 11, 16), sequence=1, started_at=ahead, finished_at=ahead),
-            load(
-                "20261117T021500Z", date(2026, 11, 16), sequence=2, started_at=then, finished_at=then, status="failed"
-            ),
+            load("20271117T021500Z", None, stream="lists", sequence=1, started_at=ahead, finished_at=ahead),
+            load("20261117T021500Z", None, stream="lists", sequence=2, started_at=then, status="failed"),
         ],
     )
     database.publish()
