@@ -499,6 +499,7 @@ MENTIONS = {
     "check": ["credentials", "Nothing is written"],
     "load": ["Load business days", "--from", "--to", "--connection", "restated"],
     "rebuild": ["without asking any vendor"],
+    "rename-connection": ["OLD", "NEW", "moved to another host"],
     "report": ["Excel", "--month", "--out"],
     "focus": ["FOCUS 1.2", "--month", "--out"],
     "status": ["in one line", "stale", "--json", "--all"],
@@ -540,7 +541,7 @@ def test_help_needs_neither_dagster_nor_a_database() -> None:
 def test_the_readme_lists_every_command_and_option() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if re.match(r"\|\s*`tollbook ", line)]
-    listed = {re.match(r"\|\s*`tollbook (\w+)", row).group(1): row for row in rows}  # type: ignore[union-attr]
+    listed = {re.match(r"\|\s*`tollbook ([\w-]+)", row).group(1): row for row in rows}  # type: ignore[union-attr]
     assert set(listed) == set(main.commands)
     for name in ("load", "report", "focus"):
         for option in main.commands[name].params:

@@ -601,7 +601,7 @@ def test_nothing_of_a_header_is_written_to_a_log(
     for logger in ("urllib3", "urllib3.connectionpool", "urllib3.response", "requests"):
         caplog.set_level(logging.DEBUG, logger=logger)
     server.steps = [reply(b'{"ok": true}', status, **{name.replace("-", "_"): value})]
-    mine = client(server, clock, max_attempts=2, quota_seconds=3.0)
+    mine = client(server, clock, max_attempts=2, quota_seconds=3.0, timeout_seconds=1.0)  # a lost length is waited for
     try:
         ask(mine)
         text = ""

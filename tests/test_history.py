@@ -319,7 +319,7 @@ def test_a_load_goes_on_once_the_other_has_ended(
             assert second.is_alive()
             time.sleep(0.1)
         assert len(place.vendors.requests) == asked
-    second.join(60)
+    second.join(300)
     assert not second.is_alive()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from killing import Cut, needs_watching, nursery
-from loading import World, published, world
+from loading import HASTY_CLIENT, World, published, world
 
 from pipelines.demo.company import PBX, SIP
 from pipelines.settings import load_settings
@@ -262,7 +262,10 @@ def test_what_was_loaded_before_anything_was_recorded_is_held_from_then_on(place
     assert "tollbook rebuild" in refused(place, "load", *DAYS)
 
 
-def test_a_mistyped_address_that_nothing_was_loaded_from_can_be_corrected(place: World) -> None:
+def test_a_mistyped_address_that_nothing_was_loaded_from_can_be_corrected(
+    place: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.resources.Client", HASTY_CLIENT)
     shutil.rmtree(place.data_dir)
     configure(place, "http://127.0.0.1", "http://127.0.0.2")
     place.read(DAY, DAY)

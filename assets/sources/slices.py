@@ -22,7 +22,7 @@ from assets.sources.client import Client
 from assets.sources.page import Page
 
 FILL = 0.88  # of a response that a slice is expected to fill, since days differ (measured: bench/RESULTS.md)
-MOST_PARTS = 100  # of a slice that is cut, so that a vendor's wrong total costs no more requests than that
+MOST_PARTS = 10  # of a slice that is cut: more are wasted where records come at once, or a total is wrong
 
 
 @dataclass(frozen=True)
