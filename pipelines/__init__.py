@@ -5,5 +5,6 @@ from pathlib import Path
 
 from pipelines.interruption import end_at_once
 
-if sys.argv and Path(sys.argv[0]).name in ("tollbook", "-m"):  # as a script, or as a module that Python still looks for
+# As a script, or as a module that Python still looks for; the bundled vendors are a module here, too, and no command.
+if sys.argv and (Path(sys.argv[0]).name == "tollbook" or "pipelines.cli" in sys.orig_argv):
     end_at_once()
