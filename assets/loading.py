@@ -1,10 +1,10 @@
 """Loading one stream of one connection: land what the vendor says, then make its core partition.
 
-What lives here: the steps that are the same for every vendor: landing, folding the landings of a day into core in the
+What lives here: the steps that are the same for every vendor: landing, merging the landings of a day into core in the
 order in which they were read, and the record of the load. What does not: what to ask and what an answer means (the
 vendor modules), how files rest (``warehouse.lake``), how the steps hang together in Dagster (the vendor modules too).
 
-Core is a function of the landings alone: each reading of a day is folded in once, in order, whenever and however often
+Core is a function of the landings alone: each reading of a day is merged in once, in order, whenever and however often
 this runs. A rebuild does the same from the first landing on.
 """
 
@@ -60,7 +60,7 @@ from warehouse.lake import (
     write_parquet,
 )
 from warehouse.money import add_exact_amount
-from warehouse.restate import Reading, fold, read_rows
+from warehouse.restate import Reading, merge, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
 from warehouse.text import one_line
 
@@ -126,8 +126,8 @@ class Past:
     at: datetime
 
 
-class KeptBack(Exception):
-    """Raised by a fetch that has handed over all the answers there were: the vendor keeps back some ``accounts``' own.
+class AccountsDenied(Exception):
+    """Raised by a fetch that has handed over all the answers there were: the vendor denies some ``accounts``.
 
     ``error`` is what it said of the first of them.
     """
@@ -136,7 +136,7 @@ class KeptBack(Exception):
         super().__init__(error, accounts)
         self.error, self.accounts = error, accounts
 
-    def told(self) -> TollbookError:
+    def as_error(self) -> TollbookError:
         """The error of a load that has all the others."""
         error = copy(self.error)
         error.what = f"{self.error.what}: {self.accounts} accounts were not loaded, the others were"
@@ -178,7 +178,7 @@ Fetch = Callable[[RawWriter], Iterable[Page]]
 class Stream:
     """A kind of landing: its name, the tables that are made of it, and how an answer is read.
 
-    ``normalise`` finds the rows that stood before as ``standing_<table>`` in its connection. ``controls`` are the
+    ``normalise`` finds the rows that were there before as ``previous_<table>`` in its connection. ``controls`` are the
     control totals it makes: check name -> what is compared. ``begin``, where there is one, starts the same typing on a
     landing that is still being made, given its ``file``, ``depends_on``, day, and a folder for files.
 
@@ -297,7 +297,7 @@ def load(
     """Land each window and make core of it; a failure of one window leaves the others standing.
 
     After a failure that the next window would only repeat, the rest are recorded as failed without asking. A window of
-    which the vendor kept back an account is landed with the others, and recorded as failed. One load at a time asks a
+    which the vendor denied an account is landed with the others, and recorded as failed. One load at a time asks a
     connection.
     """
     _leave_imports_alone()
@@ -336,10 +336,10 @@ def _load(
                 raise stopped
             tell(window, number, 0)
             with _Ahead(source, stream, window) as ahead:
-                landing, kept_back = _land(
+                landing, denied = _land(
                     source, stream, window, fetch(window), depends_on, partial(tell, window, number), ahead
                 )
-                partitions = [refine(source, stream, day, ahead) for day in window.days]
+                partitions = [update_partition(source, stream, day, ahead) for day in window.days]
             warnings = sorted({warning for partition in partitions for warning in partition.warnings})
             out_of_window = sum(partition.out_of_window for partition in partitions)
             row |= {
@@ -355,8 +355,8 @@ def _load(
             outcome.landings.append(landing)
             outcome.partitions.extend(partitions)
             outcome.warnings.extend(warnings)
-            if kept_back is not None:
-                error = kept_back.told()
+            if denied is not None:
+                error = denied.as_error()
                 outcome.failures.append(error)
                 row |= {"status": "failed", "error_type": error.kind, "error": str(error)}
         except Exception as caught:
@@ -408,7 +408,7 @@ def scrub(lake: Lake, dialling: Mapping[str, tuple[str, str]], watch: Callable[[
             lake.rewrite_answers(window, cleaner.body)
 
 
-def refine(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | None" = None) -> CorePartition:
+def update_partition(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | None" = None) -> CorePartition:
     """Fold every landing of a day that core has not seen yet into its partition; from the first if core is damaged.
 
     A landing that cannot be understood is passed over once a later one of the day can be: one bad night must not keep
@@ -429,10 +429,10 @@ def refine(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | No
         todo = landings if current is None else landings[current.applied :]
         if current is not None and not todo:
             return current
-        last, last_read_at, standing = ("", len(source.past)), None, None
+        last, last_read_at, previous_files = ("", len(source.past)), None, None
         if current is not None:
             last, last_read_at = (current.last_file, len(source.past)), datetime.fromisoformat(current.last_read_at)
-            standing = {name: lake.data_dir / file for name, file in current.files.items()}
+            previous_files = {name: lake.data_dir / file for name, file in current.files.items()}
         steps = _steps(source, stream, todo, from_the_first=current is None)
         # The others of those to do say what the one before them said.
         news = [new for old, new in pairwise([last, *(step.key for step in steps)]) if new != old]
@@ -443,7 +443,7 @@ def refine(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | No
                 if step.key != last:
                     final = step.key == news[-1]
                     try:
-                        with _folded(step, day, standing, last_read_at, ahead) as (rows, normalised):
+                        with _merge_landing(step, day, previous_files, last_read_at, ahead) as (rows, normalised):
                             if final:
                                 return lake.commit_core(
                                     stream.name,
@@ -456,18 +456,18 @@ def refine(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | No
                                     out_of_window=normalised.out_of_window,
                                     warnings=tuple(map(one_line, normalised.warnings)),
                                 )
-                            standing = _set_aside(rows, scratch / str(number))
+                            previous_files = _set_aside(rows, scratch / str(number))
                     except Exception as error:
                         if final or isinstance(error, (StorageError, IntegrityError)):
                             raise
                         continue
                 last, last_read_at = step.key, step.landing.started_at
-        raise AssertionError("the newest reading is either folded or raises")
+        raise AssertionError("the newest reading is either merged or raises")
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A landing to be folded into core, and how it is read; ``again_at``: when it was read anew, in another way.
+    """A landing to be merged into core, and how it is read; ``again_at``: when it was read anew, in another way.
 
     ``way`` counts the ways in which it was read before.
     """
@@ -509,14 +509,14 @@ def _steps(source: Source, stream: Stream, landings: Sequence[Landing], *, from_
 
 
 @contextmanager
-def _folded(
+def _merge_landing(
     step: _Step,
     day: date | None,
-    standing: dict[str, Path] | None,
+    previous_files: dict[str, Path] | None,
     last_read_at: datetime | None,
     ahead: "_Ahead | None",
 ) -> Iterator[tuple[dict[Table, Rows], Normalised]]:
-    """One landing folded into what ``standing`` files hold by table (None: it is the first); to be read in the block.
+    """One landing merged into ``previous_files`` by table (None: it is the first); to be read in the block.
 
     ``last_read_at`` is when the reading before it was made.
     """
@@ -533,15 +533,15 @@ def _folded(
     rows: dict[Table, Rows] = {}
     con, typing = (ahead.typing(landing) if ahead else None) or (session(source.lake), None)
     with closing(con):
-        stood = {
-            table_: _standing(con, table_, (standing or {}).get(table_.full_name))
+        previous = {
+            table_: _previous_rows(con, table_, (previous_files or {}).get(table_.full_name))
             for table_ in (*stream.tables, CONTROL_TOTAL, RESTATEMENT)
         }
         normalised = typing.finish(landing) if typing else stream.normalise(con, landing, day)
-        restatements = [stood[RESTATEMENT]]
-        stays = _staying(source, con, stream, landing, stood) if standing is not None else ()
+        restatements = [previous[RESTATEMENT]]
+        retained = _retained_accounts(source, con, stream, landing, previous) if previous_files is not None else ()
         for table_ in stream.tables:
-            before = None if standing is None else stood[table_]
+            before = None if previous_files is None else previous[table_]
             fresh = normalised.tables[table_]
             if isinstance(fresh, Written):
                 if before is None:
@@ -549,17 +549,17 @@ def _folded(
                     continue
                 con.read_parquet(str(fresh.path)).create_view(f"fresh_{table_.name}")
                 fresh = f"fresh_{table_.name}"
-            if stays:
+            if retained:
                 con.execute(
                     f"CREATE TEMP VIEW all_{table_.name} AS FROM {fresh} UNION ALL BY NAME"
-                    f" FROM {stood[table_]} SEMI JOIN staying USING (account_id)"
+                    f" FROM {previous[table_]} SEMI JOIN retained USING (account_id)"
                 )
                 fresh = f"all_{table_.name}"
-            rows[table_], restated = fold(con, table_, before, fresh, reading)
+            rows[table_], restated = merge(con, table_, before, fresh, reading)
             restatements += [restated] if restated else []
-        rows[CONTROL_TOTAL] = _controls(stream, con.table(stood[CONTROL_TOTAL]), normalised.controls, stays)
-        if stays:
-            normalised.warnings.append(f"{len(stays)} accounts are no longer given: what was known of them stays")
+        rows[CONTROL_TOTAL] = _controls(stream, con.table(previous[CONTROL_TOTAL]), normalised.controls, retained)
+        if retained:
+            normalised.warnings.append(f"{len(retained)} accounts are no longer given: what was known of them stays")
         rows[QUARANTINE] = pa.Table.from_pylist(normalised.quarantine, schema=QUARANTINE.arrow())
         every = " UNION ALL ".join(f"FROM {name}" for name in restatements)
         rows[RESTATEMENT] = read_rows(
@@ -568,23 +568,23 @@ def _folded(
         yield rows, normalised
 
 
-def _staying(
-    source: Source, con: duckdb.DuckDBPyConnection, stream: Stream, landing: Landing, stood: Mapping[Table, str]
+def _retained_accounts(
+    source: Source, con: duckdb.DuckDBPyConnection, stream: Stream, landing: Landing, previous: Mapping[Table, str]
 ) -> tuple[str, ...]:
-    """The accounts that have rows and that the landing says nothing of; also a relation ``staying``."""
+    """The accounts that have rows and that the landing says nothing of; also a relation ``retained``."""
     read = {account for account, _, _ in source.lake.asked(landing, stream.by_account)} if stream.by_account else {None}
     if None in read:  # records of the one account there is
         return ()
     (table_,) = stream.tables
-    known = {account for (account,) in con.execute(f"SELECT DISTINCT account_id FROM {stood[table_]}").fetchall()}
+    known = {account for (account,) in con.execute(f"SELECT DISTINCT account_id FROM {previous[table_]}").fetchall()}
     gone = tuple(sorted(known - read - {stream.nameless}))
-    con.register("staying", pa.table({"account_id": pa.array(gone, pa.string())}))
+    con.register("retained", pa.table({"account_id": pa.array(gone, pa.string())}))
     return gone
 
 
-def _standing(con: duckdb.DuckDBPyConnection, table_: Table, file: Path | None) -> str:
+def _previous_rows(con: duckdb.DuckDBPyConnection, table_: Table, file: Path | None) -> str:
     """The name of a relation with the rows of a core file (None: no rows)."""
-    name = f"standing_{table_.name}"
+    name = f"previous_{table_.name}"
     if file is None:
         con.register(name, table_.arrow().empty_table())
     else:
@@ -600,14 +600,14 @@ def _set_aside(rows: dict[Table, Rows], folder: Path) -> dict[str, Path]:
 
 
 def _controls(
-    stream: Stream, standing: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]], stays: Collection[str]
+    stream: Stream, previous: duckdb.DuckDBPyRelation, fresh: list[dict[str, Any]], retained: Collection[str]
 ) -> pa.Table:
     """The control totals of the newest reading; one that says what it said before keeps when it was first read.
 
     Those of accounts whose records stay do so as well.
     """
-    known = {tuple(row[key] for key in CONTROL_TOTAL.key): row for row in standing.to_arrow_table().to_pylist()}
-    kept = [row for row in known.values() if row["account_id"] in stays]
+    known = {tuple(row[key] for key in CONTROL_TOTAL.key): row for row in previous.to_arrow_table().to_pylist()}
+    kept = [row for row in known.values() if row["account_id"] in retained]
     for row in fresh:
         before = known.get(tuple(row[key] for key in CONTROL_TOTAL.key))
         compares = " ".join(filter(None, (stream.controls[row["check_name"]], row.get("remark"))))
@@ -640,9 +640,9 @@ def _land(
     depends_on: dict[str, str],
     tell: Callable[[int], None],
     ahead: "_Ahead",
-) -> tuple[Landing, KeptBack | None]:
+) -> tuple[Landing, AccountsDenied | None]:
     client = source.client()
-    kept_back: KeptBack | None = None
+    denied: AccountsDenied | None = None
     before = client.requests_made
     told = time.monotonic()
     cleaner = eraser(source.lake.data_dir, source.region, source.outside_line)
@@ -663,8 +663,8 @@ def _land(
                 if time.monotonic() - told > 0.2:
                     told = time.monotonic()
                     tell(writer.rows)
-        except KeptBack as caught:
-            kept_back = caught
+        except AccountsDenied as caught:
+            denied = caught
         with source.lake.writing():
             if not Register(source.lake.data_dir).holds_only(cleaner.numbers if cleaner else ()):
                 raise TransientError(
@@ -674,7 +674,7 @@ def _land(
                     window=str(window),
                     hint="load its days again",
                 )
-            return writer.commit(requests=client.requests_made - before), kept_back
+            return writer.commit(requests=client.requests_made - before), denied
 
 
 class _Ahead:

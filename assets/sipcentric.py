@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
 from assets.loading import (
+    AccountsDenied,
     Fetch,
-    KeptBack,
     Normalised,
     Source,
     Stream,
@@ -92,7 +92,7 @@ def fetch_lists(source: Source) -> Fetch:
 def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
     """A day's calls of every customer, each followed by the vendor's own totals where its release has them.
 
-    A customer whose calls the vendor keeps back (403) or does not know (404) keeps back no other's. Raises KeptBack.
+    A customer whose calls the vendor denies (403) or does not know (404) keeps no other's back. Raises AccountsDenied.
     """
     day = window.first
     assert day is not None
@@ -102,7 +102,7 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
         sip = Sipcentric(source.client())
         earlier = earlier_readings(source, CALLS, day, "calls", slice_asked)
         offered = True
-        kept_back: list[TollbookError] = []
+        denied: list[TollbookError] = []
         customers = _customers(source, lists)
         for customer in customers:
             found = earlier.get(customer, NOTHING)
@@ -112,7 +112,7 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
             except (Forbidden, HttpStatusError) as error:
                 if isinstance(error, HttpStatusError) and error.status not in (404, 410):
                     raise
-                kept_back.append(error)
+                denied.append(error)
                 continue
             if first is not None:
                 yield first
@@ -126,8 +126,8 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
                     offered = False
                     break
                 yield stats
-        if kept_back:
-            raise kept_back[0] if len(kept_back) == len(customers) else KeptBack(kept_back[0], len(kept_back))
+        if denied:
+            raise denied[0] if len(denied) == len(customers) else AccountsDenied(denied[0], len(denied))
 
     return pages
 
@@ -203,7 +203,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     for table_, entries in rows.items():
         con.register(f"fresh_{table_.name}", pa.Table.from_pylist(entries, schema=table_.arrow()))
     con.execute(
-        "CREATE TEMP TABLE all_bundles AS FROM fresh_bundle UNION ALL BY NAME SELECT * FROM standing_bundle old"
+        "CREATE TEMP TABLE all_bundles AS FROM fresh_bundle UNION ALL BY NAME SELECT * FROM previous_bundle old"
         " ANTI JOIN fresh_bundle USING (account_id, bundle_id, valid_from)"
         " WHERE old.valid_to < $read_at OR NOT list_contains($given, old.account_id)",
         {"read_at": landing.started_at, "given": [account for account, kind in answered if kind == "callbundles"]},

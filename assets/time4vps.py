@@ -74,9 +74,9 @@ def fetch_invoices(source: Source) -> Fetch:
         vps = Time4VPS(source.client())
         listed = vps.invoices()
         yield listed
-        standing = _standing(source)
+        previous = _previous_invoices(source)
         for entry in entries(listed.data["invoices"]) or []:
-            if _needs_detail(source, entry, standing.get(str(entry["id"]))):
+            if _needs_detail(source, entry, previous.get(str(entry["id"]))):
                 yield vps.invoice(str(entry["id"]))
         optional = optional_lists(source, INVOICES)
         yield from optional.ask("services", None, lambda: [vps.services()])
@@ -85,7 +85,7 @@ def fetch_invoices(source: Source) -> Fetch:
     return pages
 
 
-def _standing(source: Source) -> dict[str, dict[str, Any]]:
+def _previous_invoices(source: Source) -> dict[str, dict[str, Any]]:
     """The invoices as core has them."""
     partition = source.lake.core_partition(INVOICES, source.name, None)
     files = source.lake.core_files(partition) if partition else {}
@@ -94,23 +94,23 @@ def _standing(source: Source) -> dict[str, dict[str, Any]]:
     return {row["invoice_id"]: row for row in read_core(INVOICE, files[INVOICE.full_name]).to_pylist()}
 
 
-def _needs_detail(source: Source, entry: dict[str, Any], standing: dict[str, Any] | None) -> bool:
-    """A settled invoice that the list shows as it stood, with its details, is not asked for again."""
-    if standing is None or standing["status"] not in SETTLED or standing["subtotal"] is None:
+def _needs_detail(source: Source, entry: dict[str, Any], previous: dict[str, Any] | None) -> bool:
+    """A settled invoice that the list shows as it was, with its details, is not asked for again."""
+    if previous is None or previous["status"] not in SETTLED or previous["subtotal"] is None:
         return True
     listed = _listed(source, entry)
-    if currency_code(entry.get("currency")) not in (None, standing["currency"]):
+    if currency_code(entry.get("currency")) not in (None, previous["currency"]):
         return True
     return any(
-        listed[name] != standing[name] for name in ("status", "number", "paid_at", "issued_on", "merged_into")
-    ) or (listed["total"] is not None and abs(listed["total"]) != abs(standing["total"] or Decimal(0)))
+        listed[name] != previous[name] for name in ("status", "number", "paid_at", "issued_on", "merged_into")
+    ) or (listed["total"] is not None and abs(listed["total"]) != abs(previous["total"] or Decimal(0)))
 
 
 # --- normalise -------------------------------------------------------------------------------------------------------
 
 
 def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing) -> Normalised:
-    """Invoices and lines (details from this landing, else as they stood), services, balance, and the control totals."""
+    """Invoices and lines (details from this landing, else as they were), services, balance, and the control totals."""
     answers: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     not_found: set[str] = set()
     landed = source.lake.answers(landing)
@@ -127,11 +127,11 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         answers.setdefault(answer["kind"], []).append((strict_json.loads(answer["body"]), place))
     listed = entries(answers["invoices"][0][0]["invoices"]) or []
     details = {str(data["invoice"]["id"]): (data["invoice"], place) for data, place in answers.get("invoice", [])}
-    standing = [
-        con.table(f"standing_{table_.name}").to_arrow_table().to_pylist()
+    previous = [
+        con.table(f"previous_{table_.name}").to_arrow_table().to_pylist()
         for table_ in (INVOICE, INVOICE_LINE, CONTROL_TOTAL)
     ]
-    stood = {row["invoice_id"]: row for row in standing[0]}
+    previous_invoices = {row["invoice_id"]: row for row in previous[0]}
     invoices: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     controls: list[dict[str, Any]] = []
@@ -140,8 +140,8 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         invoice_id = row["invoice_id"]
         if invoice_id in details:
             made = _detailed(source, entry, row, *details[invoice_id], landing)
-        elif invoice_id in stood:
-            made = _as_it_stood(row, stood[invoice_id], *standing[1:])
+        elif invoice_id in previous_invoices:
+            made = _as_before(row, previous_invoices[invoice_id], *previous[1:])
         elif invoice_id in not_found:
             made = _listed_only(source, row, answers["invoices"][0][1], landing)
         else:
@@ -161,7 +161,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         for data, where in answers.get("services", [])
         for row in _services(entries(data["services"]) or [], where, currency)
     ]
-    _set_periods(invoices, lines, standing[1], services)
+    _set_periods(invoices, lines, previous[1], services)
     notes = judge(invoices, lines)
     unknown = sum(invoice["status"] not in KNOWN for invoice in invoices)
     warnings = [f"{unknown} invoices have a status that is not known"] if unknown else []
@@ -218,13 +218,13 @@ def _detailed(
     return _Made(row, _lines(detail, row, place, sign), controls)
 
 
-def _as_it_stood(
-    row: dict[str, Any], stood: dict[str, Any], lines: list[dict[str, Any]], controls: list[dict[str, Any]]
+def _as_before(
+    row: dict[str, Any], before: dict[str, Any], lines: list[dict[str, Any]], controls: list[dict[str, Any]]
 ) -> _Made:
     """As its details were; of what the list says, what changes without them. Its kin is looked at anew."""
     invoice_id = row["invoice_id"]
     return _Made(
-        {**stood, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}},
+        {**before, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}},
         [line for line in lines if line["invoice_id"] == invoice_id],
         [
             control

@@ -237,7 +237,7 @@ def _run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
 
 
 def _rebuild(settings: Settings, house: "House", watch: Watch) -> Rebuilt:
-    from assets.loading import Window, refine, scrub
+    from assets.loading import Window, scrub, update_partition
     from assets.marts import rebuild_database
     from assets.streams import streams_of
 
@@ -264,7 +264,7 @@ def _rebuild(settings: Settings, house: "House", watch: Watch) -> Rebuilt:
         failed = len(failures)
         watch(Progress(connection, stream, str(day or "all"), number - failed, len(todo), 0, failed))
         try:
-            refine(source, streams_of(source)[stream], day)
+            update_partition(source, streams_of(source)[stream], day)
         except StorageError:
             raise
         except Exception as error:

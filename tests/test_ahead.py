@@ -12,7 +12,7 @@ import pytest
 from fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
 
 from assets import loading, pbxware
-from assets.loading import Source, refine
+from assets.loading import Source, update_partition
 from warehouse import lake as lake_module
 from warehouse.lake import CorePartition
 
@@ -58,7 +58,7 @@ def a_day() -> FakePbx:
 def made_again(source: Source) -> CorePartition:
     """The day from its landing alone."""
     source.lake.clear_core([source.name])
-    return refine(source, pbxware.cdr_stream(source), DAY)
+    return update_partition(source, pbxware.cdr_stream(source), DAY)
 
 
 def test_a_day_that_is_typed_while_it_is_read_is_the_day_that_is_typed_afterwards(

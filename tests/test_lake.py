@@ -20,7 +20,7 @@ import pytest
 from fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
 
 from assets import pbxware
-from assets.loading import Source, refine
+from assets.loading import Source, update_partition
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.lake import (
     Lake,
@@ -62,7 +62,7 @@ def changed(pbx: FakePbx) -> FakePbx:
 
 
 def refined(source: Source) -> None:
-    refine(source, pbxware.cdr_stream(source), DAY)
+    update_partition(source, pbxware.cdr_stream(source), DAY)
 
 
 def land(lake: Lake, body: str = "{}", stream: str = "lists", day: date | None = None, **depends_on: str) -> Landing:
@@ -112,7 +112,7 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
         source.lake.clear_core([source.name])
         assert core(source) == {}
         refined(source)
-        refine(source, pbxware.lists_stream(source), None)
+        update_partition(source, pbxware.lists_stream(source), None)
         assert core(source) == before
         assert tree(tmp_path / "state" / "core") == states
 
@@ -198,7 +198,7 @@ def test_a_load_that_is_cut_anywhere_is_made_good_by_the_next(
             before = core(source)
             source.lake.clear_core([source.name])
             refined(source)
-            refine(source, pbxware.lists_stream(source), None)
+            update_partition(source, pbxware.lists_stream(source), None)
             assert core(source) == before, f"after {steps} steps, rebuilt"
     assert 10 < steps < 59
 
@@ -622,7 +622,7 @@ def test_a_partition_that_two_processes_refine_at_once_has_one_result(tmp_path: 
     load_day(source_of(changed(pbx), tmp_path))
     before = core(source)
     source.lake.clear_core([source.name])
-    refine(source, pbxware.lists_stream(source), None)
+    update_partition(source, pbxware.lists_stream(source), None)
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(2)
     processes = [context.Process(target=_refine_in_a_process, args=(tmp_path, start)) for _ in range(2)]
@@ -641,7 +641,7 @@ def test_a_partition_is_made_by_one_at_a_time(tmp_path: Path) -> None:
     load_day(source)
     before = core(source)
     source.lake.clear_core([source.name])
-    refine(source, pbxware.lists_stream(source), None)
+    update_partition(source, pbxware.lists_stream(source), None)
     made = core(source)
     second = threading.Thread(target=refined, args=(source,))
     with source.lake.writing():

@@ -15,7 +15,7 @@ from test_sipcentric import sample as sip_sample
 from test_time4vps import Account as VpsAccount
 
 from assets import pbxware, sipcentric, time4vps
-from assets.loading import Fetch, Outcome, Source, Stream, Window, load, refine
+from assets.loading import Fetch, Outcome, Source, Stream, Window, load, update_partition
 from tollbook_errors import ContractError, TransientError
 
 Answering = Callable[[str, dict[str, str]], Any]
@@ -129,9 +129,9 @@ def facts(from_: Source, table: str) -> list[str]:
 def rebuilt(from_: Source, *days: Any) -> dict[str, str]:
     """Core made again from the landings alone: lists, and call records of the days."""
     from_.lake.clear_core([from_.name])
-    refine(from_, lists_of(from_)[0], None)
+    update_partition(from_, lists_of(from_)[0], None)
     for day in days:
-        refine(from_, pbxware.cdr_stream(from_), day)
+        update_partition(from_, pbxware.cdr_stream(from_), day)
     return hashes(from_.lake.data_dir / "core")
 
 

@@ -26,7 +26,7 @@ from fake_pbx import (
 )
 
 from assets import pbxware
-from assets.loading import Outcome, Source, refine
+from assets.loading import Outcome, Source, update_partition
 from assets.sources.pbxware import PBXware
 from tollbook_errors import AuthError, ContractError, TransientError
 
@@ -693,8 +693,8 @@ def test_what_a_tenant_had_stays_when_the_list_no_longer_names_it(tmp_path: Path
     stood = rows_of(source)
     shutil.rmtree(tmp_path / "core")
     shutil.rmtree(tmp_path / "state" / "core")
-    refine(source, pbxware.lists_stream(source), None)
-    refine(source, pbxware.cdr_stream(source), DAY)
+    update_partition(source, pbxware.lists_stream(source), None)
+    update_partition(source, pbxware.cdr_stream(source), DAY)
     assert rows_of(source) == stood, "the same from raw alone"
 
 

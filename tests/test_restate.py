@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets import pbxware
-from assets.loading import Past, Source, refine
+from assets.loading import Past, Source, update_partition
 from assets.streams import streams_of
 from tollbook_errors import ContractError
-from warehouse.restate import Reading, fold
+from warehouse.restate import Reading, merge
 from warehouse.schema import CDR, INVOICE, Table
 
 READ_AT = datetime(2026, 3, 12, 3, tzinfo=UTC)
@@ -135,7 +135,7 @@ def test_records_that_come_while_their_day_goes_on_are_not_late(tmp_path: Path) 
     assert [entry["kind"] for entry in entries] == ["changed"], "a changed cost is one all the same"
 
 
-# --- folding one by one, or all at once ------------------------------------------------------------------------------
+# --- merging one by one, or all at once ------------------------------------------------------------------------------
 
 
 NIGHTS = st.lists(
@@ -165,12 +165,12 @@ def test_folding_one_by_one_is_folding_all_at_once(
     assert sums[-1] - sums[0] == effects
     files = {p: p.read_bytes() for p in (source.lake.data_dir / "core").rglob("*.parquet")}
     source.lake.clear_core([source.name])
-    refine(source, pbxware.cdr_stream(source), DAY)
-    refine(source, pbxware.lists_stream(source), None)
+    update_partition(source, pbxware.cdr_stream(source), DAY)
+    update_partition(source, pbxware.lists_stream(source), None)
     assert {p: p.read_bytes() for p in (source.lake.data_dir / "core").rglob("*.parquet")} == files
 
 
-# --- the fold alone --------------------------------------------------------------------------------------------------
+# --- the merge alone --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -204,13 +204,13 @@ def invoice(number: str, subtotal: str, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def folded(
+def merged(
     con: duckdb.DuckDBPyConnection, table: Table, before: pa.Table | None, stream: str
 ) -> tuple[pa.Table, list[dict[str, Any]] | None]:
     """What ``fresh`` makes of the rows before: the rows that stand now, and the restatements."""
     if before is not None:
         con.register("before", before)
-    rows, restated = fold(con, table, None if before is None else "before", "fresh", reading(stream))
+    rows, restated = merge(con, table, None if before is None else "before", "fresh", reading(stream))
     entries = con.table(restated).to_arrow_table().to_pylist() if restated else None
     return rows.read_all(), entries
 
@@ -219,7 +219,7 @@ def test_columns_of_a_reading_may_stand_in_any_order(con: duckdb.DuckDBPyConnect
     before = table_of(INVOICE, invoice("1", "10"), invoice("2", "20"))
     fresh = table_of(INVOICE, invoice("1", "11", fetched_at=READ_AT))
     con.register("fresh", fresh.select(fresh.schema.names[::-1]))
-    rows, entries = folded(con, INVOICE, before, "invoices")
+    rows, entries = merged(con, INVOICE, before, "invoices")
     assert entries is not None
     assert rows.schema.names == INVOICE.arrow().names
     kinds = {entry["record_id"]: (entry["kind"], entry["cost_effect"], entry["currency"]) for entry in entries}
@@ -228,19 +228,19 @@ def test_columns_of_a_reading_may_stand_in_any_order(con: duckdb.DuckDBPyConnect
 
 def test_a_new_invoice_is_not_a_restated_one(con: duckdb.DuckDBPyConnection) -> None:
     con.register("fresh", table_of(INVOICE, invoice("1", "10"), invoice("2", "20")))
-    _, entries = folded(con, INVOICE, table_of(INVOICE, invoice("1", "10")), "invoices")
+    _, entries = merged(con, INVOICE, table_of(INVOICE, invoice("1", "10")), "invoices")
     assert entries == []
 
 
 def test_an_id_that_comes_twice_is_refused(con: duckdb.DuckDBPyConnection) -> None:
     con.register("fresh", table_of(INVOICE, invoice("1", "10"), invoice("1", "20")))
     with pytest.raises(ContractError, match="more than once"):
-        fold(con, INVOICE, None, "fresh", reading("invoices"))
+        merge(con, INVOICE, None, "fresh", reading("invoices"))
 
 
 def test_a_first_reading_restates_nothing(con: duckdb.DuckDBPyConnection) -> None:
     con.register("fresh", table_of(INVOICE, invoice("2", "20"), invoice("1", "10")))
-    rows, entries = folded(con, INVOICE, None, "invoices")
+    rows, entries = merged(con, INVOICE, None, "invoices")
     assert entries is None
     assert rows["invoice_id"].to_pylist() == ["1", "2"]
 
@@ -257,7 +257,7 @@ def test_derived_columns_do_not_restate(name: str, con: duckdb.DuckDBPyConnectio
     }
     other: dict[str, Any] = {"call_date": DAY + timedelta(days=1)}
     con.register("fresh", table_of(CDR, base | {name: other.get(name, "other"), "raw_file": "two"}))
-    rows, entries = folded(con, CDR, table_of(CDR, base), "cdr")
+    rows, entries = merged(con, CDR, table_of(CDR, base), "cdr")
     assert entries == []
     assert rows["raw_file"].to_pylist() == ["one"]
     assert rows[name].to_pylist() == [other.get(name, "other")]
@@ -279,7 +279,7 @@ def test_what_the_vendor_says_does(name: str, con: duckdb.DuckDBPyConnection) ->
         "fetched_at": READ_AT,
     }
     con.register("fresh", table_of(CDR, {"cdr_id": "x", name: values.get(name, "other")}))
-    _, entries = folded(con, CDR, table_of(CDR, {"cdr_id": "x"}), "cdr")
+    _, entries = merged(con, CDR, table_of(CDR, {"cdr_id": "x"}), "cdr")
     assert entries is not None
     expected = [] if name in ("raw_file", "raw_row", "fetched_at") else [("changed", name)]
     assert [(entry["kind"], entry["columns_changed"]) for entry in entries] == expected
@@ -298,7 +298,7 @@ def test_what_is_read_otherwise_is_restated_though_the_vendor_said_the_same(tmp_
     now = source_of(pbx, tmp_path, outside_line="9", past=(Past(before, f"{landing.generation}-000001", READ_AT),))
     for stream in ("lists", "cdr"):
         now.lake.clear_core(["hq"])
-        refine(now, streams_of(now)[stream], DAY if stream == "cdr" else None)
+        update_partition(now, streams_of(now)[stream], DAY if stream == "cdr" else None)
     (stands,) = rows_of(now)
     assert stands["to_e164"] == "+442079460123"
     assert [stands[name] for name in ("cdr_id", "raw_file", "raw_row", "fetched_at")] == [
@@ -311,4 +311,4 @@ def test_what_is_read_otherwise_is_restated_though_the_vendor_said_the_same(tmp_
     # What comes after is read as it is configured now, and is no restatement of the reading.
     load_day(now)
     assert restated(now) == [entry]
-    assert refine(now, streams_of(now)["cdr"], DAY).rows["core.cdr"] == 1
+    assert update_partition(now, streams_of(now)["cdr"], DAY).rows["core.cdr"] == 1

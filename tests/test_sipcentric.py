@@ -32,7 +32,7 @@ from stand_in import (
 )
 
 from assets import sipcentric
-from assets.loading import Source, Window, bounds, load, refine
+from assets.loading import Source, Window, bounds, load, update_partition
 from assets.sources.client import BasicAuth, Client
 from assets.sources.secret import Secret
 from assets.sources.sipcentric import PAGE_SIZE, READINGS, Sipcentric, identifier, instant
@@ -294,7 +294,7 @@ def test_calls_typed_while_they_are_read_are_those_typed_afterwards(
     assert ahead.rows["audit.quarantine"] >= 1
 
     from_.lake.clear_core([from_.name])
-    afterwards = refine(from_, stream, DAY)
+    afterwards = update_partition(from_, stream, DAY)
     assert threads[-1] == "MainThread"
     assert afterwards.sha256 == ahead.sha256
 

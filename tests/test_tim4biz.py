@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stand_in import LONDON, Literal, StandIn, Status, controls, rows, run, source, statuses
 
 from assets import tim4biz
-from assets.loading import Outcome, Source, Window, bounds, load, refine
+from assets.loading import Outcome, Source, Window, bounds, load, update_partition
 from assets.sources.client import BasicAuth, Client
 from assets.sources.secret import Secret
 from assets.sources.tim4biz import Tim4biz, listed, rate_wait
@@ -646,7 +646,7 @@ def test_a_stretch_is_compared_with_what_its_own_load_read(tmp_path: Path) -> No
     assert len(everything) == 2
     from_.lake.clear_core([from_.name])
     for day in DAYS:
-        refine(from_, tim4biz.totals_stream(from_), day)
+        update_partition(from_, tim4biz.totals_stream(from_), day)
     assert controls(from_, "stretch_cost") == everything
 
 

@@ -13,7 +13,7 @@ from stand_in import Literal, StandIn, Status, controls, rows, run, sample, sour
 
 from assets import time4vps
 from assets.invoice_period import period_of_cycle, period_of_text
-from assets.loading import Outcome, Source, refine
+from assets.loading import Outcome, Source, update_partition
 from assets.sources.client import BasicAuth, Client
 from assets.sources.secret import Secret
 from assets.sources.time4vps import Time4VPS, entries
@@ -846,7 +846,7 @@ def test_a_line_pays_for_what_it_did_when_it_was_billed_whatever_became_of_the_s
     assert periods() == expected
     for file in (tmp_path / "state" / "core").rglob("*.json"):
         file.unlink()
-    refine(from_, time4vps.invoices_stream(from_), None)
+    update_partition(from_, time4vps.invoices_stream(from_), None)
     assert periods() == expected, "from what was landed alone"
 
 
@@ -1064,7 +1064,7 @@ def test_core_is_the_same_again_from_raw_alone(tmp_path: Path) -> None:
     expected = {table: rows(from_, table) for table in ("invoice", "invoice_line", "control_total", "restatement")}
     for file in (tmp_path / "state" / "core").rglob("*.json"):
         file.unlink()
-    refine(from_, time4vps.invoices_stream(from_), None)
+    update_partition(from_, time4vps.invoices_stream(from_), None)
     assert {table: rows(from_, table) for table in expected} == expected
 
 
@@ -1078,7 +1078,7 @@ def test_details_that_are_nowhere_are_an_integrity_error(tmp_path: Path) -> None
     for file in [*(tmp_path / "raw").rglob(f"{first.generation}.*"), *(tmp_path / "state" / "core").rglob("*.json")]:
         file.unlink()
     with pytest.raises(IntegrityError, match="details"):
-        refine(from_, time4vps.invoices_stream(from_), None)
+        update_partition(from_, time4vps.invoices_stream(from_), None)
 
 
 @settings(max_examples=25)

@@ -522,7 +522,7 @@ class Lake:
     ) -> CorePartition:
         """Replace one partition whole: its files, then the state that makes them count; files with no rows go.
 
-        ``applied`` landings were folded into it, ``last`` being the newest; ``out_of_window`` and ``warnings`` are what
+        ``applied`` landings were merged into it, ``last`` being the newest; ``out_of_window`` and ``warnings`` are what
         was noticed in it. The caller holds ``writing``.
         """
         files: dict[str, str] = {}
@@ -809,7 +809,7 @@ class RawWriter:
         self.started_at = lake.now()
         names = [name[:-5] for name in _manifests(folder)]
         self._previous = lake._read_manifest(folder / f"{names[-1]}.json") if names else None
-        # Days are folded in the order of generations, whatever the windows in which they were read.
+        # Days are merged in the order of generations, whatever the windows in which they were read.
         others = (f for f in _windows(folder.parent) if _share_days(f, folder.name))
         known = [name[:-5] for other in others for name in _manifests(folder.parent / other)[-1:]]
         self.generation = _generation(self.started_at, max([*known, after]))

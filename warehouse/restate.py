@@ -1,8 +1,8 @@
 """Comparing a reading with the one before: what stays, and what the vendor has restated.
 
-What lives here: the fold of a fresh reading into the rows that stood before. A row that the vendor repeats unchanged
-keeps where and when it was first read, so that reading twice gives the same bytes; a difference becomes a restatement.
-What does not: reading rows (``assets``), storing them (``lake``).
+What lives here: the merge of a fresh reading into the rows that were there before. A row that the vendor repeats
+unchanged keeps where and when it was first read, so that reading twice gives the same bytes; a difference becomes a
+restatement. What does not: reading rows (``assets``), storing them (``lake``).
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Reading:
     same_answers: bool = False
 
 
-def fold(
+def merge(
     con: duckdb.DuckDBPyConnection, table_: Table, previous: str | None, fresh: str, reading: Reading
 ) -> tuple[pa.RecordBatchReader, str | None]:
     """The rows that now stand, ordered, and the restatements (None: nothing can have been restated).
