@@ -2,7 +2,7 @@
 
 What lives here: one exception per kind of trouble, each saying where it happened (connection, endpoint, window) and
 what to do, and the logging of what nobody foresaw. What does not: raising, catching, exit codes (``pipelines.cli``) or
-masking (``assets.sources.client``).
+masking (``assets.http.client``).
 
 An error's text never holds a secret, a telephone number or a person's name: the raisers pass only the words below.
 """
@@ -68,7 +68,7 @@ class TransientError(TollbookError):
 
 
 class ContractError(TollbookError):
-    """The vendor's answer, or a stored file, does not have the documented form."""
+    """The vendor's response, or a stored file, does not have the documented form."""
 
 
 class IntegrityError(TollbookError):

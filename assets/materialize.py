@@ -32,7 +32,7 @@ from dagster import (
     TableSchema,
 )
 
-from assets.loading import Fetch, Outcome, Source, Stream, Window, load
+from assets.load import Fetch, Outcome, Source, Stream, Window, load
 from tollbook_errors import InternalError, TollbookError
 from warehouse.lake import CorePartition, Landing, read_core
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
@@ -41,11 +41,11 @@ RESOURCE = "tollbook"
 SHOWN = 20  # figures and variances that a check shows at most; all are in audit.control_total
 
 
-class House(Protocol):
+class Runtime(Protocol):
     """The resource that assets ask for: everything that the settings say, ready to use."""
 
     @property
-    def night(self) -> tuple[date, date]:
+    def default_window(self) -> tuple[date, date]:
         """First and last business day of a run that was not told its days."""
 
     def source(self, name: str, context: AssetExecutionContext) -> Source:
@@ -69,8 +69,8 @@ class Connection:
         return AssetKey([self.key, name])
 
 
-def house(context: AssetExecutionContext) -> Any:
-    """The ``tollbook`` resource of a run (a :class:`House`)."""
+def runtime(context: AssetExecutionContext) -> Any:
+    """The ``tollbook`` resource of a run (a :class:`Runtime`)."""
     return getattr(context.resources, RESOURCE)
 
 
@@ -108,7 +108,7 @@ def raw_spec(
     deps: Sequence[AssetKey] = (),
     partitions: PartitionsDefinition[str] | None = None,
 ) -> AssetSpec:
-    """The landed answers of a stream."""
+    """The landed responses of a stream."""
     return AssetSpec(
         connection.asset(f"raw_{stream}"),
         deps=list(deps),
@@ -178,7 +178,7 @@ def _days(context: AssetExecutionContext) -> list[date]:
     """The partitions of this run; those of a night where it was started without any."""
     if _has_partitions(context):
         return sorted(date.fromisoformat(key) for key in context.partition_keys)
-    first, last = house(context).night
+    first, last = runtime(context).default_window
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
@@ -257,7 +257,7 @@ def _raw_metadata(outcome: Outcome, lists: Mapping[str, str]) -> dict[str, Any]:
     landings = outcome.landings
     return {
         "dagster/row_count": sum(landing.rows for landing in landings),
-        "answers": sum(landing.pages for landing in landings),
+        "responses": sum(landing.pages for landing in landings),
         "requests": sum(landing.requests for landing in landings),
         "bytes": sum(landing.bytes for landing in landings),
         "unchanged_windows": sum(landing.unchanged for landing in landings),

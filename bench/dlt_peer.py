@@ -64,8 +64,8 @@ def arrow(vendor: str, base: str) -> Any:
     def tables() -> Iterator[pa.Table]:
         with requests.Session() as session:
             for page in range(1, sys.maxsize):
-                answer = session.get(base + asked["path"], params={**asked["params"], "page": page}, timeout=60)
-                rows = orjson.loads(answer.content)[asked["records"]]
+                response = session.get(base + asked["path"], params={**asked["params"], "page": page}, timeout=60)
+                rows = orjson.loads(response.content)[asked["records"]]
                 if not rows:
                     return
                 if vendor == "pbxware":

@@ -22,16 +22,16 @@ import orjson
 import requests
 
 from assets import pbxware, sipcentric
-from assets.loading import Outcome, Source, Window, bounds, earlier_readings, load
-from assets.sources.page import Page
-from assets.sources.pbxware import LIMIT, PBXware
-from assets.sources.sipcentric import PAGE_SIZE, Sipcentric
-from assets.sources.slices import NOTHING, Earlier
+from assets.http.page import Page
+from assets.http.slices import NOTHING, Earlier
+from assets.load import Outcome, Source, Window, bounds, earlier_readings, load
+from assets.pbxware.api import LIMIT, PBXware
+from assets.sipcentric.api import PAGE_SIZE, Sipcentric
 from bench.child import measure
 from bench.figures import Figure, Way, interleave, ratio, show
 from bench.vendor import CUSTOMER, DAY, DAY_START, SECONDS, serving
 from pipelines.cli import main as command
-from pipelines.resources import House
+from pipelines.resources import Runtime
 from pipelines.settings import load_settings
 
 ROWS_A_PAGE = {"pbxware": LIMIT, "sipcentric": PAGE_SIZE}
@@ -104,8 +104,8 @@ def _whole(outcome: Outcome) -> Outcome:
 def source_of(vendor: str, base: str) -> Iterator[Source]:
     """A connection to the server with a data directory of its own, its lists loaded."""
     with tempfile.TemporaryDirectory(prefix="tollbook-bench-") as folder:
-        house = House(load_settings(configure(Path(folder), base, vendor)))
-        source = house.source(NAMES[vendor], load_id="bench")
+        runtime = Runtime(load_settings(configure(Path(folder), base, vendor)))
+        source = runtime.source(NAMES[vendor], load_id="bench")
         load_lists(source)
         yield source
 
@@ -130,7 +130,7 @@ def land_week_before(source: Source, base: str) -> None:
 
 
 def _records(source: Source, earlier: Earlier = NOTHING) -> Iterator[Page]:
-    """The answers that hold the day's records."""
+    """The responses that hold the day's records."""
     start, end = bounds(DAY, source.zone)
     if source.vendor == "pbxware":
         return PBXware(source.client()).cdrs("2", start, end, window=str(DAY), earlier=earlier)

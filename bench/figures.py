@@ -27,13 +27,13 @@ class Figure:
 
 def interleave(ways: Mapping[str, Way], repeat: int) -> dict[str, dict[str, Figure]]:
     """Run every way ``repeat`` times, in turn; way -> quantity -> its figures."""
-    said: dict[str, list[Mapping[str, float]]] = {name: [] for name in ways}
+    measured: dict[str, list[Mapping[str, float]]] = {name: [] for name in ways}
     for _ in range(repeat):
         for name, way in ways.items():
-            said[name].append(way())
+            measured[name].append(way())
     return {
         name: {quantity: Figure(tuple(run[quantity] for run in runs)) for quantity in runs[0]}
-        for name, runs in said.items()
+        for name, runs in measured.items()
     }
 
 

@@ -1,16 +1,16 @@
 """A data directory with years behind it: as many legs as asked for, in days of equal size, and a database of them.
 
 What lives here: core files and their manifests, made by SQL, and the private and public database built from them by the
-code that always builds them. What does not: measuring (``nights``), raw answers, which the past does not need here.
+code that always builds them. What does not: measuring (``nights``), raw responses, which the past does not need here.
 """
 
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 
-from assets.marts import update_and_publish
+from assets.warehouse_asset import update_and_publish
 from bench.vendor import DAY, EXTENSIONS
-from pipelines.resources import House
+from pipelines.resources import Runtime
 from warehouse.lake import Landing
 from warehouse.schema import CDR, EXTENSION_TOTAL, Table
 
@@ -67,22 +67,22 @@ _TOTAL = {
 }
 
 
-def build(house: House, rows: int, rows_a_day: int) -> None:
+def build(runtime: Runtime, rows: int, rows_a_day: int) -> None:
     """Core with ``rows`` legs in the days before the vendors' one, then the databases of it."""
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         days = [DAY - timedelta(days=number + 1) for number in range(rows // rows_a_day)]
-        with house.lake.writing():
+        with runtime.lake.writing():
             for day in reversed(days):
                 given = {"day": day.isoformat(), "rows": rows_a_day}
-                _commit(house, con, "cdr", "hq", "pbxware", day, CDR, _CDR, f"FROM ({_LEGS})", given)
+                _commit(runtime, con, "cdr", "hq", "pbxware", day, CDR, _CDR, f"FROM ({_LEGS})", given)
                 totals = f"FROM ({_LEGS}) GROUP BY inside"
-                _commit(house, con, "extension_total", "tim", "tim4biz", day, EXTENSION_TOTAL, _TOTAL, totals, given)
-    update_and_publish(house.lake, house.database)
+                _commit(runtime, con, "extension_total", "tim", "tim4biz", day, EXTENSION_TOTAL, _TOTAL, totals, given)
+    update_and_publish(runtime.lake, runtime.database)
 
 
 def _commit(
-    house: House,
+    runtime: Runtime,
     con: duckdb.DuckDBPyConnection,
     stream: str,
     connection: str,
@@ -97,7 +97,7 @@ def _commit(
     order = ", ".join(table_.key)
     rows = con.sql(f"SELECT {', '.join(cells)} {source} ORDER BY {order}", params=given).to_arrow_table()
     landing = _landing(stream, connection, vendor, day)
-    house.lake.commit_core(
+    runtime.lake.commit_core(
         stream, connection, vendor, day, {table_: rows.cast(table_.arrow())}, applied=1, last=landing
     )
 

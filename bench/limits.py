@@ -19,10 +19,10 @@ from urllib.parse import parse_qs, urlsplit
 import duckdb
 
 from assets import pbxware, time4vps
-from assets.loading import Stream, Window, load
+from assets.load import Stream, Window, load
 from bench.child import measure
 from bench.figures import show
-from pipelines.resources import House
+from pipelines.resources import Runtime
 from pipelines.settings import load_settings
 from tollbook_errors import TollbookError
 from warehouse.reference import COST_CENTRES, FX_RATES, read_reference
@@ -42,7 +42,7 @@ SECRETS = {
 }
 LONG_ID = "9" * 300  # no vendor's document says how long one is
 
-Answers = Callable[[str, str], str]  # by path and action
+Responses = Callable[[str, str], str]  # by path and action
 
 
 def beyond(size: int) -> None:
@@ -51,7 +51,7 @@ def beyond(size: int) -> None:
         _line("cost-centre rules, looked up for 2.5 × as many parties", size, measure(_here("rules"), count=size)),
         _line("lines of rates", 125 * size, measure(_here("lines"), count=125 * size)),
     ]
-    for what, vendor, mib, count, answers in (
+    for what, vendor, mib, count, responses in (
         ("invoices in a list, of 200 bytes each, as configured", "time4vps", 4, 125 * size, _invoices(125 * size)),
         ("invoices in a list, `max_answer_mib = 256`", "time4vps", 256, 125 * size, _invoices(125 * size)),
         ("PBXware extensions, as configured", "pbxware", 4, 12 * size, _extensions(12 * size, "2")),
@@ -59,7 +59,7 @@ def beyond(size: int) -> None:
         ("PBXware departments", "pbxware", 4, size // 4, _departments(size // 4)),
         ("characters of an account's id", "pbxware", 4, 300, _extensions(100, LONG_ID)),
     ):
-        with _serving(answers) as base:
+        with _serving(responses) as base:
             lines.append(_line(what, count, measure(_here("lists"), base=base, vendor=vendor, mib=mib)))
     show("9 beyond what anybody has", lines)
 
@@ -124,7 +124,7 @@ def lists(base: str, vendor: str, mib: int) -> dict[str, Any]:
         Path(folder, "secret").write_text("not-a-secret", encoding="utf-8")
         path = Path(folder, "tollbook.toml")
         path.write_text(CONFIG.format(base=base, vendor=vendor, mib=mib, secrets=SECRETS[vendor]), encoding="utf-8")
-        source = House(load_settings(path)).source("big", load_id="bench")
+        source = Runtime(load_settings(path)).source("big", load_id="bench")
         stream: Stream
         if vendor == "pbxware":
             stream, fetch = pbxware.lists_stream(source), pbxware.fetch_lists
@@ -138,7 +138,7 @@ def lists(base: str, vendor: str, mib: int) -> dict[str, Any]:
         return _tried(whole, Path(folder))
 
 
-def _invoices(count: int) -> Answers:
+def _invoices(count: int) -> Responses:
     filler = " " * 100
     listed = (
         f'{{"id":"{n}","number":"N{n}","status":"Paid","total":"1.00","date":"2026-10-01","x":"{filler}"}}'
@@ -149,31 +149,31 @@ def _invoices(count: int) -> Answers:
     return lambda path, _: text if path.endswith("/invoice") else detail.format(path.rpartition("/")[2])
 
 
-def _extensions(count: int, tenant: str) -> Answers:
+def _extensions(count: int, tenant: str) -> Responses:
     listed = {str(n): {"name": f"Desk {n}", "ext": str(1_000_000 + n), "status": "enabled"} for n in range(count)}
     return _pbx({"ext.list": json.dumps(listed)}, tenant)
 
 
-def _departments(count: int) -> Answers:
+def _departments(count: int) -> Responses:
     listed = {str(n): {"name": f"Department {n}", "extensions": [str(n)]} for n in range(count)}
     return _pbx({"department.list": json.dumps(listed)}, "2")
 
 
-def _pbx(given: dict[str, str], tenant: str) -> Answers:
+def _pbx(given: dict[str, str], tenant: str) -> Responses:
     tenants = {tenant: {"name": "Office", "tenantcode": "200", "ext_length": 7, "country_code": 44}}
-    answers = {"tenant.list": json.dumps(tenants), "tenant.configuration": '{"currency":"GBP"}', **given}
-    return lambda _, action: answers.get(action, "{}")
+    responses = {"tenant.list": json.dumps(tenants), "tenant.configuration": '{"currency":"GBP"}', **given}
+    return lambda _, action: responses.get(action, "{}")
 
 
 @contextmanager
-def _serving(answers: Answers) -> Iterator[str]:
+def _serving(responses: Responses) -> Iterator[str]:
     """A server in this process, so that what it holds is not counted; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             action = parse_qs(parts.query).get("action", [""])[0].removeprefix("pbxware.")
-            body = answers(parts.path, action).encode()
+            body = responses(parts.path, action).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

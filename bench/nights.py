@@ -17,15 +17,15 @@ from unittest.mock import patch
 
 import duckdb
 
-from assets.marts import rebuild_database, update_and_publish
+from assets.warehouse_asset import rebuild_database, update_and_publish
 from bench import history
 from bench.child import ROOT, measure
 from bench.extract import configure, load_day, load_lists
 from bench.figures import Figure, interleave, ratio, show
 from bench.vendor import DAY, serving
-from pipelines.resources import House
+from pipelines.resources import Runtime
 from pipelines.settings import load_settings
-from warehouse.lake import settle
+from warehouse.lake import commit_file
 from warehouse.update import Update
 
 MARTS_READ = (
@@ -35,8 +35,8 @@ MARTS_READ = (
 QUESTION = re.compile(r"^## (?P<title>.+?)$|^```sql\n(?P<sql>.+?)^```", re.MULTILINE | re.DOTALL)
 
 
-def _house(folder: str) -> House:
-    return House(load_settings(Path(folder) / "tollbook.toml"))
+def _runtime(folder: str) -> Runtime:
+    return Runtime(load_settings(Path(folder) / "tollbook.toml"))
 
 
 # --- what runs in a process of its own -------------------------------------------------------------------------------
@@ -45,11 +45,11 @@ def _house(folder: str) -> House:
 def build(folder: str, rows: int, rows_a_day: int) -> dict[str, float]:
     """The history, its database, and what that weighs."""
     started = time.perf_counter()
-    house = _house(folder)
-    history.build(house, rows, rows_a_day)
-    source = house.source("hq", load_id="bench")
+    runtime = _runtime(folder)
+    history.build(runtime, rows, rows_a_day)
+    source = runtime.source("hq", load_id="bench")
     load_lists(source)
-    return {"seconds": time.perf_counter() - started, "mib": house.database.public.stat().st_size / 2**20}
+    return {"seconds": time.perf_counter() - started, "mib": runtime.database.public.stat().st_size / 2**20}
 
 
 def night(folder: str, turn: int) -> dict[str, float]:
@@ -57,9 +57,9 @@ def night(folder: str, turn: int) -> dict[str, float]:
 
     The copy that publishing makes is told apart, with the time until the disk has it.
     """
-    house = _house(folder)
-    source = house.source("hq", load_id=f"bench-{turn}")
-    _forget_day(house)
+    runtime = _runtime(folder)
+    source = runtime.source("hq", load_id=f"bench-{turn}")
+    _forget_day(runtime)
     copying = 0.0
 
     def timed(copy: Callable[..., Any]) -> Callable[..., Any]:
@@ -75,8 +75,8 @@ def night(folder: str, turn: int) -> dict[str, float]:
     started = time.perf_counter()
     load_day(source)
     loaded = time.perf_counter()
-    with patch("shutil.copyfile", timed(shutil.copyfile)), patch("warehouse.database.settle", timed(settle)):
-        published = update_and_publish(house.lake, house.database)
+    with patch("shutil.copyfile", timed(shutil.copyfile)), patch("warehouse.database.commit_file", timed(commit_file)):
+        published = update_and_publish(runtime.lake, runtime.database)
     ended = time.perf_counter()
     if not published.result.changed:
         raise RuntimeError("the night changed nothing")
@@ -88,14 +88,14 @@ def night(folder: str, turn: int) -> dict[str, float]:
     }
 
 
-def _forget_day(house: House) -> None:
+def _forget_day(runtime: Runtime) -> None:
     """Take the day out of lake and database, so that the next load of it is the first."""
-    lake = house.lake
+    lake = runtime.lake
     for folder in ("raw/hq/cdr", "core/cdr/hq", "state/core/cdr/hq", "core/control_total/hq/cdr"):
         for path in (lake.data_dir / folder).glob(f"{DAY}*"):
             with suppress(FileNotFoundError, NotADirectoryError):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with duckdb.connect(house.database.private) as db:
+    with duckdb.connect(runtime.database.private) as db:
         if db.execute("DELETE FROM meta.partition WHERE day = ? AND connection = 'hq'", [DAY]).fetchall()[0][0]:
             for table_ in ("core.cdr", "core.call", "core.call_leg"):
                 db.execute(f"DELETE FROM {table_} WHERE call_date = ?", [DAY])
@@ -106,8 +106,8 @@ def marts(folder: str) -> dict[str, float]:
 
     How long calls took to put together is told apart: the rest is the marts and their tie-outs.
     """
-    house = _house(folder)
-    with duckdb.connect(house.database.private) as db:
+    runtime = _runtime(folder)
+    with duckdb.connect(runtime.database.private) as db:
         db.execute("UPDATE meta.state SET value = 'stale' WHERE name = 'derivation'")
     linking = 0.0
     link_all_calls = Update._link_all_calls
@@ -120,7 +120,7 @@ def marts(folder: str) -> dict[str, float]:
 
     started = time.perf_counter()
     with patch.object(Update, "_link_all_calls", timed):
-        result = house.database.update(())
+        result = runtime.database.update(())
     ended = time.perf_counter()
     if not result.everything:
         raise RuntimeError("the marts were not made again")
@@ -129,16 +129,16 @@ def marts(folder: str) -> dict[str, float]:
 
 def rebuild(folder: str) -> dict[str, float]:
     """The database from all of core, and the marts."""
-    house = _house(folder)
+    runtime = _runtime(folder)
     started = time.perf_counter()
-    rebuild_database(house.lake, house.database)
+    rebuild_database(runtime.lake, runtime.database)
     return {"seconds": time.perf_counter() - started}
 
 
 def scan(folder: str) -> dict[str, float]:
     """The floor: every value of the columns that the marts need, once, from the database."""
-    house = _house(folder)
-    with duckdb.connect(house.database.private, read_only=True) as db:
+    runtime = _runtime(folder)
+    with duckdb.connect(runtime.database.private, read_only=True) as db:
         started = time.perf_counter()
         looks = ", ".join(f"max({column})" for column in MARTS_READ.split(", "))
         db.execute(f"SELECT {looks} FROM core.cdr").fetchall()
@@ -148,7 +148,7 @@ def scan(folder: str) -> dict[str, float]:
 def questions(folder: str) -> dict[str, float]:
     """Each question of the documentation, milliseconds, after one unmeasured run; opening the file is not in it."""
     found: dict[str, float] = {}
-    with duckdb.connect(_house(folder).database.public, read_only=True) as db:
+    with duckdb.connect(_runtime(folder).database.public, read_only=True) as db:
         db.execute("SET TimeZone = 'Europe/London'")
         for title, sql in worked_questions():
             db.execute(sql).fetchall()

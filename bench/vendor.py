@@ -73,10 +73,10 @@ def pbx_row(number: int, second: int, distinct: int) -> tuple[str, int]:
     cost = length * 137 if answered and number % 2 else 0
     caller, called = (inside, outside) if number % 2 else (outside, inside)
     start = DAY_START + second
-    said = "Answered" if answered else "Not Answered"
+    payload = "Answered" if answered else "Not Answered"
     text = (
         f'["{caller}","{called}","{start}","{length}","{length}","{cost // 1_000_000}.{cost % 1_000_000:06}",'
-        f'"{said}","{start}.{number}","","False","Remote",{4.2 if answered else 0}]'
+        f'"{payload}","{start}.{number}","","False","Remote",{4.2 if answered else 0}]'
     )
     return text, cost
 
@@ -131,13 +131,13 @@ class Records:
 
 @dataclass
 class Vendors:
-    """Both vendors; ``latency_seconds`` passes before an answer to a request for records."""
+    """Both vendors; ``latency_seconds`` passes before a response to a request for records."""
 
     pbx: Records
     sip: Records
     latency_seconds: float
 
-    def answer(self, path: str, asked: dict[str, str]) -> bytes:
+    def response(self, path: str, asked: dict[str, str]) -> bytes:
         action = asked.get("action", "").removeprefix("pbxware.")
         if action:
             return self._cdrs(asked) if action == "cdr.download" else self._pbx(action, asked)
@@ -159,18 +159,22 @@ class Vendors:
         )
 
     def _pbx(self, action: str, asked: dict[str, str]) -> bytes:
-        said: Any = {}
+        payload: Any = {}
         if action == "tenant.list":
-            said = {"2": {"name": "Office", "tenantcode": "200", "package": "1", "ext_length": 4, "country_code": 44}}
+            payload = {
+                "2": {"name": "Office", "tenantcode": "200", "package": "1", "ext_length": 4, "country_code": 44}
+            }
         elif action == "tenant.configuration":
-            said = {"currency": "GBP"}
+            payload = {"currency": "GBP"}
         elif action == "ext.list":
-            said = {str(n): {"name": f"Desk {n}", "ext": str(1000 + n), "status": "enabled"} for n in range(EXTENSIONS)}
+            payload = {
+                str(n): {"name": f"Desk {n}", "ext": str(1000 + n), "status": "enabled"} for n in range(EXTENSIONS)
+            }
         elif action == "cdr.billamount":
             begin, end = self.pbx.between(_moment(asked, "start"), _moment(asked, "end") + 1)
             cost = self.pbx.cost[end] - self.pbx.cost[begin]
-            said = {"billamount": f"{cost // 1_000_000}.{cost % 1_000_000:06}"}
-        return json.dumps(said).encode()
+            payload = {"billamount": f"{cost // 1_000_000}.{cost % 1_000_000:06}"}
+        return json.dumps(payload).encode()
 
     def _calls(self, asked: dict[str, str]) -> bytes:
         time.sleep(self.latency_seconds)
@@ -236,7 +240,7 @@ def _serve(vendors: Vendors, connection: socket.socket) -> None:
                     length = int(value)
             form = stream.read(length).decode() if length else ""
             parts = urlsplit(target)
-            body = vendors.answer(parts.path, dict(parse_qsl(parts.query) + parse_qsl(form)))
+            body = vendors.response(parts.path, dict(parse_qsl(parts.query) + parse_qsl(form)))
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
             connection.sendall(head + body)
 

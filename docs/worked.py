@@ -30,9 +30,9 @@ from markupsafe import Markup
 
 from pipelines.demo import Vendors
 from pipelines.demo.company import ZONE
-from pipelines.running import run_load
+from pipelines.load import run_load
 from pipelines.settings import Settings, load_settings
-from warehouse.reading import public_file
+from warehouse.published import public_file
 from warehouse.reports import charts
 from warehouse.reports.model import Chart, ChartKind, Column, Kind, Section
 
@@ -139,9 +139,9 @@ def _picture(title: str, answer: str, drawing: Drawing) -> str:
     names = _cells(header)
     sums: dict[str, list[Decimal]] = {}
     for line in lines:
-        said = dict(zip(names, _cells(line), strict=True))
-        category = " ".join(said[name] for name in drawing.category).strip()
-        amounts = [Decimal(said[name] or 0) for name in drawing.series]
+        cells = dict(zip(names, _cells(line), strict=True))
+        category = " ".join(cells[name] for name in drawing.category).strip()
+        amounts = [Decimal(cells[name] or 0) for name in drawing.series]
         so_far = sums.get(category, [Decimal(0)] * len(amounts))
         sums[category] = [a + b for a, b in zip(so_far, amounts, strict=True)]
     if drawing.kind is ChartKind.BARS:

@@ -18,8 +18,8 @@ from typing import Any
 
 import requests
 
-from assets.sources.secret import Secret
-from assets.sources.wire import Trouble, Wire
+from assets.http.secret import Secret
+from assets.http.transport import RetryableError, Transport
 from pipelines.freshness import read_freshness
 from pipelines.settings import Alerts, Settings
 from tollbook_errors import TollbookError, TransientError
@@ -61,7 +61,7 @@ def _send(ways: Mapping[str, Callable[[], None]]) -> list[str]:
         try:
             way()
         except Exception as error:  # nothing may go on from here, and only what we wrote ourselves is fit to be shown
-            reason = str(error) if isinstance(error, TollbookError | Trouble) else type(error).__name__
+            reason = str(error) if isinstance(error, TollbookError | RetryableError) else type(error).__name__
             log.error("the %s could not be reached: %s", name, reason)
         else:
             arrived.append(name)
@@ -92,7 +92,7 @@ def _exchange(method: str, address: Secret | None, **content: Any) -> None:
     """One request. Of the response only the status is looked at; a redirect is not followed."""
     if address is None:
         return
-    wire = Wire(connections=1, verify=True, max_body_bytes=0)
+    wire = Transport(connections=1, verify=True, max_body_bytes=0)
     try:
         request = requests.Request(method, address.reveal(), **content).prepare()
         reply = wire.exchange(request, timeout_seconds=SECONDS, deadline_seconds=SECONDS, wanted=frozenset(), where={})

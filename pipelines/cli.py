@@ -28,7 +28,7 @@ from warehouse.schema import FIRST_YEAR
 from warehouse.text import shown
 
 if TYPE_CHECKING:
-    from pipelines.running import Ran
+    from pipelines.load import LoadSummary
     from warehouse.close import Freeze
     from warehouse.reports.model import Flag
 
@@ -116,8 +116,8 @@ def check(ctx: click.Context) -> None:
     Shows for every connection whether its address and credentials work, and what in finance's files matches nothing of
     the newest month loaded, is written otherwise, or is a rate too old. Nothing is written.
     """
+    from pipelines.load import check_held, check_reference, probe
     from pipelines.progress import notice_lines, unconfigured_line
-    from pipelines.running import check_held, check_reference, probe
 
     settings = _settings(ctx)
     places = settings.check_secrets()
@@ -152,7 +152,7 @@ def load(ctx: click.Context, first: datetime | None, last: datetime | None, name
     tollbook load --connection hq
     """
     from pipelines.alerts import send_heartbeat
-    from pipelines.running import run_load
+    from pipelines.load import run_load
 
     settings = _settings(ctx)
     for name in names:
@@ -178,7 +178,7 @@ def rebuild(ctx: click.Context) -> None:
     Also after a change of how a connection is read (currency, timezone, region, outside_line, fields): what that
     changes is in audit.restatement then.
     """
-    from pipelines.running import run_rebuild
+    from pipelines.load import run_rebuild
 
     settings = _settings(ctx)
     with _progress() as watch:
@@ -203,8 +203,8 @@ def rename_connection(ctx: click.Context, old: str, new: str) -> None:
     tollbook rename-connection hq pbx
     tollbook rename-connection hq hq
     """
+    from pipelines.load import check_reference, run_rename
     from pipelines.progress import notice_lines
-    from pipelines.running import check_reference, run_rename
 
     settings = _settings(ctx)
     settings.connection(new)
@@ -228,7 +228,7 @@ def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
     From the published database only. The first page says whether the month is complete, proven and closed, and so does
     this command, on standard error; standard output has the files' paths only.
     """
-    from pipelines.running import run_report
+    from pipelines.load import run_report
 
     flags: list[Flag] = []
     settings = _settings(ctx)
@@ -249,7 +249,7 @@ def focus(ctx: click.Context, month: datetime, out: Path | None, for_spreadsheet
     From the published database only. Nothing is written when the rows are not exactly what the month costs in
     mart.cost_monthly and what its invoices come to. docs/focus.md says what stands in which column.
     """
-    from pipelines.running import run_focus
+    from pipelines.load import run_focus
     from warehouse.reports.model import show_money
 
     settings = _settings(ctx)
@@ -279,7 +279,7 @@ def close(ctx: click.Context, month: datetime, anyway: bool, reopen: bool) -> No
     \b
     tollbook close --month 2026-10
     """
-    from pipelines.running import run_close
+    from pipelines.load import run_close
 
     settings = _settings(ctx)
     closed = run_close(settings, _month(settings, month), anyway=anyway, reopen=reopen, announce=_show_freeze)
@@ -367,7 +367,7 @@ def erase(ctx: click.Context, number: str, yes: bool) -> None:
     tollbook erase
     tollbook erase --yes < number.txt
     """
-    from pipelines.erasing import NumberError, find_number, run_erase
+    from pipelines.erase import NumberError, find_number, run_erase
 
     settings = _settings(ctx)
     asked = _can_ask()
@@ -458,9 +458,9 @@ def dev(
 
 def _span(settings: Settings, first: datetime | None, last: datetime | None) -> tuple[date, date]:
     """The asked business days; click.UsageError when they make no sense."""
-    from pipelines.nights import night, today
+    from pipelines.load_window import default_window, today
 
-    usual_first, usual_last = night(settings)
+    usual_first, usual_last = default_window(settings)
     end = last.date() if last else usual_last
     start = first.date() if first else (usual_first if last is None else end)
     if start > end:
@@ -474,7 +474,7 @@ def _span(settings: Settings, first: datetime | None, last: datetime | None) -> 
 
 def _month(settings: Settings, month: datetime) -> date:
     """The first day of the asked month; click.UsageError for one of which there can be no records."""
-    from pipelines.nights import today
+    from pipelines.load_window import today
 
     first = month.date().replace(day=1)
     if first > today(settings):
@@ -493,7 +493,7 @@ def _progress() -> Iterator[Callable[[Any], None]]:
         yield watch
 
 
-def _show_load(ran: "Ran") -> None:
+def _show_load(ran: "LoadSummary") -> None:
     from pipelines.progress import show_load
 
     show_load(ran)

@@ -19,15 +19,15 @@ from dagster import (
     definitions,
 )
 
-from assets.marts import warehouse_assets
 from assets.materialize import RESOURCE, Connection
 from assets.partitions import business_days
 from assets.pbxware import pbxware_assets
 from assets.sipcentric import sipcentric_assets
 from assets.tim4biz import tim4biz_assets
 from assets.time4vps import time4vps_assets
+from assets.warehouse_asset import warehouse_assets
 from pipelines.jobs import load_job, publish_job
-from pipelines.resources import House, tollbook_resource
+from pipelines.resources import Runtime, tollbook_resource
 from pipelines.schedules import nightly
 from pipelines.sensors import sensors
 from pipelines.settings import CONFIG_VARIABLE, DEFAULT_FILE, Settings, is_configured, load_settings
@@ -52,8 +52,8 @@ def defs() -> Definitions:
     return found
 
 
-def build(settings: Settings, house: House | None = None, *, to_look_at: bool = False) -> Definitions:
-    """The definitions for these settings. The command line hands over the ``house`` whose progress it watches.
+def build(settings: Settings, runtime: Runtime | None = None, *, to_look_at: bool = False) -> Definitions:
+    """The definitions for these settings. The command line hands over the ``runtime`` whose progress it watches.
 
     Without one, each run has its own, with the settings read anew. ``to_look_at``: nothing runs.
     """
@@ -75,7 +75,7 @@ def build(settings: Settings, house: House | None = None, *, to_look_at: bool = 
         resources={
             RESOURCE: ResourceDefinition(_refuse)
             if to_look_at
-            else tollbook_resource(lambda: house or House(load_settings(settings.path)))
+            else tollbook_resource(lambda: runtime or Runtime(load_settings(settings.path)))
         },
     )
 

@@ -11,7 +11,7 @@ import duckdb
 
 from pipelines.settings import Settings
 from tollbook_errors import IntegrityError
-from warehouse.reading import open_public, public_file
+from warehouse.published import open_public, public_file
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from pipelines.settings import Settings, configured_home
 from tollbook_errors import ConfigError, StorageError
-from warehouse.lake import FILE_MODE, FOLDER_MODE, make_folder, storage
+from warehouse.lake import FILE_MODE, FOLDER_MODE, disk_errors, make_folder
 from warehouse.locks import hold
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def dagster_home(settings: Settings) -> Path:
     home = home_of(settings)
     if home.resolve() != (settings.data_dir / "dagster").resolve():
         return home
-    with storage(home):
+    with disk_errors(home):
         make_folder(home)
         configuration = home / "dagster.yaml"
         if not configuration.exists():
@@ -63,7 +63,7 @@ def keep_to_one_data_dir(home: Path, data_dir: Path) -> None:
     They would share the nightly schedule, of which each tick is one run, of one of them: the other would not be loaded.
     """
     path = home / "tollbook_data_dir"
-    with storage(path):
+    with disk_errors(path):
         known = Path(path.read_text(encoding="utf-8")) if path.exists() else None
         if known is not None and known.is_dir() and known.resolve() != data_dir.resolve():
             raise ConfigError(
@@ -85,7 +85,7 @@ def open_history(settings: Settings) -> Iterator["DagsterInstance"]:
     if not home.is_dir():
         raise ConfigError(f"DAGSTER_HOME is {home}, and there is no such folder")
     with storage_errors(home):
-        with storage(home), hold(home / "opening", f"is opening Dagster's records in {home}"):
+        with disk_errors(home), hold(home / "opening", f"is opening Dagster's records in {home}"):
             _put_damaged_aside(home)
             try:
                 instance = DagsterInstance.from_config(str(home))
@@ -166,14 +166,14 @@ def _put_damaged_aside(home: Path) -> None:
     """Give damaged records another name, so that Dagster begins new ones. The caller holds the lock of opening them."""
     for folder, files in _KEPT.items():
         if any(_is_damaged(home / folder / file) for file in files):
-            aside = home / f"{folder}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-            (home / folder).rename(aside)
+            staged = home / f"{folder}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+            (home / folder).rename(staged)
             lost = (
                 "which runs there were is no longer shown, and nothing else is lost"
                 if folder == "history"
                 else "schedules and sensors that somebody had stopped or started are as the configuration has them"
             )
-            _log.warning("Dagster's records were damaged and are put aside in %s: %s", aside, lost)
+            _log.warning("Dagster's records were damaged and are put aside in %s: %s", staged, lost)
 
 
 def _is_damaged(file: Path) -> bool:

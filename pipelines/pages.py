@@ -36,7 +36,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from assets.sources.secret import Secret
+from assets.http.secret import Secret
 from pipelines.history import dagster_home, keep_to_one_data_dir
 from pipelines.interruption import Interrupted
 from pipelines.settings import Settings

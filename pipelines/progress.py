@@ -13,13 +13,13 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from assets.loading import Progress as Step
+from assets.load import Progress as Step
 from pipelines.terminal import Terminal
 from warehouse.reference_notices import UNMATCHED, Notice
 from warehouse.reports.model import show_money
 
 if TYPE_CHECKING:
-    from pipelines.running import Ran
+    from pipelines.load import LoadSummary
 
 Watch = Callable[[Step], None]
 _EVERY_SECONDS = 5.0
@@ -60,14 +60,14 @@ def bars() -> Iterator[Watch]:
 @contextmanager
 def lines() -> Iterator[Watch]:
     """A line when a stream begins, when it ends, and every few seconds between, on standard error."""
-    told: dict[tuple[str, str], float] = {}
+    printed_at: dict[tuple[str, str], float] = {}
 
     def watch(step: Step) -> None:
         key = (step.connection, step.stream)
         now = time.monotonic()
-        if key in told and step.done + step.failed < step.total and now - told[key] < _EVERY_SECONDS:
+        if key in printed_at and step.done + step.failed < step.total and now - printed_at[key] < _EVERY_SECONDS:
             return
-        told[key] = now
+        printed_at[key] = now
         failed = f", {step.failed} failed" if step.failed else ""
         rows = f", {step.rows} rows" if step.rows else ""
         click.echo(
@@ -77,7 +77,7 @@ def lines() -> Iterator[Watch]:
     yield watch
 
 
-def show_load(ran: "Ran") -> None:
+def show_load(ran: "LoadSummary") -> None:
     """The closing table: what each connection gave, what it cost, and whether it was proven."""
     console = Terminal()
     console.print(load_table(ran))
@@ -109,17 +109,17 @@ def unconfigured_line(name: str) -> str:
 
 def notice_lines(found: Sequence[Notice]) -> Iterator[str]:
     """What finance's files have to be looked at for: a sentence each, and what merely matched nothing by file."""
-    told = [notice for notice in found if notice.kind != UNMATCHED]
-    yield from map(str, told[:NOTICES])
-    if len(told) > NOTICES:
-        yield f"and {len(told) - NOTICES} more lines of finance's files: audit.reference_notice"
+    important = [notice for notice in found if notice.kind != UNMATCHED]
+    yield from map(str, important[:NOTICES])
+    if len(important) > NOTICES:
+        yield f"and {len(important) - NOTICES} more lines of finance's files: audit.reference_notice"
     for file, rest in groupby((notice for notice in found if notice.kind == UNMATCHED), lambda notice: notice.file):
         lines = sorted({notice.line for notice in rest})
         shown = ", ".join(map(str, lines[:NOTICES])) + (", …" if len(lines) > NOTICES else "")
         yield f"{file}: nothing in the month matched line{'s' if len(lines) > 1 else ''} {shown}"
 
 
-def load_table(ran: "Ran") -> Table:
+def load_table(ran: "LoadSummary") -> Table:
     """One row per connection of a load."""
     found = Table(title=f"Load {ran.load_id}", title_justify="left")
     for name, justify in (

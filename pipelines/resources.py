@@ -17,22 +17,22 @@ from zoneinfo import ZoneInfo
 
 from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext, ResourceDefinition
 
-from assets.loading import Past, Progress, Source
-from assets.sources.client import Auth, BasicAuth, Client, ParameterKey
-from assets.sources.rate_limit import RateLimit
-from assets.sources.secret import MaskSecrets
-from pipelines.nights import keep_from, night
+from assets.http.client import Auth, BasicAuth, Client, ParameterKey
+from assets.http.rate_limit import RateLimit
+from assets.http.secret import MaskSecrets
+from assets.load import Past, Progress, Source
+from pipelines.load_window import default_window, keep_from
 from pipelines.run_locks import hold_run_lock
 from pipelines.settings import VENDORS, Connection, Settings
 from tollbook_errors import ConfigError
 from warehouse.database import Database
 from warehouse.identity import Identity, Reading, hold, known_identity, login_digest
 from warehouse.lake import Lake, utc_now
-from warehouse.reading import ask_public, public_file, same_records
+from warehouse.published import ask_public, public_file, same_records
 from warehouse.update import Tolerance
 
 
-class House:
+class Runtime:
     """Everything a run needs, made once and lazily; the ``tollbook`` resource.
 
     ``watch`` is told of every step of a load; the command line draws its progress from it. ``now`` is the clock (UTC)
@@ -76,9 +76,9 @@ class House:
         )
 
     @cached_property
-    def night(self) -> tuple[date, date]:
+    def default_window(self) -> tuple[date, date]:
         """First and last business day of a run that was not told its days, the same for all of its steps."""
-        return night(self.settings, self.now())
+        return default_window(self.settings, self.now())
 
     def keep_from(self) -> date | None:
         """The first business day to keep now; None: everything is."""
@@ -173,7 +173,7 @@ def _identity(connection: Connection, lake: Lake, records: bool) -> Identity:
 
 
 def _read_as(source: Source, reading: Reading) -> Source:
-    """A connection as it was configured when its answers were read so."""
+    """A connection as it was configured when its responses were read so."""
     return replace(
         source,
         currency=reading.currency,
@@ -191,10 +191,10 @@ def load_name(instance: DagsterInstance, run_id: str) -> str:
     return f"{created.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id[:8]}"
 
 
-def tollbook_resource(make: Callable[[], House]) -> ResourceDefinition:
+def tollbook_resource(make: Callable[[], Runtime]) -> ResourceDefinition:
     """The resource that assets ask for: made for each run, whose lock is held while it has it."""
 
-    def lend(context: InitResourceContext) -> Iterator[House]:
+    def lend(context: InitResourceContext) -> Iterator[Runtime]:
         run = context.run if context.instance else None
         with hold_run_lock(context.instance, run.run_id) if context.instance and run else nullcontext():
             yield make()

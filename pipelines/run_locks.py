@@ -17,7 +17,7 @@ from pathlib import Path
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from pipelines.interruption import go_no_further
-from warehouse.lake import make_folder, storage
+from warehouse.lake import disk_errors, make_folder
 from warehouse.locks import open_lock, sign, try_lock
 
 BY_COMMAND_LINE = "tollbook/cli"  # tag of runs whose end and publication the command line sees to itself
@@ -41,12 +41,12 @@ def hold_run_lock(instance: DagsterInstance, run_id: str) -> Iterator[None]:
         return
     go_no_further()
     path = _folder(instance) / run_id
-    with storage(path):
+    with disk_errors(path):
         make_folder(path.parent)
         handle = _locked(path)
     try:
         _ours.add(run_id)
-        with storage(path):
+        with disk_errors(path):
             sign(handle, f"run {run_id[:8]}")
         yield
     finally:
@@ -75,7 +75,7 @@ def fail_dead_runs(instance: DagsterInstance) -> list[str]:
     """Record runs as failed whose lock nobody holds, and free what they hold in Dagster; their ids."""
     folder = _folder(instance)
     dead = []
-    with storage(folder):
+    with disk_errors(folder):
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         # What the command line starts has a file before it is there: without one its end was lost.
         unfinished = instance.get_runs(RunsFilter(statuses=_UNFINISHED, tags={BY_COMMAND_LINE: "true"}))

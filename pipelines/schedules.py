@@ -15,7 +15,7 @@ from dagster import (
     schedule,
 )
 
-from pipelines.nights import night
+from pipelines.load_window import default_window
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def nightly(settings: Settings, job: "Job", *, starts_by_itself: bool = True) ->
         description="Loads yesterday and the look-back, and whatever was missed while nothing ran.",
     )
     def evaluate(context: ScheduleEvaluationContext) -> RunRequest:
-        first, last = night(settings, context.scheduled_execution_time)
+        first, last = default_window(settings, context.scheduled_execution_time)
         return RunRequest(run_key=f"{context.scheduled_execution_time:%Y%m%dT%H%M}", tags=range_tags(first, last))
 
     return evaluate

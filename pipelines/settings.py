@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from phonenumbers import SUPPORTED_REGIONS
 
-from assets.sources.secret import Secret
+from assets.http.secret import Secret
 from tollbook_errors import ConfigError
 from warehouse.accounts import Account, plain_name
 from warehouse.fraud import FraudRules
@@ -203,7 +203,7 @@ class Connection:
     """None: no budget is known, so requests are not paced."""
     max_in_flight: int = 4
     max_answer_mib: int = 4
-    """The largest answer that is read, unpacked; a load can take several times as much memory."""
+    """The largest response that is read, unpacked; a load can take several times as much memory."""
     allow_http: bool = False
     stale_after: timedelta = timedelta(hours=36)
     """For how long a good load of yesterday is good news."""

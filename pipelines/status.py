@@ -14,14 +14,14 @@ from zoneinfo import ZoneInfo
 from rich.table import Table
 
 from pipelines.freshness import Freshness, freshness
-from pipelines.nights import today
+from pipelines.load_window import today
 from pipelines.progress import unconfigured_line
 from pipelines.settings import Settings
 from pipelines.stopped import NIGHTLY, read_stopped, sentences
 from pipelines.terminal import Terminal
 from tollbook_errors import TollbookError
 from warehouse.lake import Lake
-from warehouse.reading import (
+from warehouse.published import (
     Movement,
     clock_trouble,
     days_in_state,

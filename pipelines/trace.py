@@ -1,7 +1,7 @@
 """Where a figure comes from: one record followed from the mart back to the vendor's own words.
 
-What lives here: finding a record by its id in the published database, and its landed answer in raw. What does not: how
-either was made. Telephone numbers and names are shown on a terminal only; anywhere else they are masked.
+What lives here: finding a record by its id in the published database, and its landed response in raw. What does not:
+how either was made. Telephone numbers and names are shown on a terminal only; anywhere else they are masked.
 """
 
 import json
@@ -15,12 +15,12 @@ import duckdb
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from assets.sources import strict_json
+from assets.http import strict_json
 from pipelines.settings import Settings
 from pipelines.terminal import Terminal
 from tollbook_errors import ContractError, StorageError
 from warehouse.lake import Lake
-from warehouse.reading import open_public, public_file
+from warehouse.published import open_public, public_file
 
 # Where an id may stand, and which columns hold one.
 _PLACES = (
@@ -149,7 +149,7 @@ def _distinct(rows: list[Row]) -> list[Row]:
 
 
 def _record(lake: Lake, file: str, number: int) -> tuple[str, Any]:
-    """What was asked and the one record of the answer, as the vendor sent it; the whole answer where it is one."""
+    """What was asked and the one record of the response, as the vendor sent it; the whole response where it is one."""
     path = lake.data_dir / file
     if not path.exists():
         raise StorageError(f"{file} is not there", hint="restore it from a backup")

@@ -1,4 +1,4 @@
-"""A PBXware inside the test's own process: the same answers as over HTTP, without the wire, and as wrong as asked.
+"""A PBXware inside the test's own process: the same responses as over HTTP, without the wire, and as wrong as asked.
 
 What lives here: ``FakePbx``, the client that asks it, and the driving of a load against it. What does not: tests.
 """
@@ -17,9 +17,9 @@ import duckdb
 import pyarrow.parquet as pq
 
 from assets import pbxware
-from assets.loading import Outcome, Source, Window, load
-from assets.sources import strict_json
-from assets.sources.client import Answer
+from assets.http import strict_json
+from assets.http.client import Response
+from assets.load import Outcome, Source, Window, load
 from tollbook_errors import AuthError
 from warehouse.lake import Lake
 
@@ -84,7 +84,7 @@ class FakePbx:
     """``rows`` in the order in which pages give them. ``page_size`` is what it really keeps to (None: as asked).
 
     ``filed`` is the value of the filter ``status`` under which it finds a status. ``before`` is called with the number
-    of each request, from 1, before it is answered; ``change`` may replace the data of an answer that is an object.
+    of each request, from 1, before it is answered; ``change`` may replace the data of a response that is an object.
     """
 
     rows: list[list[Any]] = field(default_factory=list)
@@ -100,7 +100,7 @@ class FakePbx:
     change: Callable[[dict[str, str], Any], Any] = lambda asked, data: data
     asked: list[dict[str, str]] = field(default_factory=list)
 
-    def answer(self, asked: dict[str, str]) -> Any:
+    def response(self, asked: dict[str, str]) -> Any:
         self.asked.append(asked)
         self.before(len(self.asked))
         action = asked["action"].removeprefix("pbxware.")
@@ -129,7 +129,7 @@ class FakePbx:
         rows, size = self._selected(asked), self.page_size or int(asked["limit"])
         begin = (int(asked["page"]) - 1) * size
         csv = rows[begin : begin + size]
-        answer = {
+        response = {
             "success": "Success.",
             "next_page": self.next_page(len(rows) > begin + size),
             "limit": self.stated_limit or size,
@@ -137,9 +137,9 @@ class FakePbx:
             "header": self.header if csv else None,
             "csv": csv,
         }
-        if answer["next_page"] == "missing":
-            del answer["next_page"]
-        return answer
+        if response["next_page"] == "missing":
+            del response["next_page"]
+        return response
 
     def _billamount(self, asked: dict[str, str]) -> Any:
         if self.billamount is not None:
@@ -173,28 +173,28 @@ class FakeClient:
 
     connection = "hq"
 
-    def __init__(self, answer: Callable[[dict[str, str]], Any], max_in_flight: int = 1) -> None:
+    def __init__(self, response: Callable[[dict[str, str]], Any], max_in_flight: int = 1) -> None:
         self.methods: list[str] = []
         self.max_in_flight = max_in_flight
         self.requests_made = 0
         self.refused: AuthError | None = None
         self.posts_forms = False
-        self._answer = answer
+        self._answer = response
 
     def request(
         self, method: str, path: str, params: dict[str, str], *, form: bool, endpoint: str, window: str
-    ) -> Answer:
+    ) -> Response:
         assert (path, form) == ("", method == "POST")
         self.requests_made += 1
         self.methods.append(method)
         body = self._answer(dict(params))
         body = body if isinstance(body, str) else json.dumps(body)
-        return Answer(body, strict_json.loads(body, connection=self.connection), {}, datetime.now(UTC), 200)
+        return Response(body, strict_json.loads(body, connection=self.connection), {}, datetime.now(UTC), 200)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def refuse(self, error: AuthError) -> AuthError:
+    def mark_unauthorized(self, error: AuthError) -> AuthError:
         self.refused = error
         return error
 
@@ -219,7 +219,7 @@ class FakeClient:
 
 def source_of(pbx: FakePbx, data_dir: Path, **changes: Any) -> Source:
     """A connection ``hq`` to ``pbx``, business days in UTC."""
-    client = FakeClient(pbx.answer)
+    client = FakeClient(pbx.response)
     settings: dict[str, Any] = {
         "name": "hq",
         "vendor": "pbxware",

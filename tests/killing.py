@@ -148,7 +148,7 @@ def _attend(pipe: Connection) -> None:
     import loading  # noqa: F401
 
     import pipelines.definitions
-    import pipelines.running  # noqa: F401
+    import pipelines.load  # noqa: F401
 
     while True:
         gc.collect()
@@ -218,7 +218,7 @@ def _recorded(config: str, arguments: tuple[str, ...]) -> tuple[int, str]:
     import pipelines.resources
     from pipelines.cli import main
 
-    pipelines.resources.House = partial(pipelines.resources.House, now=lambda: MOMENT)  # type: ignore[misc,assignment]
+    pipelines.resources.Runtime = partial(pipelines.resources.Runtime, now=lambda: MOMENT)  # type: ignore[misc,assignment]
     ended = CliRunner().invoke(main, ["--config", config, *arguments])
     error = f"\n{ended.exception!r}" if ended.exception and not isinstance(ended.exception, SystemExit) else ""
     return ended.exit_code, ended.output + error
@@ -227,9 +227,9 @@ def _recorded(config: str, arguments: tuple[str, ...]) -> tuple[int, str]:
 def _unrecorded(config: str, arguments: tuple[str, ...]) -> tuple[int, str]:
     from dagster import DagsterInstance
 
-    import pipelines.running
+    import pipelines.load
 
-    pipelines.running.open_history = lambda _: DagsterInstance.ephemeral()  # type: ignore[assignment]
+    pipelines.load.open_history = lambda _: DagsterInstance.ephemeral()  # type: ignore[assignment]
     return _recorded(config, arguments)
 
 
@@ -237,12 +237,12 @@ def _load(config: str, arguments: tuple[str, ...]) -> tuple[int, str]:
     """1 and the errors by kind where something failed that was foreseen; else Python says what it was."""
     from loading import read_and_publish
 
-    from pipelines.resources import House
+    from pipelines.resources import Runtime
     from pipelines.settings import load_settings
 
     (day,) = map(date.fromisoformat, arguments)
     try:
-        failures = read_and_publish(House(load_settings(Path(config)), now=lambda: MOMENT), day, day)
+        failures = read_and_publish(Runtime(load_settings(Path(config)), now=lambda: MOMENT), day, day)
     except BaseException:
         return 70, traceback.format_exc()
     return int(bool(failures)), "\n".join(f"{type(error).__name__}: {error}" for error in failures)
@@ -321,9 +321,9 @@ def _watch(
             elif was_cut and cut.full and name in GROWS:
                 failure = cut.error
             calls.append((name, path.removeprefix(root)))
-        answer = struct.pack("QqiI", ident, 0, -failure, 0 if failure else _CONTINUE)
+        response = struct.pack("QqiI", ident, 0, -failure, 0 if failure else _CONTINUE)
         with suppress(OSError):
-            fcntl.ioctl(listener, _ANSWER, bytearray(answer))
+            fcntl.ioctl(listener, _ANSWER, bytearray(response))
 
 
 def _path(pid: int, name: str, arguments: list[int]) -> str:

@@ -60,13 +60,13 @@ def listening() -> Iterator[tuple[Heard, int, int]]:
             """Nothing."""
 
     class Mail(socketserver.StreamRequestHandler):
-        answers: ClassVar[dict[bytes, bytes]] = {b"DATA": b"354 go on", b"QUIT": b"221 bye"}
+        responses: ClassVar[dict[bytes, bytes]] = {b"DATA": b"354 go on", b"QUIT": b"221 bye"}
 
         def handle(self) -> None:
             self.wfile.write(b"220 here\r\n")
             for line in self.rfile:
                 word = line.split()[0].upper() if line.split() else b""
-                self.wfile.write(self.answers.get(word, b"250 well") + b"\r\n")
+                self.wfile.write(self.responses.get(word, b"250 well") + b"\r\n")
                 if word == b"DATA":
                     text = b""
                     while not text.endswith(b"\r\n.\r\n"):

@@ -26,10 +26,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
-from assets.loading import Outcome, Progress, Source, Window
-from assets.loading import load as land
-from assets.marts import update_and_publish
-from assets.sources.client import Client
+from assets.http.client import Client
+from assets.load import Outcome, Progress, Source, Window
+from assets.load import load as land
+from assets.warehouse_asset import update_and_publish
 from pipelines.cli import main
 from pipelines.demo.company import CUSTOMERS, SIP, SIP_CURRENCY, TENANTS, VPS
 from pipelines.demo.hosting import Hosting
@@ -37,8 +37,8 @@ from pipelines.demo.pbx_traffic import PbxTraffic
 from pipelines.demo.server import Vendors
 from pipelines.demo.sip_traffic import SipTraffic
 from pipelines.demo.truth import Truth
-from pipelines.resources import House
-from pipelines.running import Ran, run_load
+from pipelines.load import LoadSummary, run_load
+from pipelines.resources import Runtime
 from pipelines.settings import Settings, load_settings
 from tollbook_errors import TollbookError
 from warehouse.database import _digest
@@ -81,16 +81,16 @@ class World:
     def public(self) -> Path:
         return self.data_dir / "tollbook.duckdb"
 
-    def load(self, first: date, last: date, *names: str) -> Ran:
+    def load(self, first: date, last: date, *names: str) -> LoadSummary:
         """Load business days, without the command line."""
         return run_load(self.settings, first, last, names, unwatched)
 
     def read(self, first: date, last: date, *names: str) -> None:
         """Load business days and publish as ``load`` does, without Dagster, which would take most of the time."""
-        house = House(self.settings)
-        house.hold()
-        read(house, first, last, names)
-        update_and_publish(house.lake, house.database)
+        runtime = Runtime(self.settings)
+        runtime.hold()
+        read(runtime, first, last, names)
+        update_and_publish(runtime.lake, runtime.database)
 
     def command(self, *arguments: str) -> Result:
         """``tollbook …`` in this process."""
@@ -105,33 +105,33 @@ class World:
         return hashes(self.data_dir / "core")
 
     def digests(self) -> dict[str, str]:
-        return House(self.settings).database.digests()
+        return Runtime(self.settings).database.digests()
 
 
-def read(house: House, first: date, last: date, names: Sequence[str] = ()) -> list[TollbookError]:
+def read(runtime: Runtime, first: date, last: date, names: Sequence[str] = ()) -> list[TollbookError]:
     """Land business days and make core of them, stream by stream, as the assets do; what failed.
 
     As in a run, a connection's failure leaves the others to be loaded.
     """
-    load_id = f"{house.now():%Y%m%dT%H%M%S.%f}"
+    load_id = f"{runtime.now():%Y%m%dT%H%M%S.%f}"
     failures: list[TollbookError] = []
-    for connection in house.settings.connections:
+    for connection in runtime.settings.connections:
         if not names or connection.name in names:
             try:
-                for outcome in _outcomes(house.source(connection.name, load_id=load_id), first, last):
+                for outcome in _outcomes(runtime.source(connection.name, load_id=load_id), first, last):
                     failures += outcome.failures
             except TollbookError as error:
                 failures.append(error)
     return failures
 
 
-def read_and_publish(house: House, first: date, last: date) -> list[TollbookError]:
+def read_and_publish(runtime: Runtime, first: date, last: date) -> list[TollbookError]:
     """What ``tollbook load`` does, without Dagster, which would take most of the time; what failed."""
     failures: list[TollbookError] = []
     try:
-        house.hold()
-        failures += read(house, first, last)
-        update_and_publish(house.lake, house.database)
+        runtime.hold()
+        failures += read(runtime, first, last)
+        update_and_publish(runtime.lake, runtime.database)
     except TollbookError as error:
         failures.append(error)
     return failures
@@ -436,7 +436,7 @@ def forms_of_secrets(secrets: Mapping[str, str], *, user_names: bool = True) -> 
 
 
 def forms_of_people() -> set[bytes]:
-    """Names of the demo's people and their telephone numbers, as they stand in the vendors' answers and in JSON."""
+    """Names of the demo's people and their telephone numbers, as they stand in the vendors' responses and in JSON."""
     names = {name for tenant in TENANTS for name in tenant.names.values() if " " in name}
     names |= {endpoint.name for customer in CUSTOMERS for endpoint in customer.phones if " " in endpoint.name}
     names |= {" ".join(customer.contact) for customer in CUSTOMERS}

@@ -18,10 +18,10 @@ import duckdb
 import pyarrow.parquet as pq
 import requests
 
-from assets.loading import Fetch, Outcome, Source, Stream, Window, load
-from assets.sources.client import BasicAuth, Client
-from assets.sources.secret import Secret
-from assets.sources.wire import Reply
+from assets.http.client import BasicAuth, Client
+from assets.http.secret import Secret
+from assets.http.transport import RawResponse
+from assets.load import Fetch, Outcome, Source, Stream, Window, load
 from warehouse.lake import Lake
 
 HOST = "http://127.0.0.1:9"  # nobody listens there: what is not answered by the stand-in is not answered
@@ -34,7 +34,7 @@ Answering = Callable[[str, dict[str, str]], Any]
 
 @dataclass
 class Status:
-    """An answer with another status than 200."""
+    """A response with another status than 200."""
 
     code: int
     data: Any = field(default_factory=lambda: {"error": "as told"})
@@ -47,7 +47,8 @@ class Literal(str):
 
 
 class StandIn:
-    """``answering`` gets the path below the base address and the query, and gives what becomes the JSON of the answer.
+    """``answering`` gets the path below the base address and the query, and gives what becomes the JSON of the
+    response.
 
     ``asked`` holds every request as (path, query).
     """
@@ -76,7 +77,7 @@ class StandIn:
         deadline_seconds: float,
         wanted: frozenset[int],
         where: Mapping[str, str],
-    ) -> Reply:
+    ) -> RawResponse:
         address = urlsplit(str(request.url))
         assert f"{address.scheme}://{address.netloc}" == HOST, "a request left the configured address"
         path, query = address.path.removeprefix("/api/"), dict(parse_qsl(address.query))
@@ -84,7 +85,7 @@ class StandIn:
         said = self.answering(path, query)
         status, data = (said.code, said.data) if isinstance(said, Status) else (200, said)
         body = data if isinstance(data, Literal) else json.dumps(data, default=_number)
-        return Reply(status, {}, body.encode() if status in wanted else None, len(body))
+        return RawResponse(status, {}, body.encode() if status in wanted else None, len(body))
 
 
 def source(stand_in: StandIn, data_dir: Path, vendor: str, **overrides: Any) -> Source:

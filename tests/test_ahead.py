@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
 
-from assets import loading, pbxware
-from assets.loading import Source, update_partition
+from assets import load, pbxware
+from assets.load import Source, update_partition
 from warehouse import lake as lake_module
 from warehouse.lake import CorePartition
 
@@ -21,18 +21,18 @@ GROUP = "Sales (600)"  # a number of the PBX's own that is no extension
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Batches of a few answers: in which thread each was typed, and how many answers it held."""
+    """Batches of a few responses: in which thread each was typed, and how many responses it held."""
     monkeypatch.setattr(lake_module, "_BATCH_BYTES", 30_000)
-    monkeypatch.setattr(lake_module, "TYPED_BYTES", 60_000)
-    monkeypatch.setattr(loading, "TYPED_BYTES", 60_000)
+    monkeypatch.setattr(lake_module, "PARSED_BYTES", 60_000)
+    monkeypatch.setattr(load, "PARSED_BYTES", 60_000)
     typed: list[tuple[str, int]] = []
-    add = pbxware.CdrTyping.add
+    add = pbxware.CdrParser.add
 
-    def watched(typing: pbxware.CdrTyping, answers: pa.Table) -> None:
-        typed.append((threading.current_thread().name, answers.num_rows))
-        add(typing, answers)
+    def watched(typing: pbxware.CdrParser, responses: pa.Table) -> None:
+        typed.append((threading.current_thread().name, responses.num_rows))
+        add(typing, responses)
 
-    monkeypatch.setattr(pbxware.CdrTyping, "add", watched)
+    monkeypatch.setattr(pbxware.CdrParser, "add", watched)
     return typed
 
 
@@ -67,7 +67,7 @@ def test_a_day_that_is_typed_while_it_is_read_is_the_day_that_is_typed_afterward
     source = source_of(a_day(), tmp_path)
     (ahead,) = load_day(source).partitions
     assert len(batches) > 3
-    assert {thread for thread, _ in batches[:3]} == {"typing"}
+    assert {thread for thread, _ in batches[:3]} == {"parsing"}
     rows = rows_of(source)
     assert len(rows) == 4_010
     assert [found["raw_row"] for found in rows] == sorted(found["raw_row"] for found in rows)
@@ -82,7 +82,7 @@ def test_a_day_that_is_typed_while_it_is_read_is_the_day_that_is_typed_afterward
     assert afterwards.sha256 == ahead.sha256
     assert afterwards.warnings == ahead.warnings
     # And in one piece, as another version might.
-    monkeypatch.setattr(lake_module, "TYPED_BYTES", 1 << 30)
+    monkeypatch.setattr(lake_module, "PARSED_BYTES", 1 << 30)
     batches.clear()
     assert made_again(source).sha256 == ahead.sha256
     assert len(batches) == 1
@@ -102,14 +102,14 @@ def test_of_a_reading_that_began_anew_nothing_counts(tmp_path: Path, batches: li
 def test_what_fails_ahead_is_done_afterwards(
     tmp_path: Path, batches: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = pbxware.CdrTyping.add
+    add = pbxware.CdrParser.add
 
-    def failing(typing: pbxware.CdrTyping, answers: pa.Table) -> None:
-        if threading.current_thread().name == "typing" and len(batches) > 1:
+    def failing(typing: pbxware.CdrParser, responses: pa.Table) -> None:
+        if threading.current_thread().name == "parsing" and len(batches) > 1:
             raise MemoryError
-        add(typing, answers)
+        add(typing, responses)
 
-    monkeypatch.setattr(pbxware.CdrTyping, "add", failing)
+    monkeypatch.setattr(pbxware.CdrParser, "add", failing)
     source = source_of(a_day(), tmp_path)
     outcome = load_day(source)
     assert not outcome.failures

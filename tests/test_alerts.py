@@ -17,13 +17,13 @@ from dagster import DagsterInstance, RunStatusSensorContext, SkipReason, build_s
 from listening import ended_run, listening
 from loading import LONDON, World, unwatched, world
 
-from assets.sources.secret import Secret
+from assets.http.secret import Secret
 from pipelines import alerts
 from pipelines.alerts import send_alert, send_heartbeat
 from pipelines.definitions import build
 from pipelines.demo.company import TIM, VPS
 from pipelines.demo.faults import Fault
-from pipelines.resources import House
+from pipelines.resources import Runtime
 from pipelines.sensors import LOAD_ENDED
 from pipelines.settings import Alerts, Settings, load_settings
 
@@ -361,7 +361,7 @@ ODD_WEBHOOKS: dict[str, Callable[[int], str]] = {
     "a label of 300 letters": lambda _: f"https://{'a' * 300}.example.com/{TOKEN}",
     "an empty label": lambda _: f"https://a..example.com/{TOKEN}",
     "no TLS where TLS should be": lambda port: f"https://127.0.0.1:{port}/{TOKEN}",
-    "an answer that never begins": lambda port: f"http://127.0.0.1:{port}/{TOKEN}",
+    "a response that never begins": lambda port: f"http://127.0.0.1:{port}/{TOKEN}",
 }
 
 
@@ -449,7 +449,7 @@ def test_dagster_calls_it_too_after_what_a_good_load_is_published(
         )
         mine = World(lately.vendors, tmp_path)
         mine.read(yesterday(), yesterday())
-        definitions = build(mine.settings, House(mine.settings, unwatched))
+        definitions = build(mine.settings, Runtime(mine.settings, unwatched))
         ran = definitions.resolve_job_def("publish").execute_in_process(
             instance=instance, tags={LOAD_ENDED: tag} if tag else {}
         )

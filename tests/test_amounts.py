@@ -26,7 +26,7 @@ from soaking import part, told
 from stand_in import Literal, StandIn, run, source
 
 from assets import sipcentric
-from assets.marts import update_and_publish
+from assets.warehouse_asset import update_and_publish
 from warehouse.lake import Lake
 from warehouse.money import PLACES
 from warehouse.reports import ReportSettings, write_report
@@ -90,7 +90,7 @@ class Batch:
     def sipcentric(self) -> StandIn:
         newest_first = self.seconds("site")[::-1]
 
-        def answer(path: str, asked: dict[str, str]) -> Any:
+        def response(path: str, asked: dict[str, str]) -> Any:
             if path.endswith("/calls"):
                 after, before = (
                     datetime.fromisoformat(asked[name]).timestamp() for name in ("startedAfter", "startedBefore")
@@ -111,7 +111,7 @@ class Batch:
             items = [{"type": "customer", "uri": URI, "company": "Bloggs co"}] if path == "customers" else []
             return {"totalItems": len(items), "pageSize": 200, "page": 1, "items": items}
 
-        return StandIn(answer)
+        return StandIn(response)
 
 
 def _amounts(chance: random.Random, count: int) -> Iterator[Decimal]:

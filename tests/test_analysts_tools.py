@@ -46,11 +46,11 @@ def test_a_client_of_its_own_environment_gets_the_same_answers(tmp_path: Path, v
         [python, "-c", ASK, file], input=json.dumps(asked), capture_output=True, text=True, check=False
     )
     assert told.returncode == 0, told.stderr
-    found, amounts, comments, answers = json.loads(told.stdout)
+    found, amounts, comments, responses = json.loads(told.stdout)
     assert found.startswith(f"{version}.")
     assert amounts == "decimal128(18, 6)"
     assert comments == sum(len(table.columns) for table in TABLES)
     with duckdb.connect(file, read_only=True) as con:
         con.execute("SET TimeZone = 'Europe/London'")
         ours = [[[str(value) for value in row] for row in con.execute(sql).fetchall()] for sql in asked]
-    assert answers == ours
+    assert responses == ours

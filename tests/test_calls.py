@@ -79,7 +79,7 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
         [Leg(0, "a", OUT, ADA, 20, NO), Leg(20, "a", ADA, OUT2, 90, YES, "0.20000")],
         [Call("aa", 1, "inbound", "answered", "100", 90, "native_id", Decimal("0.2"))],
     ),
-    "voicemail after no answer": (
+    "voicemail after no response": (
         [Leg(0, "a", OUT, ADA, 20, NO), Leg(20, "a", OUT, BOX, 12, VOICEMAIL)],
         [Call("aa", 2, "inbound", "voicemail", "100", 0, "native_id")],
     ),
@@ -139,7 +139,7 @@ CASES: dict[str, tuple[list[Leg], list[Call]]] = {
         [Call("a", 0, "internal", "abandoned", "700", 0, "single"),
          Call("b", 0, "internal", "abandoned", "600", 0, "single")],
     ),
-    "two answer: a conference, or a second handset": (
+    "two response: a conference, or a second handset": (
         [Leg(0, "a", OUT, ADA, 100, YES), Leg(5, "a", OUT, BEN, 90, YES)],
         [Call("aa", 0, "inbound", "answered", "100", 100, "native_id")],
     ),

@@ -19,7 +19,7 @@ from pipelines.cli import main
 from pipelines.demo import showing
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
-from pipelines.running import run_load
+from pipelines.load import run_load
 from pipelines.settings import load_settings
 from warehouse.lake import Lake
 
@@ -206,7 +206,7 @@ def test_the_days_that_are_not_named(
         asked.append((first, last))
         raise SystemExit(0)
 
-    monkeypatch.setattr("pipelines.running.run_load", remember)
+    monkeypatch.setattr("pipelines.load.run_load", remember)
     config = place.vendors.write_config(tmp_path / "tollbook.toml", first_date=date(2026, 1, 1))
     today = load_today()
     assert CliRunner().invoke(main, ["--config", str(config), "load", *arguments]).exit_code == 0
@@ -215,7 +215,7 @@ def test_the_days_that_are_not_named(
 
 
 def load_today() -> date:
-    from pipelines.nights import today
+    from pipelines.load_window import today
 
     return today(load_settings(ROOT / "pipelines" / "demo" / "sample.toml"))
 
@@ -457,7 +457,7 @@ def test_a_data_directory_that_cannot_be_written_is_a_matter_of_the_disk(
     place: World, tmp_path: Path, command: str
 ) -> None:
     config = place.vendors.write_config(tmp_path / "tollbook.toml")
-    Lake(tmp_path / "data").hold_to("Europe/London")
+    Lake(tmp_path / "data").record_timezone("Europe/London")
     folders = [tmp_path / "data" / "state", tmp_path / "data" / "dagster", tmp_path / "data"]
     folders[1].mkdir()
     for folder in folders:

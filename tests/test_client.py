@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rate_limit import SharedClock, Vendor
 
-from assets.sources.client import (
+from assets.http.client import (
     Auth,
     BasicAuth,
     Client,
@@ -37,8 +37,8 @@ from assets.sources.client import (
     Wait,
     link_query,
 )
-from assets.sources.rate_limit import QuotaExhausted, RateLimit
-from assets.sources.secret import MaskSecrets, Secret, masked
+from assets.http.rate_limit import QuotaExhausted, RateLimit
+from assets.http.secret import MaskSecrets, Secret, masked
 from pipelines.cli import LogLine
 from tollbook_errors import (
     AuthError,
@@ -221,13 +221,13 @@ def rate_headers(headers: Mapping[str, str], status: int) -> Wait | None:
 def test_an_answer_is_verbatim_and_exact(server: Server, clock: Clock) -> None:
     body = '\ufeff{ "cost" : 0.10, "from": "Zoë <103>", "big": 12345678901234567890 }'
     server.steps = [reply(body, X_Thing="a")]
-    answer = ask(client(server, clock))
-    assert answer.body == body[1:]
-    assert answer.data == {"cost": Decimal("0.10"), "from": "Zoë <103>", "big": 12345678901234567890}
-    assert str(answer.data["cost"]) == "0.10"
-    assert answer.headers["x-thing"] == "a"
-    assert (answer.status, answer.fetched_at) == (200, Clock.start)
-    assert "Zo" not in repr(answer)
+    response = ask(client(server, clock))
+    assert response.body == body[1:]
+    assert response.data == {"cost": Decimal("0.10"), "from": "Zoë <103>", "big": 12345678901234567890}
+    assert str(response.data["cost"]) == "0.10"
+    assert response.headers["x-thing"] == "a"
+    assert (response.status, response.fetched_at) == (200, Clock.start)
+    assert "Zo" not in repr(response)
 
 
 def test_basic_authentication_and_the_query(server: Server) -> None:
@@ -368,7 +368,7 @@ def cut_header(connection: socket.socket) -> None:
 
 
 PACKED = gzip.compress(b'{"ok": true}')
-# What stands in front of a vendor now and then, what its PHP says before it answers, and an answer that never came.
+# What stands in front of a vendor now and then, what its PHP says before it answers, and a response that never came.
 GARBLED = [
     reply("<!DOCTYPE html><title>gossip: back soon</title>"),
     reply("<title>Zaraz wr\xf3cimy</title>".encode("latin-1"), Content_Type="text/html"),
@@ -543,7 +543,7 @@ def test_a_refusal_inside_a_good_status_can_be_remembered(server: Server) -> Non
     server.steps = [OK]
     mine = client(server)
     with pytest.raises(AuthError, match="the PBX refused"):
-        raise mine.refuse(AuthError("the PBX refused the key", connection="sip"))
+        raise mine.mark_unauthorized(AuthError("the PBX refused the key", connection="sip"))
     refused(AuthError, mine)
     assert server.seen == []
 
@@ -766,7 +766,7 @@ def test_the_budget_is_kept_and_learns(server: Server, clock: Clock, tmp_path: P
 
 
 def test_24_windows_at_once_make_no_429(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assets.sources.client.STEP_SECONDS", 120.0)
+    monkeypatch.setattr("assets.http.client.STEP_SECONDS", 120.0)
     clock = SharedClock()
     vendor = Vendor(100, clock.now)
 
@@ -776,16 +776,16 @@ def test_24_windows_at_once_make_no_429(server: Server, tmp_path: Path, monkeypa
         connection.sendall(reply(status=status, Connection="close", X_Limit="100", X_Remaining=str(max(0, remaining))))
 
     server.steps = [count]
-    answers: list[int] = []
+    responses: list[int] = []
 
     def window() -> None:
         limit = RateLimit(tmp_path, "sip", 100, now=clock.now)
         mine = client(server, rate_limit=limit, max_in_flight=24, sleep=clock.sleep, monotonic=clock.now)
-        answers.extend(ask(mine, rate_headers=rate_headers).status for _ in range(8))
+        responses.extend(ask(mine, rate_headers=rate_headers).status for _ in range(8))
         mine.close()
 
     clock.run([window] * 24)
-    assert answers == [200] * 24 * 8
+    assert responses == [200] * 24 * 8
     assert vendor.refused == 0
     assert vendor.taken[-1] - vendor.taken[0] < 3600 * 1.05
 
@@ -818,11 +818,11 @@ def test_a_server_that_attends_to_one_connection_only_is_asked_one_by_one() -> N
     server.steps = [OK]
     mine = client(server, timeout_seconds=0.5, sleep=lambda seconds: None)
     try:
-        answers = list(mine.map(lambda _: ask(mine), range(40)))
+        responses = list(mine.map(lambda _: ask(mine), range(40)))
     finally:
         mine.close()
         server.close()
-    assert len(answers) == 40
+    assert len(responses) == 40
     assert 1 <= mine.retries <= 6
     assert server.connections <= 6
 

@@ -12,15 +12,15 @@ from loading import World, read, world
 from loading import query as ask
 from test_status import HQ, configured, status
 
-from assets.marts import update_and_publish
+from assets.warehouse_asset import update_and_publish
 from pipelines.demo.company import PBX
 from pipelines.freshness import read_freshness
-from pipelines.resources import House
+from pipelines.resources import Runtime
 from pipelines.settings import load_settings
 from pipelines.status import read_status
 from warehouse.close import obstacles
 from warehouse.lake import Lake, read_json, write_json
-from warehouse.reading import open_public
+from warehouse.published import open_public
 
 DAY = date(2026, 9, 30)
 AHEAD = timedelta(days=400)
@@ -30,10 +30,10 @@ AHEAD = timedelta(days=400)
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A PBX that was loaded while the clock stood 400 days ahead; then it was set right."""
     with world(tmp_path_factory.mktemp("clock"), DAY, DAY, scale=0.1, only=(PBX,)) as place:
-        house = House(place.settings, now=lambda: datetime.now(UTC) + AHEAD)
-        house.hold()
-        assert read(house, DAY, DAY) == []
-        update_and_publish(house.lake, house.database)
+        runtime = Runtime(place.settings, now=lambda: datetime.now(UTC) + AHEAD)
+        runtime.hold()
+        assert read(runtime, DAY, DAY) == []
+        update_and_publish(runtime.lake, runtime.database)
         yield place
 
 

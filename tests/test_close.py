@@ -20,7 +20,7 @@ from tollbook_errors import IntegrityError
 from warehouse import update as module
 from warehouse.close import Close, CloseError, Freeze, Remark, close_month, read_closes
 from warehouse.database import Database
-from warehouse.reading import Movement, movements, open_public
+from warehouse.published import Movement, movements, open_public
 from warehouse.reports.proof import movement_text
 from warehouse.update import Partition
 

@@ -11,7 +11,7 @@ from core_rows import Row, at, leg, load, partition, query, warehouse
 
 from pipelines.cli import main
 from warehouse.database import Database
-from warehouse.reading import days_in_state, open_public, unusual_days
+from warehouse.published import days_in_state, open_public, unusual_days
 from warehouse.update import Partition
 
 MONDAY = date(2026, 6, 1)
@@ -24,7 +24,9 @@ def read(load_id: str, day: date, at_: datetime = LATER, connection: str = "hq",
 
 
 def failed(load_id: str, day: date, **values: Any) -> Row:
-    return read(load_id, day, status="failed", rows=0, error_type="TransientError", error="hq cdr: no answer", **values)
+    return read(
+        load_id, day, status="failed", rows=0, error_type="TransientError", error="hq cdr: no response", **values
+    )
 
 
 def day_of(folder: Path, day: date, rows: int, connection: str = "hq") -> Partition:

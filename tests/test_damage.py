@@ -13,7 +13,7 @@ from loading import SHM, World, published, read_and_publish, world
 from soaking import part, told
 
 from pipelines.demo.company import PBX
-from pipelines.resources import House
+from pipelines.resources import Runtime
 
 DAY = date(2026, 10, 24)
 ACTIONS = ("load", "load into an empty database", "rebuild")
@@ -27,7 +27,7 @@ def place() -> Iterator[World]:
         world(Path(folder), DAY, DAY, scale=0.1, only=(PBX,)) as made,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr("pipelines.running.open_history", lambda _: DagsterInstance.ephemeral())
+        patch.setattr("pipelines.load.open_history", lambda _: DagsterInstance.ephemeral())
         assert made.load(DAY, DAY).failures == []
         made.vendors.add_late_rows(DAY, 2)
         made.vendors.withdraw_row(DAY)
@@ -49,7 +49,7 @@ def by_command(place: World) -> Ended:
 
 def without_dagster(place: World) -> Ended:
     """The same in a third of the time."""
-    failures = read_and_publish(House(place.settings), DAY, DAY)
+    failures = read_and_publish(Runtime(place.settings), DAY, DAY)
     return int(bool(failures)), " ".join(type(error).__name__ for error in failures)
 
 

@@ -316,8 +316,8 @@ def test_the_night_reads_its_own_days_only(tmp_path: Path) -> None:
         db.execute(
             "CREATE TABLE fact AS SELECT DATE '2016-01-01' + (i // 500)::INTEGER AS day, i FROM range(2000000) AS r(i)"
         )
-        db.execute(f"CREATE TEMP MACRO in_scope(d) AS ({in_days('d', days)})")
-        plan = db.execute("EXPLAIN ANALYZE SELECT sum(i) FROM fact WHERE in_scope(day)").fetchall()[0][1]
+        db.execute(f"CREATE TEMP MACRO in_call_days(d) AS ({in_days('d', days)})")
+        plan = db.execute("EXPLAIN ANALYZE SELECT sum(i) FROM fact WHERE in_call_days(day)").fetchall()[0][1]
     scanned = next(text for text in plan.splitlines() if "Row Groups Scanned" in text)
     assert int(scanned.split(":")[1].split("/")[0]) <= 3
 
@@ -556,11 +556,11 @@ if sys.argv[4] == "update":
     module.Update._tie_out = die
     database.update(cdr_days(folder / "core", [leg("new", "2026-03-02 12:00:00", 5)]))
 elif sys.argv[4] == "rebuild":
-    module.settle = die
+    module.commit_file = die
     database.update([], full=True)
 else:
     database.update(cdr_days(folder / "core", [leg("new", "2026-03-02 12:00:00", 5)]))
-    module.settle = die
+    module.commit_file = die
     database.publish()
 """
 

@@ -38,8 +38,8 @@ from pipelines.alerts import send_alert
 from pipelines.definitions import SAMPLE, build, defs
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
-from pipelines.nights import LONGEST_GAP
-from pipelines.resources import House
+from pipelines.load_window import LONGEST_GAP
+from pipelines.resources import Runtime
 from pipelines.run_locks import hold_run_lock
 from pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG, range_tags
 from pipelines.sensors import BY_COMMAND_LINE, LOAD_ENDED
@@ -65,7 +65,7 @@ def settings(request: pytest.FixtureRequest, place: World) -> Settings:
 
 def watched(settings: Settings) -> Definitions:
     """The definitions as a command makes them."""
-    return build(settings, House(settings, unwatched))
+    return build(settings, Runtime(settings, unwatched))
 
 
 # --- what there is ----------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def test_every_step_of_a_load_without_days_has_the_same_days(place: World, tmp_p
     """
     settings = fresh(place, tmp_path, first_date=FIRST, lookback_days=0)
     landed(settings, SIP, "cdr", FIRST - timedelta(days=1))
-    definitions = build(settings, House(settings, unwatched, lambda: datetime(2026, 10, 27, 3, tzinfo=UTC)))
+    definitions = build(settings, Runtime(settings, unwatched, lambda: datetime(2026, 10, 27, 3, tzinfo=UTC)))
     with DagsterInstance.ephemeral() as instance:
         ran = definitions.resolve_job_def("load").execute_in_process(
             instance=instance, asset_selection=keys_of(definitions, SIP)
@@ -313,7 +313,7 @@ def asked(request: RunRequest) -> tuple[date, date]:
 def landed(settings: Settings, connection: str, stream: str, last: date) -> None:
     """As if a connection had been loaded up to a day: an empty landing of that day."""
     connection_ = settings.connection(connection)
-    lake = House(settings).lake
+    lake = Runtime(settings).lake
     with lake.landing(connection, connection_.vendor, stream, last, last, {}) as writer:
         writer.add(
             kind="nothing", account_id=None, request={}, body="[]", fetched_at=datetime(2026, 10, 1, tzinfo=UTC), rows=0
@@ -655,7 +655,7 @@ def test_what_a_library_logs_of_a_request_is_masked(place: World, caplog: pytest
     """Nothing of ours logs a secret; a handler that is there when a client is made lets none of another's pass."""
     settings = load_settings(place.config)
     secret = settings.connection(PBX).secret("api_key").reveal()
-    House(settings).client(PBX)
+    Runtime(settings).client(PBX)
     logging.getLogger("a.library").warning("asking for /?apikey=%s", secret)
     assert secret not in caplog.text
     assert "asking for" in caplog.text

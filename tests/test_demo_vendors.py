@@ -61,9 +61,9 @@ def pbx_rows(served: Vendors, limit: int = 1000, **params: Any) -> list[dict[str
     """Every row of a window, page by page, as dictionaries."""
     rows, page = [], 1
     while True:
-        answer = pbx(served, limit=limit, page=page, **params)
-        rows += [dict(zip(answer["header"], row, strict=True)) for row in answer["csv"]]
-        if not answer["next_page"]:
+        response = pbx(served, limit=limit, page=page, **params)
+        rows += [dict(zip(response["header"], row, strict=True)) for row in response["csv"]]
+        if not response["next_page"]:
             return rows
         page += 1
 
@@ -77,10 +77,10 @@ def sip_items(served: Vendors, path: str, **params: Any) -> list[dict[str, Any]]
     items: list[dict[str, Any]] = []
     page = 1
     while True:
-        answer = sip(served, path, **params, pageSize=200, page=page).json()
-        items += answer["items"]
-        if "nextPage" not in answer:
-            assert len(items) == answer["totalItems"]
+        response = sip(served, path, **params, pageSize=200, page=page).json()
+        items += response["items"]
+        if "nextPage" not in response:
+            assert len(items) == response["totalItems"]
             return items
         page += 1
 
@@ -102,8 +102,10 @@ def vps(served: Vendors, path: str) -> Any:
 
 
 def test_pbx_errors_are_http_200(vendors: Vendors) -> None:
-    answer = requests.get(vendors.urls["pbxware"], params={"apikey": "wrong", "action": "pbxware.ext.list"}, timeout=10)
-    assert (answer.status_code, answer.json()) == (200, {"error": "Invalid API key."})
+    response = requests.get(
+        vendors.urls["pbxware"], params={"apikey": "wrong", "action": "pbxware.ext.list"}, timeout=10
+    )
+    assert (response.status_code, response.json()) == (200, {"error": "Invalid API key."})
     assert "error" in pbx(vendors, "ext.nonsense")
     assert "error" in pbx(vendors, end="Oct-21-2026")
     assert "error" in pbx(vendors, start="Okt-21-2026", end="Oct-21-2026")
@@ -193,8 +195,8 @@ def test_pbx_filters_part_the_rows(vendors: Vendors) -> None:
 
 
 def test_pbx_empty_answer(vendors: Vendors) -> None:
-    answer = pbx(vendors, server="2", **window(date(2026, 9, 1)))
-    assert (answer["header"], answer["records"], answer["csv"], answer["next_page"]) == (None, 0, [], False)
+    response = pbx(vendors, server="2", **window(date(2026, 9, 1)))
+    assert (response["header"], response["records"], response["csv"], response["next_page"]) == (None, 0, [], False)
     assert pbx(vendors, server="1", **window(WEDNESDAY))["csv"] == []
     assert pbx(vendors, server="2", page=9999, **window(WEDNESDAY))["csv"] == []
 
@@ -214,16 +216,16 @@ def test_pbx_headers_with_and_without_server(vendors: Vendors) -> None:
 def test_pbx_variations() -> None:
     options = {"pbx_old_names": True, "pbx_next_page": "text", "pbx_billamount": "text", "pbx_sorted": True}
     with Vendors(first=WEDNESDAY, last=WEDNESDAY, scale=0.3, options=options) as served:
-        answer = pbx(served, server="2", **window(WEDNESDAY))
-        assert answer["next_page"] == "true"
-        assert {"Duration", "Billing Duration", "Billing Cost"} <= set(answer["header"])
-        times = [int(row[2]) for row in answer["csv"]]
+        response = pbx(served, server="2", **window(WEDNESDAY))
+        assert response["next_page"] == "true"
+        assert {"Duration", "Billing Duration", "Billing Cost"} <= set(response["header"])
+        times = [int(row[2]) for row in response["csv"]]
         assert times == sorted(times)
         assert isinstance(pbx(served, "cdr.billamount", server="2", **window(WEDNESDAY))["billamount"], str)
     with Vendors(first=WEDNESDAY, last=WEDNESDAY, options={"pbx_rating": False, "pbx_next_page": "number"}) as served:
-        answer = pbx(served, server="2", **window(WEDNESDAY))
-        assert answer["next_page"] == 1
-        assert len(answer["header"]) == len(answer["csv"][0]) == 10
+        response = pbx(served, server="2", **window(WEDNESDAY))
+        assert response["next_page"] == 1
+        assert len(response["header"]) == len(response["csv"][0]) == 10
     with pytest.raises(TypeError):
         Vendors(options={"pbx_typo": True})
 
@@ -645,10 +647,10 @@ def test_vps_merged_invoice_is_the_sum_of_its_originals(vendors: Vendors) -> Non
 
 
 def test_vps_balance_and_services(vendors: Vendors) -> None:
-    answer = vps(vendors, "balance")
+    response = vps(vendors, "balance")
     unpaid = [i for i in vps(vendors, "invoice")["invoices"] if i["status"] == "Unpaid"]
-    assert answer["success"] is True
-    assert Decimal(answer["details"]["acc_balance"]) == sum(Decimal(i["total"]) for i in unpaid) > 0
+    assert response["success"] is True
+    assert Decimal(response["details"]["acc_balance"]) == sum(Decimal(i["total"]) for i in unpaid) > 0
     services = vps(vendors, "service")["services"]
     assert vps(vendors, f"service/{services[0]['id']}")["service"]["domain"] == services[0]["domain"]
     assert "0000-00-00" in {s["next_due"] for s in services}
@@ -659,8 +661,8 @@ def test_vps_balance_and_services(vendors: Vendors) -> None:
 @pytest.mark.parametrize("status", [401, 200])
 def test_vps_wrong_login(status: int) -> None:
     with Vendors(options={"vps_login_error_status": status}) as served:
-        answer = requests.get(f"{served.urls['time4vps']}/balance", auth=("a", "b"), timeout=10)
-        assert (answer.status_code, answer.json()) == (status, {"error": ["wronglogin"]})
+        response = requests.get(f"{served.urls['time4vps']}/balance", auth=("a", "b"), timeout=10)
+        assert (response.status_code, response.json()) == (status, {"error": ["wronglogin"]})
 
 
 # --- changes afterwards ---
@@ -909,9 +911,9 @@ def test_connections_are_kept_and_eight_are_served_at_once(vendors: Vendors) -> 
         params = {"apikey": vendors.secrets["PBXWARE_API_KEY"], "action": "pbxware.cdr.download", **window(WEDNESDAY)}
         rows = 0
         for page in range(1, 6):
-            answer = session.post(vendors.urls["pbxware"], data={**params, "page": page}, timeout=10)
-            rows += answer.json()["records"]
-        assert answer.raw.version == 11
+            response = session.post(vendors.urls["pbxware"], data={**params, "page": page}, timeout=10)
+            rows += response.json()["records"]
+        assert response.raw.version == 11
         return rows
 
     with ThreadPoolExecutor(8) as pool:

@@ -19,10 +19,10 @@ import tollbook_errors
 from docs.worked import DRAWINGS, NOTEBOOK, PAGE, PICTURES, Question, executed, load_demo, made, pictures, questions
 from pipelines import settings
 from pipelines.cli import main
-from pipelines.running import run_focus
+from pipelines.load import run_focus
 from pipelines.settings import load_settings
 from warehouse.dictionary import dictionary
-from warehouse.reading import public_file
+from warehouse.published import public_file
 from warehouse.reports.focus import FOCUS
 from warehouse.schema import TABLES
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets.loading import session
+from assets.load import session
 from warehouse.duck import connect
 from warehouse.lake import Lake
 
@@ -64,8 +64,8 @@ def test_hostile_sql_gets_nowhere(con: duckdb.DuckDBPyConnection, tmp_path: Path
 
 
 def test_what_it_was_opened_for_works(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-    answers = str(tmp_path / "it's" / "raw" / "answers.parquet")
-    assert con.execute("SELECT body FROM read_parquet(?)", [answers]).fetchall() == [("said",)]
+    responses = str(tmp_path / "it's" / "raw" / "answers.parquet")
+    assert con.execute("SELECT body FROM read_parquet(?)", [responses]).fetchall() == [("said",)]
     for each in (con, con.cursor()):
         assert each.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
 

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from loading import World, hashes, world
 
 import warehouse.lake
-from assets.erasure import Eraser
 from assets.phone import dialled_number, digits_of, read_number
+from assets.redaction import Eraser
 from pipelines.cli import main
-from warehouse.erasures import Register
+from warehouse.erasure_register import Register
 from warehouse.schema import COVERAGE, MARTS
 
 FIRST, LAST = date(2026, 10, 24), date(2026, 10, 25)
@@ -175,15 +175,15 @@ def test_a_number_that_nothing_holds_is_an_error_and_changes_nothing(loaded: Wor
 def test_nothing_is_erased_before_somebody_said_yes(
     loaded: World, number: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nobody can be asked it is refused at once, without --yes; on a terminal the answer decides."""
+    """Where nobody can be asked it is refused at once, without --yes; on a terminal the response decides."""
     before = hashes(loaded.data_dir)
     refused = loaded.command("erase", number)
     assert refused.exit_code == 2
     assert "add --yes" in refused.output
     assert hashes(loaded.data_dir) == before
     monkeypatch.setattr("pipelines.cli._can_ask", lambda: True)
-    for answer in ("n\n", "\n"):
-        asked = CliRunner().invoke(main, ["--config", str(loaded.config), "erase"], input=f"{number}\n{answer}")
+    for response in ("n\n", "\n"):
+        asked = CliRunner().invoke(main, ["--config", str(loaded.config), "erase"], input=f"{number}\n{response}")
         assert asked.exit_code == 1
         assert re.search(r"It stands in [1-9]\d* answers; rows by table: .*core\.cdr [1-9]", asked.output)
         assert not written(number).search(asked.output)

@@ -52,7 +52,7 @@ class Books:
             columns = ", ".join(f'"{column.name}" {column.type}' for column in declared.columns)
             self.db.execute(f"CREATE TABLE {declared.full_name} ({columns})")
         self.db.execute(MACROS)
-        self.db.execute("CREATE TEMP MACRO in_months(day) AS day IS NOT NULL")
+        self.db.execute("CREATE TEMP MACRO in_cost_months(day) AS day IS NOT NULL")
         self.db.execute("CREATE TEMP MACRO reporting_currency() AS 'GBP'")
         self.db.execute(
             "CREATE TEMP TABLE fx_rate AS SELECT DATE '2026-10-01' AS rate_date, 'EUR' AS currency, "
@@ -63,7 +63,7 @@ class Books:
     def fill(self, rows: Rows, reference: Reference) -> None:
         for name in ("budget_line", "allocation_rule", "allocation_share", "account_rule"):
             self.db.execute(f"DROP TABLE IF EXISTS {name}")
-        Update(warehouse(Path("unused")).terms, self.db, reference, (), date.min)._prepare_finance()
+        Update(warehouse(Path("unused")).policy, self.db, reference, (), date.min)._prepare_finance()
         for name in self.filled:
             self.db.execute(f"TRUNCATE {name}")
         self.filled = set(rows)

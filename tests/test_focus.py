@@ -22,7 +22,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from report_month import MONTH, SETTINGS, VPS, Rows, charge, golden_month, monthly, publish
 
-from assets.invoice_period import period_of_cycle
+from assets.time4vps.invoice_period import period_of_cycle
 from warehouse.reports import focus
 from warehouse.reports.focus import FOCUS, Focus, FocusError, spread, write_focus
 

@@ -11,12 +11,12 @@ import pytest
 from loading import World, traces, world
 from stand_in import everything_written
 
-from assets.loading import Progress
+from assets.load import Progress
 from pipelines.demo.company import PBX, TIM
 from pipelines.progress import lines
 from tollbook_errors import InternalError
 
-NUMBER = "+442079460999"  # stands nowhere in the vendors' answers
+NUMBER = "+442079460999"  # stands nowhere in the vendors' responses
 SECRET_WORD = "Ottoline Quill"
 FORMS = {form.encode() for form in (NUMBER, NUMBER[1:], NUMBER[3:], SECRET_WORD)}
 FIRST = date(2026, 10, 1)
@@ -40,7 +40,7 @@ def nothing_of_it(place: World, told: str, caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.mark.parametrize(
-    ("broken", "landed"), [("assets.pbxware.read_party", True), ("assets.sources.pbxware.PBXware.cdrs", False)]
+    ("broken", "landed"), [("assets.pbxware.read_party", True), ("assets.pbxware.api.PBXware.cdrs", False)]
 )
 def test_a_load_says_so_and_blames_no_vendor(
     loaded: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str, landed: bool
@@ -62,7 +62,7 @@ def test_a_load_says_so_and_blames_no_vendor(
     assert f"{TIM} extension_total: {day} (1 of 1" in told.output
     assert "published" in told.output
     (logged,) = [record.getMessage() for record in caplog.records if record.name == "tollbook"]
-    assert "\n    assets/loading.py:" in logged
+    assert "\n    assets/load.py:" in logged
     assert logged.splitlines()[-1].strip().startswith("tests/test_internal_errors.py:")
     assert logged.endswith(" unforeseen")
     assert str(Path(__file__).parent) not in logged, "no folder of this machine is told"
@@ -76,13 +76,16 @@ def test_a_load_says_so_and_blames_no_vendor(
 @pytest.mark.parametrize(
     ("broken", "arguments"),
     [
-        ("assets.marts.update_and_publish", ["load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM]),
+        (
+            "assets.warehouse_asset.update_and_publish",
+            ["load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM],
+        ),
         ("assets.materialize._checks", ["load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM]),
         ("assets.pbxware.read_party", ["rebuild"]),
-        ("assets.marts.rebuild_database", ["rebuild"]),
-        ("pipelines.running.public_file", ["report", "--month", "2026-10"]),
+        ("assets.warehouse_asset.rebuild_database", ["rebuild"]),
+        ("pipelines.load.public_file", ["report", "--month", "2026-10"]),
         ("pipelines.status.read_status", ["status"]),
-        ("assets.streams.probe", ["check"]),
+        ("assets.vendors.probe", ["check"]),
     ],
 )
 def test_no_command_shows_what_it_holds(

@@ -16,7 +16,7 @@ from dagster import AssetsDefinition, DagsterInstance
 from loading import World, world
 from soaking import part, told
 
-from assets.streams import DAILY
+from assets.vendors import DAILY
 from pipelines.definitions import build
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 

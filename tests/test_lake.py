@@ -20,12 +20,12 @@ import pytest
 from fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
 
 from assets import pbxware
-from assets.loading import Source, update_partition
+from assets.load import Source, update_partition
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.lake import (
     Lake,
     Landing,
-    _AsideParquet,
+    _StagedParquet,
     read_core,
     read_json,
     write_bytes,
@@ -71,7 +71,7 @@ def land(lake: Lake, body: str = "{}", stream: str = "lists", day: date | None =
         return writer.commit(requests=1)
 
 
-# --- the same answers, the same bytes --------------------------------------------------------------------------------
+# --- the same responses, the same bytes -------------------------------------------------------------------------------
 
 
 def test_an_identical_load_changes_nothing(tmp_path: Path) -> None:
@@ -423,16 +423,16 @@ def test_a_disk_that_fails_while_more_rows_are_made_leaves_nothing(
 ) -> None:
     """A full row group is written by another thread; the last of ten by the one that closes the file."""
     numbers = pa.table({"n": pa.array(range(300_000), pa.int64())})
-    write, written = _AsideParquet.write, 0
+    write, written = _StagedParquet.write, 0
 
-    def fails(self: _AsideParquet, rows: pa.Table) -> None:
+    def fails(self: _StagedParquet, rows: pa.Table) -> None:
         nonlocal written
         written += 1
         if written > at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(self, rows)
 
-    monkeypatch.setattr(_AsideParquet, "write", fails)
+    monkeypatch.setattr(_StagedParquet, "write", fails)
     with pytest.raises(OSError, match="No space left"):
         write_parquet(NUMBERS, numbers, tmp_path / "numbers.parquet")
     assert tree(tmp_path) == {}
@@ -459,7 +459,7 @@ def test_landings_are_kept_in_the_order_of_their_reading(tmp_path: Path) -> None
     assert found == made
     assert [landing.unchanged for landing in found] == [False, False, True, False]
     assert found[2].file == found[1].file
-    assert [lake.answers(landing)[0]["body"] for landing in found] == ["a", "b", "b", "a"]
+    assert [lake.responses(landing)[0]["body"] for landing in found] == ["a", "b", "b", "a"]
     assert lake.landings("hq", "lists", None, after=made[1].generation) == made[2:]
     assert lake.last_landing("hq", "lists", None, None) == made[-1]
     assert lake.landing_at("hq", "lists", made[2].content_generation) == made[1]
@@ -666,7 +666,7 @@ def test_who_waits_too_long_is_told_for_whom(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_cannot_be_written_is_a_matter_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """D03: else the vendor's answers are blamed."""
+    """D03: else the vendor's responses are blamed."""
     monkeypatch.setattr(os, "pwrite", lambda *arguments: (_ for _ in ()).throw(FULL))
     with pytest.raises(StorageError, match="lock"), Lake(tmp_path).writing():
         pass
@@ -695,10 +695,10 @@ def test_what_a_killed_process_left_is_cleared_by_the_next_writer(tmp_path: Path
 
 def test_the_zone_of_the_days_cannot_change_under_what_was_landed(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "data")
-    lake.hold_to("Europe/London")
-    lake.hold_to("Europe/London")
+    lake.record_timezone("Europe/London")
+    lake.record_timezone("Europe/London")
     with pytest.raises(ConfigError, match="Europe/London"):
-        lake.hold_to("Europe/Vilnius")
+        lake.record_timezone("Europe/Vilnius")
 
 
 # --- loads and marks -------------------------------------------------------------------------------------------------

@@ -29,14 +29,14 @@ from loading import (
 )
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
-from assets.marts import rebuild_database, update_and_publish
-from assets.sources.client import Client
+from assets.http.client import Client
+from assets.warehouse_asset import rebuild_database, update_and_publish
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.history import dagster_home
 from pipelines.jobs import LOAD
-from pipelines.resources import House
-from pipelines.running import run_rebuild
+from pipelines.load import run_rebuild
+from pipelines.resources import Runtime
 from warehouse.database import LITTLE_MEMORY
 from warehouse.lake import file_sha256, read_json, write_json
 from warehouse.reports.model import show_exact
@@ -181,8 +181,8 @@ def test_many_small_days_need_less_memory_than_there_is(
     place, _ = loaded
     before = place.digests()
     monkeypatch.setattr("warehouse.database.LITTLE_MEMORY", LITTLE_MEMORY * 3 // 4)
-    house = House(place.settings)
-    rebuild_database(house.lake, house.database)
+    runtime = Runtime(place.settings)
+    rebuild_database(runtime.lake, runtime.database)
     assert place.digests() == before
 
 
@@ -251,8 +251,8 @@ def test_a_second_load_changes_nothing(place: World, once: Stage, twice: Stage) 
 
 
 def test_publishing_what_is_published_leaves_the_file_alone(place: World, changed: Stage) -> None:
-    house = House(place.settings)
-    assert update_and_publish(house.lake, house.database).result.changed is False
+    runtime = Runtime(place.settings)
+    assert update_and_publish(runtime.lake, runtime.database).result.changed is False
     assert place.public.stat().st_ino == changed.inode
 
 
@@ -515,7 +515,7 @@ def test_calls_are_loaded_with_the_lists_of_before_where_tonight_there_are_none(
     """What was loaded is as on a good night; the list itself failed, and that is said everywhere."""
     place = without_lists
     lists = "SELECT * FROM core.extension ORDER BY ALL"
-    known, newest = place.query(lists), House(place.settings).lake.newest_list(connection, "lists")
+    known, newest = place.query(lists), Runtime(place.settings).lake.newest_list(connection, "lists")
     place.vendors.faults.add(fault)
 
     told = place.command("load", "--from", str(day), "--to", str(day))
@@ -573,15 +573,15 @@ NOTICE = "Notice: Undefined index: page in /var/www/api.php on line 7\n"
 def test_what_is_garbled_twice_is_asked_for_again_and_right(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, kind: str
 ) -> None:
-    """A web page, words of PHP's, half an answer, in place of two answers in a row: then all is as on a good night."""
+    """A web page, words of PHP's, half a response, in place of two responses: then all is as on a good night."""
     monkeypatch.setattr("pipelines.resources.Client", Client)  # not one that gives up after two
     day = date(2026, 10, 24)
     params = {"body": NOTICE} if kind == "notice" else {}
     with world(tmp_path, day, day, scale=0.1, only=(PBX,)) as place:
         kind = "body" if kind == "notice" else kind
         place.vendors.faults.add(Fault(kind, "pbxware", endpoint, times=2, params=params))
-        house = House(place.settings)
-        assert read_and_publish(house, day, day) == []
+        runtime = Runtime(place.settings)
+        assert read_and_publish(runtime, day, day) == []
         asked = Counter(repr(sorted(r.params.items())) for r in place.vendors.requests if r.endpoint == endpoint)
         assert max(asked.values()) > 1, "again"
         legs = Expected(place.vendors.truth, day, day).legs()
@@ -591,7 +591,7 @@ def test_what_is_garbled_twice_is_asked_for_again_and_right(
         assert place.query("SELECT DISTINCT status, warnings FROM audit.load") == [("loaded", None)]
 
 
-# Answers that were landed before anybody saw that they cannot be understood; the vendor's next one is as it should be.
+# Responses that were landed before anybody saw that they cannot be understood; the vendor's next one is right.
 NONSENSE = {
     "a column is missing": Fault("drop_column", "pbxware", "cdr.download", times=None, params={"name": "Status"}),
     "a time is a word": Fault(
@@ -620,6 +620,6 @@ def test_what_was_not_understood_does_not_stand_in_the_way_of_the_next_answer(tm
 
 def test_troubles_leave_nothing_in_core_that_nobody_vouches_for(troubled: World) -> None:
     """Whatever went wrong above, nothing half-written is left."""
-    house = House(troubled.settings)
-    known = {path for part in house.lake.core_partitions() for path in part.files.values()}
+    runtime = Runtime(troubled.settings)
+    known = {path for part in runtime.lake.core_partitions() for path in part.files.values()}
     assert {f"core/{name}" for name in hashes(troubled.data_dir / "core")} == known

@@ -1,4 +1,4 @@
-"""Answers that are made to fill the memory: none makes a load hold much more than an ordinary one does."""
+"""Responses that are made to fill the memory: none makes a load hold much more than an ordinary one does."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from loading import World, world
 
-from assets.sources.strict_json import MAX_TEXT, MAX_VALUES
+from assets.http.strict_json import MAX_TEXT, MAX_VALUES
 from pipelines.demo.company import SIP
 from pipelines.demo.faults import Fault
 
@@ -25,7 +25,7 @@ def _list_of(value: bytes, size: int) -> bytes:
     return _OPEN + b",".join([value] * (size // (len(value) + 1))) + _END
 
 
-# What an answer of about so many bytes can hold.
+# What a response of about so many bytes can hold.
 BODIES: dict[str, Callable[[int], bytes]] = {
     "one text": lambda size: b'{"totalItems": 1, "items": [{"uri": "' + b"x" * size + b'"}]}',
     "a text of wide letters": lambda size: (

@@ -12,7 +12,7 @@ from fake_pbx import FakePbx, load_day, row, rows_of, source_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from assets.sources import strict_json
+from assets.http import strict_json
 from warehouse.lake import read_core, write_parquet
 from warehouse.money import MACROS, coin_places, currency_code, in_coins, money
 from warehouse.schema import MONEY, Column, Table

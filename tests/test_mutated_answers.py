@@ -1,7 +1,7 @@
 """Answers changed at random: what is loaded is exactly what was said, or the load is refused with a typed error.
 
-Each answer of a small load is recorded once; then up to three of them are changed, and their stream is loaded again. An
-oracle, which shares nothing with the loading but the landed text, reads amounts, durations and ids a second time.
+Each response of a small load is recorded once; then up to three of them are changed, and their stream is loaded again.
+An oracle, which shares nothing with the loading but the landed text, reads amounts, durations and ids a second time.
 """
 
 import json
@@ -32,10 +32,10 @@ from mutants import mutated
 from soaking import part, told
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
-from assets.loading import Fetch, Outcome, Source, Stream, Window, load, session
-from assets.sources.client import Client
-from assets.sources.wire import Reply
-from pipelines.resources import House
+from assets.http.client import Client
+from assets.http.transport import RawResponse
+from assets.load import Fetch, Outcome, Source, Stream, Window, load, session
+from pipelines.resources import Runtime
 from tollbook_errors import InternalError, TollbookError
 
 DAY = date(2026, 10, 21)
@@ -50,7 +50,7 @@ class Recorded:
 
     def __init__(self, client: Client) -> None:
         self._really = client._wire.exchange
-        self.answers: dict[Asked, Reply] = {}
+        self.responses: dict[Asked, RawResponse] = {}
         self.asked: list[Asked] = []
         self.wrong: dict[Asked, bytes] = {}
         client._wire.exchange = self  # type: ignore[assignment,method-assign]
@@ -64,13 +64,13 @@ class Recorded:
 
         client._prepare = prepared  # type: ignore[method-assign]
 
-    def __call__(self, request: requests.PreparedRequest, **how: Any) -> Reply:
+    def __call__(self, request: requests.PreparedRequest, **how: Any) -> RawResponse:
         what = (str(request.url), str(request.body))
         if what not in self.asked:
             self.asked.append(what)
-        if what not in self.answers:
-            self.answers[what] = self._really(request, **how)
-        reply = self.answers[what]
+        if what not in self.responses:
+            self.responses[what] = self._really(request, **how)
+        reply = self.responses[what]
         if what not in self.wrong or reply.body is None:
             return reply
         return replace(reply, body=self.wrong[what], wire_bytes=len(self.wrong[what]))
@@ -109,10 +109,10 @@ def exact(value: Any) -> Decimal | None:
 
 
 def landed(source: Source, outcome: Outcome) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Every answer of the landing with its value."""
+    """Every response of the landing with its value."""
     for landing in outcome.landings:
-        for answer in source.lake.answers(landing):
-            yield answer, json.loads(answer["body"], parse_float=Decimal)
+        for response in source.lake.responses(landing):
+            yield response, json.loads(response["body"], parse_float=Decimal)
 
 
 def core(source: Source, outcome: Outcome, table: str) -> list[dict[str, Any]]:
@@ -139,12 +139,12 @@ def all_accounted_for(source: Source, outcome: Outcome, rows: list[dict[str, Any
 
 def check_pbxware_cdrs(source: Source, outcome: Outcome) -> None:
     said = {}
-    for answer, data in landed(source, outcome):
-        if answer["kind"] != "cdr.download" or not answer["rows"]:
+    for response, data in landed(source, outcome):
+        if response["kind"] != "cdr.download" or not response["rows"]:
             continue
         names = [str(name).strip(" ").lower() for name in data["header"]]
         for number, cells in enumerate(data["csv"]):
-            said[answer["first_row"] + number] = (
+            said[response["first_row"] + number] = (
                 dict(zip(names, cells, strict=False)) if isinstance(cells, list) else {}
             )
     rows = core(source, outcome, "core.cdr")
@@ -174,9 +174,9 @@ def check_sipcentric_messages(source: Source, outcome: Outcome) -> None:
 
 def _check_items(source: Source, outcome: Outcome, table: str, figures: dict[str, str]) -> None:
     said = {
-        answer["first_row"] + number: item
-        for answer, data in landed(source, outcome)
-        if answer["rows"]
+        response["first_row"] + number: item
+        for response, data in landed(source, outcome)
+        if response["rows"]
         for number, item in enumerate(data["items"])
     }
     for row in core(source, outcome, table):
@@ -188,11 +188,11 @@ def _check_items(source: Source, outcome: Outcome, table: str, figures: dict[str
 def check_tim4biz(source: Source, outcome: Outcome) -> None:
     set_aside = {row["raw_row"] for row in core(source, outcome, "audit.quarantine")}
     by_extension: dict[str, list[Any]] = {}
-    for answer, data in landed(source, outcome):
+    for response, data in landed(source, outcome):
         entries = (
             data if isinstance(data, list) else next((each for each in data.values() if isinstance(each, list)), [])
         )
-        for number, entry in enumerate(entries, answer["first_row"]):
+        for number, entry in enumerate(entries, response["first_row"]):
             if number in set_aside:
                 continue
             plain = {re.sub("[^a-z0-9]", "", str(name).lower()): value for name, value in entry.items()}
@@ -206,8 +206,8 @@ def check_tim4biz(source: Source, outcome: Outcome) -> None:
 def check_time4vps(source: Source, outcome: Outcome) -> None:
     details = {
         str(data["invoice"]["id"]): data["invoice"]
-        for answer, data in landed(source, outcome)
-        if answer["kind"] == "invoice"
+        for response, data in landed(source, outcome)
+        if response["kind"] == "invoice"
     }
     rows = {row["invoice_id"]: row for row in core(source, outcome, "core.invoice")}
     for invoice_id, row in rows.items():
@@ -269,7 +269,7 @@ class Bench:
             shutil.copytree(self.stood, data_dir)
         several = random_.sample(step.requests, min(random_.choice((1, 2, 3)), len(step.requests)))
         self.wire.asked.clear()
-        self.wire.wrong = {asked: mutated(self.wire.answers[asked].body or b"", random_) for asked in several}
+        self.wire.wrong = {asked: mutated(self.wire.responses[asked].body or b"", random_) for asked in several}
         started = time.process_time()
         outcome = step.run(self.source)
         took = time.process_time() - started
@@ -293,19 +293,19 @@ def vendors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def bench(made: World, vendor: str) -> Iterator[Bench]:
     """One connection of the bundled vendors, loaded once and recorded; in memory where the machine has room for it.
 
-    All tries share one DuckDB, which takes longer to open than an answer to type; each has its own temporary tables.
+    All tries share one DuckDB, which takes longer to open than a response to type; each has its own temporary tables.
     One thread does it all: there is too little of anything to share, and the sharing takes a tenth of the time.
     """
     with (
         tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
-        house = House(replace(made.settings, data_dir=Path(folder, "data")))
-        patch.setattr("assets.loading.MAX_THREADS", 1)
-        duck = session(house.lake)
-        patch.setattr("assets.loading.session", lambda lake: duck.cursor())
+        runtime = Runtime(replace(made.settings, data_dir=Path(folder, "data")))
+        patch.setattr("assets.load.MAX_THREADS", 1)
+        duck = session(runtime.lake)
+        patch.setattr("assets.load.session", lambda lake: duck.cursor())
         name = next(connection.name for connection in made.settings.connections if connection.vendor == vendor)
-        source = house.source(name, load_id="20261122T000000Z")
+        source = runtime.source(name, load_id="20261122T000000Z")
         wire = Recorded(source.client())
         stood = Path(folder, "stood")
         for step in STEPS[vendor]:
@@ -338,7 +338,7 @@ def test_a_changed_answer_is_read_exactly_or_refused(vendors: World, vendor: str
     """
     counts: Counter[str] = Counter()
     finds: list[str] = []
-    answers = 0
+    responses = 0
     with bench(vendors, vendor) as made, _only_here(made) as opened:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         seeds = part(range(tries))
@@ -346,18 +346,20 @@ def test_a_changed_answer_is_read_exactly_or_refused(vendors: World, vendor: str
             try:
                 how, read = made.again(seed)
                 counts[how] += 1
-                answers += read
+                responses += read
             except Exception as found:
                 finds.append(f"{vendor}, mutant {seed}: {type(found).__name__}: {found}")
                 print(finds[-1], flush=True)
-            if answers >= len(seeds):
+            if responses >= len(seeds):
                 break
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 256, f"{grown:.0f} MiB more than before"
     assert (finds, opened) == ([], [])
     # Both ways were really gone.
-    print(f"{vendor}: {answers} answers changed in {counts.total()} loads, {dict(counts)}, {grown:.0f} MiB", flush=True)
-    assert answers >= len(seeds)
+    print(
+        f"{vendor}: {responses} answers changed in {counts.total()} loads, {dict(counts)}, {grown:.0f} MiB", flush=True
+    )
+    assert responses >= len(seeds)
     assert min(counts["loaded"], counts["ContractError"]) > counts.total() / 20
 
 

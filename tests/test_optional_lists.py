@@ -15,7 +15,7 @@ from test_sipcentric import sample as sip_sample
 from test_time4vps import Account as VpsAccount
 
 from assets import pbxware, sipcentric, time4vps
-from assets.loading import Fetch, Outcome, Source, Stream, Window, load, update_partition
+from assets.load import Fetch, Outcome, Source, Stream, Window, load, update_partition
 from tollbook_errors import ContractError, TransientError
 
 Answering = Callable[[str, dict[str, str]], Any]
@@ -89,18 +89,18 @@ def vendor_of(kind: str) -> Vendor:
     name, _, what = kind.partition(" ")
     if name == "pbxware":
         pbx = a_pbx()
-        return Vendor(lambda path, query: pbx.answer(query), name, lambda p, q: q["action"] == f"pbxware.{what}")
+        return Vendor(lambda path, query: pbx.response(query), name, lambda p, q: q["action"] == f"pbxware.{what}")
     if name == "sipcentric":
         account = SipAccount(
             endpoints=[endpoint(1), endpoint(2, 104)],
             phonenumbers=[{"uri": "https://x/customers/25/phonenumbers/7", "number": "02079460123"}],
             callbundles=sip_sample("sipcentric_callbundles")["items"],
         )
-        return Vendor(account.answer, name, lambda path, query: path == f"customers/25/{what}")
+        return Vendor(account.response, name, lambda path, query: path == f"customers/25/{what}")
     vps = VpsAccount()
     vps.invoice(1, status="Unpaid")
     vps.services = [{"id": "301", "name": "Linux VPS", "total": "10.00", "billingcycle": "Monthly"}]
-    return Vendor(vps.answer, name, lambda path, query: path == {"services": "service"}.get(what, what))
+    return Vendor(vps.response, name, lambda path, query: path == {"services": "service"}.get(what, what))
 
 
 # Each list with the table that is made of it.
@@ -282,7 +282,7 @@ def test_an_inbound_call_stays_inbound_on_a_night_without_the_numbers(instead: s
 def test_a_tenant_that_is_new_has_nothing_that_could_stay(tmp_path: Path) -> None:
     """did.list is garbled on the night on which tenant 3 appears: tenant 2 keeps its DID, tenant 3 has none."""
     pbx = a_pbx()
-    vendor = Vendor(lambda path, query: pbx.answer(query), "pbxware", lambda p, q: q["action"] == "pbxware.did.list")
+    vendor = Vendor(lambda path, query: pbx.response(query), "pbxware", lambda p, q: q["action"] == "pbxware.did.list")
     vendor.outcome(tmp_path)
     pbx.lists["tenant.list"]["3"] = pbx.lists["tenant.list"]["2"] | {"name": "two.example.com", "tenantcode": "355"}
     vendor.trouble(Literal(""))
@@ -325,7 +325,7 @@ def test_the_landing_says_what_was_not_given_and_holds_what_stays_as_it_was_read
     vendor.trouble(Status(404))
     vendor.outcome(tmp_path)
     from_ = vendor.source(tmp_path)
-    first, second = (from_.lake.answers(each) for each in from_.lake.landings(from_.name, "lists", None))
+    first, second = (from_.lake.responses(each) for each in from_.lake.landings(from_.name, "lists", None))
     given = next(each for each in first if each["kind"] == "trunk.list")
     at = next(n for n, each in enumerate(second) if each["kind"] == "refused")
     said = json.loads(second[at]["request"])

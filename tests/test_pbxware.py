@@ -1,4 +1,4 @@
-"""PBXware: what is asked, what its answers mean, and what is done with those it should not give."""
+"""PBXware: what is asked, what its responses mean, and what is done with those it should not give."""
 
 import json
 import shutil
@@ -26,8 +26,8 @@ from fake_pbx import (
 )
 
 from assets import pbxware
-from assets.loading import Outcome, Source, update_partition
-from assets.sources.pbxware import PBXware
+from assets.load import Outcome, Source, update_partition
+from assets.pbxware.api import PBXware
 from tollbook_errors import AuthError, ContractError, TransientError
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -67,7 +67,7 @@ def only(pbx: FakePbx, tmp_path: Path) -> dict[str, Any]:
 
 def test_a_window_is_asked_for_in_utc_to_the_second_with_english_months() -> None:
     pbx = FakePbx()
-    client: Any = FakeClient(pbx.answer)
+    client: Any = FakeClient(pbx.response)
     list(PBXware(client).cdrs("2", datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 3, 29, 23, tzinfo=UTC), window=""))
     (asked,) = pbx.downloads
     assert asked == {
@@ -202,7 +202,7 @@ def test_an_unknown_column_is_a_warning(tmp_path: Path) -> None:
     source, outcome = loaded(pbx, tmp_path)
     assert rows_of(source)[0]["cost"] == Decimal("0.1")
     assert ["Codec" in warning for warning in outcome.warnings] == [True]
-    # The same answers again say the same, also to who looks only at the last load.
+    # The same responses again say the same, also to who looks only at the last load.
     assert load_day(source).warnings == outcome.warnings
 
 
@@ -798,7 +798,7 @@ def test_an_answer_with_fewer_records_than_it_says_is_refused(tmp_path: Path) ->
 
 
 def test_a_day_without_calls(tmp_path: Path) -> None:
-    """The empty answer: no header, no records."""
+    """The empty response: no header, no records."""
     source, _ = loaded(FakePbx(), tmp_path)
     assert rows_of(source) == []
     assert rows_of(source, "audit.control_total")[0]["status"] == "matched"
@@ -848,11 +848,11 @@ def test_a_billamount_that_is_none_is_refused_or_unavailable(body: str, tmp_path
 
 
 @pytest.mark.parametrize("action", ["tenant.list", "tenant.configuration", "ext.list", "trunk.list", "splan.rates"])
-@pytest.mark.parametrize("answer", [None, '"text"', 5, ["a"]])
-def test_a_list_of_another_form_is_refused(action: str, answer: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("response", [None, '"text"', 5, ["a"]])
+def test_a_list_of_another_form_is_refused(action: str, response: Any, tmp_path: Path) -> None:
     pbx = FakePbx()
     pbx.lists["splan.list"] = {"1": {"name": "Plan"}}
-    pbx.lists[action] = answer
+    pbx.lists[action] = response
     (failure,) = load_lists(source_of(pbx, tmp_path)).failures
     assert isinstance(failure, ContractError)
 
@@ -885,11 +885,11 @@ def test_an_answer_that_says_it_did_not_succeed_is_not_an_empty_day(tmp_path: Pa
     assert isinstance(failure_of(pbx, tmp_path), ContractError)
 
 
-@pytest.mark.parametrize("answer", [{"error": "Unknown method."}, {"error": "Key: not allowed."}, "Notice: x"])
+@pytest.mark.parametrize("response", [{"error": "Unknown method."}, {"error": "Key: not allowed."}, "Notice: x"])
 @pytest.mark.parametrize("action", ["tenant.configuration", "department.list", "did.list", "trunk.list", "splan.list"])
-def test_a_list_that_the_pbx_does_not_give_is_a_warning(action: str, answer: Any, tmp_path: Path) -> None:
+def test_a_list_that_the_pbx_does_not_give_is_a_warning(action: str, response: Any, tmp_path: Path) -> None:
     pbx = FakePbx([row()])
-    pbx.lists[action] = answer
+    pbx.lists[action] = response
     source = source_of(pbx, tmp_path)
     outcome = load_lists(source)
     assert not outcome.failures
@@ -907,14 +907,14 @@ def test_extensions_there_must_be(tmp_path: Path) -> None:
 
 def test_trouble_with_the_sum_of_cost_is_no_reason_to_load_nothing(tmp_path: Path) -> None:
     pbx = FakePbx([row()])
-    plain = pbx.answer
+    plain = pbx.response
 
-    def answer(asked: dict[str, str]) -> Any:
+    def response(asked: dict[str, str]) -> Any:
         if asked["action"].endswith("billamount"):
             raise TransientError("the server answered with status 500; tried 10 times")
         return plain(asked)
 
-    source, _ = loaded(pbx, tmp_path, client=lambda: FakeClient(answer))
+    source, _ = loaded(pbx, tmp_path, client=lambda: FakeClient(response))
     assert len(rows_of(source)) == 1
     assert checks(source)["billamount"][0] == "unavailable"
 
@@ -933,10 +933,10 @@ def test_records_of_tenants_that_are_not_listed_are_refused(tmp_path: Path) -> N
     assert "tenant.list" in str(failure_of(pbx, tmp_path))
 
 
-@pytest.mark.parametrize("answer", [{"error": "Unknown method."}, "Notice: Undefined index"])
-def test_a_pbx_without_a_sum_of_cost_is_loaded_all_the_same(answer: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("response", [{"error": "Unknown method."}, "Notice: Undefined index"])
+def test_a_pbx_without_a_sum_of_cost_is_loaded_all_the_same(response: Any, tmp_path: Path) -> None:
     """As one that does not rate calls."""
-    pbx = FakePbx([row()], change=lambda asked, data: answer if asked["action"].endswith("billamount") else data)
+    pbx = FakePbx([row()], change=lambda asked, data: response if asked["action"].endswith("billamount") else data)
     source, _ = loaded(pbx, tmp_path)
     assert len(rows_of(source)) == 1
     assert {c["check_name"]: c["status"] for c in rows_of(source, "audit.control_total")} == {

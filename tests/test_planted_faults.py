@@ -20,16 +20,16 @@ import pytest
 from core_rows import at, leg, load, partition, query, warehouse
 from loading import LONDON, World, read, unwatched, world
 
-from assets.loading import bounds
-from assets.marts import rebuild_database, update_and_publish
+from assets.load import bounds
+from assets.warehouse_asset import rebuild_database, update_and_publish
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.demo.hosting import Hosting, Invoice
-from pipelines.resources import House
-from pipelines.running import run_rebuild
+from pipelines.load import run_rebuild
+from pipelines.resources import Runtime
 from tollbook_errors import IntegrityError
 from warehouse import update as module
-from warehouse.reading import open_public, unusual_days
+from warehouse.published import open_public, unusual_days
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 12)
 TO = LAST + timedelta(days=1)  # legs of calls that began before midnight
@@ -167,7 +167,7 @@ ANSWERED = (
         tuple(control(PBX, "7", 4, check) for check in (IN, OUT)),
     ),
     Planted(
-        "an answer holds every record twice",
+        "a response holds every record twice",
         pbx("repeat_rows", 3, "2"),
         (*controls(3, "2", None, OUT), counted(3, "2", None)),
     ),
@@ -204,7 +204,7 @@ ANSWERED = (
         (warned(PBX, 5, "columns that are not known were left in raw: Codec"),),
     ),
     Planted(
-        "a day's answer is a login page",
+        "a day's response is a login page",
         pbx("html", 6, "2"),
         (refused(PBX, "cdr", 6, "ContractError"), uncovered(PBX, "cdr", 6, "missing")),
     ),
@@ -449,17 +449,17 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
         for fault in ANSWERED:
             for rule in fault.rules:
                 place.vendors.faults.add(rule)
-        house = House(place.settings)
-        read(house, FIRST, TO, [PBX, VPS])
-        read(house, FIRST, NEVER - timedelta(days=1), [SIP])
-        read(house, NEVER + timedelta(days=1), TO, [SIP])
+        runtime = Runtime(place.settings)
+        read(runtime, FIRST, TO, [PBX, VPS])
+        read(runtime, FIRST, NEVER - timedelta(days=1), [SIP])
+        read(runtime, NEVER + timedelta(days=1), TO, [SIP])
         for alone in (9, 10, 11):  # only days that are read together are proved together
-            read(house, day(alone), day(alone), [TIM])
-        read(house, day(12), TO, [TIM])
+            read(runtime, day(alone), day(alone), [TIM])
+        read(runtime, day(12), TO, [TIM])
         shows = {fault.name: fault.shows for fault in ANSWERED} | change_later(place)
-        read(house, day(7), day(8), [PBX, SIP])
-        read(house, day(10), day(10), [SIP])
-        update_and_publish(house.lake, house.database)
+        read(runtime, day(7), day(8), [PBX, SIP])
+        read(runtime, day(10), day(10), [SIP])
+        update_and_publish(runtime.lake, runtime.database)
         yield _sorted_out(place, shows)
 
 
@@ -659,8 +659,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.parametrize("fault", IN_STORES, ids=[fault.name for fault in IN_STORES])
 def test_a_fault_of_a_mart_is_refused_and_named(sound: World, monkeypatch: pytest.MonkeyPatch, fault: Mart) -> None:
-    house = House(sound.settings)
-    digests, published = house.database.digests(), sound.public.read_bytes()
+    runtime = Runtime(sound.settings)
+    digests, published = runtime.database.digests(), sound.public.read_bytes()
     select = module.sql_of
 
     def planted(name: str) -> str:
@@ -669,8 +669,8 @@ def test_a_fault_of_a_mart_is_refused_and_named(sound: World, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(module, "sql_of", planted)
         with pytest.raises(IntegrityError, match=rf"{fault.named}.*the facts say"):
-            update_and_publish(house.lake, house.database)
-    assert house.database.digests() == digests
+            update_and_publish(runtime.lake, runtime.database)
+    assert runtime.database.digests() == digests
     assert sound.public.read_bytes() == published
 
 
@@ -687,13 +687,13 @@ ALTERED: dict[str, Callable[[pa.Table], pa.Table]] = {
 
 @pytest.mark.parametrize("name", ALTERED)
 def test_core_altered_on_disk_is_refused_and_made_again_from_raw(sound: World, name: str) -> None:
-    house = House(sound.settings)
-    digests, core, published = house.database.digests(), sound.core(), sound.public.read_bytes()
+    runtime = Runtime(sound.settings)
+    digests, core, published = runtime.database.digests(), sound.core(), sound.public.read_bytes()
     path = sound.data_dir / "core" / "cdr" / PBX / f"{day(1)}.parquet"
     altered = ALTERED[name](pq.read_table(path))
     pq.write_table(altered, path)
     with pytest.raises(IntegrityError, match=f"core is damaged: cdr, {day(1)}"):
-        rebuild_database(house.lake, house.database)
+        rebuild_database(runtime.lake, runtime.database)
     assert sound.public.read_bytes() == published
     run_rebuild(sound.settings, unwatched)
-    assert (sound.core(), house.database.digests()) == (core, digests)
+    assert (sound.core(), runtime.database.digests()) == (core, digests)

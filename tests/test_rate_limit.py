@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.sources.rate_limit import DAY, HOUR, QuotaExhausted, RateLimit
+from assets.http.rate_limit import DAY, HOUR, QuotaExhausted, RateLimit
 from tollbook_errors import ConfigError, QuotaError, StorageError
 
 START = 1_790_000_000.0
@@ -181,10 +181,10 @@ def test_requests_on_their_way_are_not_taken_for_someone_elses(tmp_path: Path) -
     mine.learn(numbers[0], remaining=99, seconds=None)
     assert mine.room() == 90
     mine.learn(numbers[9], remaining=90, seconds=None)
-    # The answer to an earlier request comes late.
+    # The response to an earlier request comes late.
     mine.learn(numbers[4], remaining=10, seconds=None)
     assert mine.room() == 90
-    # Blind requests that went out before the first answer count against what it says.
+    # Blind requests that went out before the first response count against what it says.
     other = RateLimit(tmp_path, "tim", 100, now=clock.now, sleep=clock.sleep)
     numbers = [other.acquire() for _ in range(24)]
     other.learn(numbers[0], remaining=5, seconds=60)

@@ -9,7 +9,7 @@ import pytest
 from core_rows import at, cdr_days, leg, load, partition, query, row, warehouse
 
 from tollbook_errors import ConfigError
-from warehouse.reading import open_public, reference_notices
+from warehouse.published import open_public, reference_notices
 from warehouse.reference import did_you_mean, read_reference
 from warehouse.reference_notices import Facts, Month, notices, old_rates, read_facts, unknown_connections
 

@@ -40,7 +40,7 @@ from warehouse.reports import ReportSettings, write_report
 from warehouse.reports.charts import svg
 from warehouse.reports.csv_files import neutral, read_back
 from warehouse.reports.model import Chart, ChartKind, Column, Kind, Section, show_duration, show_money
-from warehouse.reports.reader import month_before, next_month
+from warehouse.reports.query import month_before, next_month
 from warehouse.reports.xlsx import CELL_LIMIT, cell_text, fits
 
 CENT = Decimal("0.01")

@@ -69,11 +69,13 @@ def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_page_renders_without_a_word_on_the_console_or_a_request(served: Served, tmp_path: Path) -> None:
     served.asked.clear()
-    answer = browse(tmp_path, "--dump-dom", served.address)
-    assert "CONSOLE" not in answer.stderr
-    assert "34.71 GBP" in answer.stdout
-    assert "<title>Telephone and hosting cost, October 2026</title>" in answer.stdout, "the planted script did not run"
-    assert answer.stdout.count("<svg") == 3
+    response = browse(tmp_path, "--dump-dom", served.address)
+    assert "CONSOLE" not in response.stderr
+    assert "34.71 GBP" in response.stdout
+    assert "<title>Telephone and hosting cost, October 2026</title>" in response.stdout, (
+        "the planted script did not run"
+    )
+    assert response.stdout.count("<svg") == 3
     assert served.asked == ["/tollbook-2026-10.html"]
 
 
@@ -95,8 +97,8 @@ def test_the_page_is_no_wider_than_a_telephone(served: Served, tmp_path: Path) -
         "</body>", "<script>document.title = document.documentElement.scrollWidth</script></body>"
     )
     probe.write_text(measured, encoding="utf-8")
-    answer = browse(tmp_path, "--dump-dom", "--window-size=500,900", probe.as_uri())
-    width = int(answer.stdout.split("<title>")[1].split("</title>")[0])
+    response = browse(tmp_path, "--dump-dom", "--window-size=500,900", probe.as_uri())
+    width = int(response.stdout.split("<title>")[1].split("</title>")[0])
     assert width <= 500
 
 

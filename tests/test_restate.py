@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets import pbxware
-from assets.loading import Past, Source, update_partition
-from assets.streams import streams_of
+from assets.load import Past, Source, update_partition
+from assets.vendors import streams_of
 from tollbook_errors import ContractError
 from warehouse.restate import Reading, merge
 from warehouse.schema import CDR, INVOICE, Table

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from loading import World, world
 
-import pipelines.nights
+import pipelines.load_window
 from pipelines.definitions import SAMPLE
-from pipelines.nights import LONGEST_GAP, keep_from, night
+from pipelines.load_window import LONGEST_GAP, default_window, keep_from
 from pipelines.settings import SHORTEST_RETENTION, load_settings
 from tollbook_errors import ConfigError
 
@@ -76,7 +76,7 @@ def test_a_month_goes_whole_and_the_rest_stays_as_it_is(loaded: World, monkeypat
 
     text = loaded.config.read_text()
     loaded.config.write_text(text.replace("[tollbook]\n", f"[tollbook]\nretention_days = {SHORTEST_RETENTION}\n"))
-    monkeypatch.setattr(pipelines.nights, "today", lambda settings, now=None: LATER)
+    monkeypatch.setattr(pipelines.load_window, "today", lambda settings, now=None: LATER)
 
     # It fails when it has published without the month, and the first folder of it is gone.
     def dying(path: Path, *rest: Any, **more: Any) -> None:
@@ -126,5 +126,5 @@ def test_no_night_asks_for_a_day_that_is_not_kept() -> None:
         kept = keep_from(settings, now)
         assert kept is not None
         assert kept.day == 1
-        assert kept <= night(settings, now)[1] - timedelta(LONGEST_GAP)
+        assert kept <= default_window(settings, now)[1] - timedelta(LONGEST_GAP)
         assert (kept + timedelta(31)).replace(day=1) > now.date() - timedelta(SHORTEST_RETENTION)

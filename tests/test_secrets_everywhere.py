@@ -52,7 +52,7 @@ ECHOES: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {
     "refusal": lambda said: ("body", {"body": json.dumps({"error": f"Invalid API key {said}"})}),
     "error list": lambda said: ("body", {"body": json.dumps({"error": ["wronglogin", said]})}),
     "notice": lambda said: ("body", {"body": f"<b>Notice</b>: undefined index {said} in /srv/api.php"}),
-    "half an answer": lambda said: ("body", {"body": '{"error": "' + said}),
+    "half a response": lambda said: ("body", {"body": '{"error": "' + said}),
     "401": lambda said: ("status", {"status": 401, "body": said, "WWW_Authenticate": f'Basic realm="{_header(said)}"'}),
     "500": lambda said: ("status", {"status": 500, "body": said}),
     "429": lambda said: ("status", {"status": 429, "body": said, "Retry_After": _header(said)}),

@@ -32,10 +32,10 @@ from stand_in import (
 )
 
 from assets import sipcentric
-from assets.loading import Source, Window, bounds, load, update_partition
-from assets.sources.client import BasicAuth, Client
-from assets.sources.secret import Secret
-from assets.sources.sipcentric import PAGE_SIZE, READINGS, Sipcentric, identifier, instant
+from assets.http.client import BasicAuth, Client
+from assets.http.secret import Secret
+from assets.load import Source, Window, bounds, load, update_partition
+from assets.sipcentric.api import PAGE_SIZE, READINGS, Sipcentric, identifier, instant
 from pipelines.demo import Fault, Vendors
 from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError
 from warehouse import lake as lake_module
@@ -55,15 +55,15 @@ Item = dict[str, Any]
 def page(items: list[Item], query: dict[str, str], cap: int = PAGE_SIZE, **fields: Any) -> dict[str, Any]:
     """One page of a list as documented; ``cap`` is the page size that the vendor allows at most."""
     size, number = min(cap, int(query.get("pageSize", 20))), int(query.get("page", 1))
-    answer: dict[str, Any] = {
+    response: dict[str, Any] = {
         "totalItems": len(items),
         "pageSize": size,
         "page": number,
         "items": items[(number - 1) * size : number * size],
     }
     if number * size < len(items):
-        answer["nextPage"] = f"{URI}/25/list?pageSize={size}&page={number + 1}"
-    return answer | fields
+        response["nextPage"] = f"{URI}/25/list?pageSize={size}&page={number + 1}"
+    return response | fields
 
 
 def call(started: datetime | str, number: int | None = None, customer: str = "25", **fields: Any) -> Item:
@@ -128,10 +128,10 @@ class Account:
         self.cap = PAGE_SIZE
         self.stats = True
         self.outside_line = ""
-        self.change: Callable[[dict[str, Any], str], Any] = lambda answer, kind: answer
-        self.stand_in = StandIn(self.answer)
+        self.change: Callable[[dict[str, Any], str], Any] = lambda response, kind: response
+        self.stand_in = StandIn(self.response)
 
-    def answer(self, path: str, query: dict[str, str]) -> Any:
+    def response(self, path: str, query: dict[str, str]) -> Any:
         kind = path.removeprefix("customers").removeprefix("/25").strip("/") or "customers"
         return self.change(self._plain(kind, query), kind)
 
@@ -269,21 +269,21 @@ def test_the_documented_samples_are_read(tmp_path: Path) -> None:
 def test_calls_typed_while_they_are_read_are_those_typed_afterwards(
     inclusive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In many batches, and with the calls of a second that two answers hold in different ones."""
+    """In many batches, and with the calls of a second that two responses hold in different ones."""
     monkeypatch.setattr(lake_module, "_BATCH_BYTES", 30_000)
     threads: list[str] = []
-    add = sipcentric.CallTyping.add
+    add = sipcentric.CallParser.add
 
-    def watched(typing: sipcentric.CallTyping, answers: Any) -> None:
+    def watched(typing: sipcentric.CallParser, responses: Any) -> None:
         threads.append(threading.current_thread().name)
-        add(typing, answers)
+        add(typing, responses)
 
-    monkeypatch.setattr(sipcentric.CallTyping, "add", watched)
+    monkeypatch.setattr(sipcentric.CallParser, "add", watched)
     account = Account([call(START + timedelta(seconds=70 * number // 3), cost="0.01") for number in range(1_500)])
     account.calls[700]["uri"] = ""
     account.inclusive = inclusive
     from_ = account.load_calls(tmp_path)
-    assert set(threads) == {"typing"}
+    assert set(threads) == {"parsing"}
     found = rows(from_, "cdr")
     assert len(found) == len({row["native_id"] for row in found}) == 1_499
     assert [row["raw_row"] for row in found] == sorted(row["raw_row"] for row in found)
@@ -368,14 +368,14 @@ def test_each_customer_has_a_currency_and_a_bundle_or_balance_may_name_its_own(t
     account.customers.append({"type": "customer", "uri": f"{URI}/26", "currency": "CHF"})
     account.credit["currency"] = "USD"
 
-    def answer(path: str, query: dict[str, str]) -> Any:
+    def response(path: str, query: dict[str, str]) -> Any:
         if not path.startswith("customers/26"):
-            return account.answer(path, query)
+            return account.response(path, query)
         if path.endswith("calls"):
             return page([call(START, 900, "26")], query)
         return {"creditRemaining": 1} if path.endswith("creditstatus") else page([], query)
 
-    account.stand_in = StandIn(answer)
+    account.stand_in = StandIn(response)
     from_ = account.load_calls(tmp_path)
     found = {
         table: {row["account_id"]: row["currency"] for row in rows(from_, table)}
@@ -403,7 +403,7 @@ def test_a_list_that_the_vendor_does_not_offer_is_a_warning_and_the_rest_loads(t
 @pytest.mark.parametrize("kind", ["creditstatus", "callbundles", "sms"])
 def test_what_an_account_may_be_without_is_a_warning(tmp_path: Path, kind: str, status: int) -> None:
     account = Account([call(START)])
-    account.change = lambda answer, asked: Status(status) if asked == kind else answer
+    account.change = lambda response, asked: Status(status) if asked == kind else response
     assert len(rows(account.load_calls(tmp_path), "cdr")) == 1
     from_ = account.load_messages(tmp_path)
     said = {row["stream"]: row["warnings"] for row in from_.lake.loads() if row["warnings"]}
@@ -415,7 +415,7 @@ def test_what_an_account_may_be_without_is_a_warning(tmp_path: Path, kind: str, 
 def test_a_401_for_one_list_is_not_about_the_credentials(tmp_path: Path, names: tuple[str, ...]) -> None:
     """The customers came with the same ones, and come again: the user is not offered the list, and calls are loaded."""
     account = Account([call(START)])
-    account.change = lambda answer, kind: Status(401) if kind in names else answer
+    account.change = lambda response, kind: Status(401) if kind in names else response
     from_ = account.source(tmp_path)
     outcome = run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
     assert outcome.warnings == [
@@ -427,7 +427,7 @@ def test_a_401_for_one_list_is_not_about_the_credentials(tmp_path: Path, names: 
 
 def test_credentials_that_are_refused_meanwhile_are_sent_once_more_and_no_more(tmp_path: Path) -> None:
     account = Account()
-    account.change = lambda answer, kind: answer if len(account.stand_in.asked) == 1 else Status(401)
+    account.change = lambda response, kind: response if len(account.stand_in.asked) == 1 else Status(401)
     with pytest.raises(AuthError, match="refused the credentials"):
         account.load_lists(tmp_path)
     assert account.stand_in.paths() == ["customers", "customers/25/endpoints", "customers"]
@@ -435,7 +435,7 @@ def test_credentials_that_are_refused_meanwhile_are_sent_once_more_and_no_more(t
 
 def test_another_error_of_a_list_is_an_error(tmp_path: Path) -> None:
     account = Account()
-    account.change = lambda answer, kind: Status(400) if kind == "endpoints" else answer
+    account.change = lambda response, kind: Status(400) if kind == "endpoints" else response
     with pytest.raises(ContractError, match="400"):
         account.load_lists(tmp_path)
 
@@ -448,7 +448,7 @@ def test_customers_are_paged_and_may_have_nothing(tmp_path: Path) -> None:
 
     def other_customers_have_nothing(path: str, query: dict[str, str]) -> Any:
         if path == "customers" or path.startswith("customers/25"):
-            return account.answer(path, query)
+            return account.response(path, query)
         return account.credit if path.endswith("creditstatus") else page([], query)
 
     account.stand_in.answering = other_customers_have_nothing
@@ -468,7 +468,7 @@ def test_what_a_customer_had_stays_when_the_list_no_longer_names_it(tmp_path: Pa
     before = [rows(from_, table) for table in ("cdr", "sms", "bundle")]
     assert [len(kept) for kept in before] == [1, 1, 1]
     account.customers = [{"uri": f"{URI}/26", "company": "Other co"}]
-    plain = account.answer
+    plain = account.response
     account.stand_in.answering = lambda path, query: (
         plain(path, query)
         if path == "customers"
@@ -623,7 +623,7 @@ def test_an_unknown_outcome_or_direction_is_unknown_with_a_warning(tmp_path: Pat
 @pytest.mark.parametrize("kind", ["customers", "endpoints", "calls"])
 def test_an_answer_without_a_list_is_never_no_rows(tmp_path: Path, kind: str, broken: Any) -> None:
     account = Account([call(START)])
-    account.change = lambda answer, asked: broken if asked == kind else answer
+    account.change = lambda response, asked: broken if asked == kind else response
     with pytest.raises(ContractError):
         account.load_calls(tmp_path)
 
@@ -631,7 +631,7 @@ def test_an_answer_without_a_list_is_never_no_rows(tmp_path: Path, kind: str, br
 @pytest.mark.parametrize("total", [-1, "many", True, None, 1.5])
 def test_a_total_that_is_no_count_is_refused(tmp_path: Path, total: Any) -> None:
     account = Account([call(START)])
-    account.change = lambda answer, kind: {**answer, "totalItems": total} if kind == "calls" else answer
+    account.change = lambda response, kind: {**response, "totalItems": total} if kind == "calls" else response
     with pytest.raises(ContractError, match="totalItems"):
         account.load_calls(tmp_path)
 
@@ -639,8 +639,8 @@ def test_a_total_that_is_no_count_is_refused(tmp_path: Path, total: Any) -> None
 def test_totals_as_text_are_read(tmp_path: Path) -> None:
     account = Account([call(START + timedelta(minutes=n)) for n in range(30)])
     account.cap = 20
-    account.change = lambda answer, kind: (
-        {**answer, "totalItems": str(answer["totalItems"])} if "totalItems" in answer else answer
+    account.change = lambda response, kind: (
+        {**response, "totalItems": str(response["totalItems"])} if "totalItems" in response else response
     )
     from_ = account.load_calls(tmp_path)
     assert len(rows(from_, "cdr")) == 30
@@ -689,8 +689,8 @@ def test_a_call_over_midnight_belongs_to_the_day_it_started_once(tmp_path: Path)
 def test_rows_outside_the_window_are_left_out_and_counted(tmp_path: Path) -> None:
     account = Account([call(START)])
     stray = call("2020-02-29T12:00:00Z")
-    account.change = lambda answer, kind: (
-        {**answer, "items": [*answer["items"], stray], "totalItems": 2} if kind == "calls" else answer
+    account.change = lambda response, kind: (
+        {**response, "items": [*response["items"], stray], "totalItems": 2} if kind == "calls" else response
     )
     from_ = account.load_calls(tmp_path)
     assert len(rows(from_, "cdr")) == 1
@@ -785,10 +785,10 @@ def test_a_leg_out_that_names_no_endpoint_is_of_the_telephone_that_its_call_led_
 def test_stats_may_leave_local_calls_out(tmp_path: Path) -> None:
     """No document says whether they count them."""
     account = Account([call(START, 1), call(START + timedelta(hours=1), 2, scope="LOCAL", cost=0)])
-    account.change = lambda answer, kind: (
-        answer | {"totals": {"x": {"count": 1, "cost": 0.09, "duration": 60}[answer["columnHeaders"][1]["name"]]}}
+    account.change = lambda response, kind: (
+        response | {"totals": {"x": {"count": 1, "cost": 0.09, "duration": 60}[response["columnHeaders"][1]["name"]]}}
         if kind == "calls/stats"
-        else answer
+        else response
     )
     from_ = account.load_calls(tmp_path)
     assert {
@@ -803,11 +803,11 @@ def test_stats_may_leave_local_calls_out(tmp_path: Path) -> None:
 def test_control_totals_show_a_cent_and_a_call(tmp_path: Path) -> None:
     account = Account([call(START), call(START + timedelta(hours=1), cost=None)])
 
-    def off(answer: dict[str, Any], kind: str) -> Any:
-        if kind == "calls/stats" and answer["columnHeaders"][1]["name"] != "duration":
-            step = 1 if answer["columnHeaders"][1]["name"] == "count" else 0.01
-            return {**answer, "totals": {"x": round(answer["totals"]["x"] + step, 2)}}
-        return answer
+    def off(response: dict[str, Any], kind: str) -> Any:
+        if kind == "calls/stats" and response["columnHeaders"][1]["name"] != "duration":
+            step = 1 if response["columnHeaders"][1]["name"] == "count" else 0.01
+            return {**response, "totals": {"x": round(response["totals"]["x"] + step, 2)}}
+        return response
 
     account.change = off
     from_ = account.load_calls(tmp_path)
@@ -834,8 +834,8 @@ def test_every_list_is_counted(tmp_path: Path) -> None:
 
 def test_a_count_that_differs_from_the_rows_is_refused(tmp_path: Path) -> None:
     account = Account([call(START)])
-    account.change = lambda answer, kind: (
-        {**answer, "totalItems": answer["totalItems"] + bool(answer["items"])} if kind == "calls" else answer
+    account.change = lambda response, kind: (
+        {**response, "totalItems": response["totalItems"] + bool(response["items"])} if kind == "calls" else response
     )
     with pytest.raises(IntegrityError):
         account.load_calls(tmp_path)
@@ -858,7 +858,7 @@ def test_a_count_that_differs_from_the_rows_is_refused(tmp_path: Path) -> None:
 )
 def test_statistics_that_are_not_offered_are_unavailable_and_no_failure(tmp_path: Path, said: Any) -> None:
     account = Account([call(START)])
-    account.change = lambda answer, kind: said if kind == "calls/stats" else answer
+    account.change = lambda response, kind: said if kind == "calls/stats" else response
     from_ = account.load_calls(tmp_path)
     assert len(rows(from_, "cdr")) == 1
     assert controls(from_, "calls_stats_cost") == {("25", ""): (Decimal("0.09"), None, "unavailable")}
@@ -875,32 +875,32 @@ def test_statistics_are_read_in_several_shapes(totals: Any) -> None:
 
 def test_refused_credentials_are_not_taken_for_missing_statistics(tmp_path: Path) -> None:
     account = Account([call(START)])
-    account.change = lambda answer, kind: Status(401) if kind == "calls/stats" else answer
+    account.change = lambda response, kind: Status(401) if kind == "calls/stats" else response
     with pytest.raises(AuthError):
         account.load_calls(tmp_path)
 
 
 def test_of_a_call_in_two_answers_the_last_counts_and_of_those_that_say_the_same_the_first(tmp_path: Path) -> None:
-    """Slices overlap by a second. Some calls are rated between two answers."""
+    """Slices overlap by a second. Some calls are rated between two responses."""
     seconds = [timedelta(seconds=100 * n) for n in range(800)]
     account = Account([call(START + second, 2 * n + k, cost=0) for n, second in enumerate(seconds) for k in (1, 2)])
     account.inclusive = True
     asked = count(1)
 
-    def rated(answer: Any, kind: str) -> Any:
+    def rated(response: Any, kind: str) -> Any:
         if kind != "calls":
-            return answer
+            return response
         cost = next(asked)
-        items = [item | {"cost": cost} if int(item["uri"][-1]) % 2 else item for item in answer["items"]]
-        return answer | {"items": items}
+        items = [item | {"cost": cost} if int(item["uri"][-1]) % 2 else item for item in response["items"]]
+        return response | {"items": items}
 
     account.change = rated
     from_ = account.load_calls(tmp_path)
     said: dict[str, list[tuple[datetime, int, str]]] = {}
-    for answer in from_.lake.answers(from_.lake.landings(from_.name, "cdr", DAY)[0]):
-        if answer["kind"] == "calls":
-            for number, item in enumerate(json.loads(answer["body"])["items"]):
-                version = (answer["fetched_at"], answer["first_row"] + number, str(item["cost"]))
+    for response in from_.lake.responses(from_.lake.landings(from_.name, "cdr", DAY)[0]):
+        if response["kind"] == "calls":
+            for number, item in enumerate(json.loads(response["body"])["items"]):
+                version = (response["fetched_at"], response["first_row"] + number, str(item["cost"]))
                 said.setdefault(item["uri"], []).append(version)
     expected = set()
     for uri, versions in said.items():
@@ -919,10 +919,10 @@ def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Pat
     account.customers += [{"type": "customer", "uri": f"{URI}/{n}", "company": "Quill and Sons"} for n in ("24", "26")]
     kept_back = {"24/calls", "26/calls"}
 
-    def change(answer: Any, asked: str) -> Any:
+    def change(response: Any, asked: str) -> Any:
         customer, _, what = asked.partition("/")
         if customer not in ("24", "26"):
-            return answer
+            return response
         if asked in kept_back:
             return Status(status)
         others = {"creditstatus": account.credit, "calls": page([call(START, customer=customer)], {})}
@@ -957,7 +957,7 @@ def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Pat
     assert len(loaded()[0]) == 1
     assert loaded()[1] == ["24", "25", "26"]
     kept_back |= {"24/calls", "calls"}
-    account.change = lambda answer, asked: Status(status) if asked.endswith("calls") else change(answer, asked)
+    account.change = lambda response, asked: Status(status) if asked.endswith("calls") else change(response, asked)
     (failure,), accounts = loaded()
     assert "the others" not in failure.what
     assert accounts == ["24", "25", "26"]
@@ -967,11 +967,11 @@ def test_statistics_that_are_kept_from_one_customer_are_asked_of_the_next(tmp_pa
     account = Account([call(START)])
     account.customers.append({"type": "customer", "uri": f"{URI}/26", "company": "Quill and Sons"})
 
-    def change(answer: Any, kind: str) -> Any:
+    def change(response: Any, kind: str) -> Any:
         if kind.startswith("26/"):
             others = {"26/calls/stats": {"totals": 0}, "26/creditstatus": account.credit}
             return others.get(kind, page([], {}))
-        return Status(403) if kind == "calls/stats" else answer
+        return Status(403) if kind == "calls/stats" else response
 
     account.change = change
     found = {
@@ -1025,7 +1025,7 @@ def test_every_amount_that_fits_arrives_digit_for_digit(written_as: list[tuple[i
     body = Literal(f'{{"totalItems": {len(written)}, "items": [{", ".join(written)}]}}')
     account = Account()
     account.stats = False
-    account.change = lambda answer, kind: body if kind == "calls" else answer
+    account.change = lambda response, kind: body if kind == "calls" else response
     with TemporaryDirectory() as folder:
         found = {row["native_id"]: row["cost"] for row in rows(account.load_calls(Path(folder)), "cdr")}
     assert found == expected
@@ -1064,7 +1064,7 @@ TEXTS = [
 
 
 def as_written(body: str) -> Callable[[dict[str, Any], str], Any]:
-    return lambda answer, kind: Literal(body) if kind == "sms" else answer
+    return lambda response, kind: Literal(body) if kind == "sms" else response
 
 
 def test_the_text_of_a_message_is_never_written(tmp_path: Path) -> None:
@@ -1153,7 +1153,7 @@ def test_a_message_without_a_time_is_quarantined_once(tmp_path: Path) -> None:
 
 
 class Drifting:
-    """A list whose items come and go while it is paged: ``steps`` says what happens before each answer."""
+    """A list whose items come and go while it is paged: ``steps`` says what happens before each response."""
 
     def __init__(self, size: int, cap: int, steps: Iterator[str], picked: random.Random, loose: bool) -> None:
         self.cap, self.steps, self.picked, self.loose = cap, steps, picked, loose
@@ -1161,21 +1161,21 @@ class Drifting:
         self.items = [self._new() for _ in range(size)]
         self.stayed = {item["uri"] for item in self.items}
         self.ever = set(self.stayed)
-        self.stand_in = StandIn(self.answer)
+        self.stand_in = StandIn(self.response)
 
     def _new(self) -> Item:
         return {"uri": f"{URI}/25/endpoints/{next(self.numbers)}"}
 
-    def answer(self, path: str, query: dict[str, str]) -> Any:
+    def response(self, path: str, query: dict[str, str]) -> Any:
         repeated = self._step(next(self.steps, ""))
         self.stayed &= {item["uri"] for item in self.items}
         self.ever |= {item["uri"] for item in self.items}
-        answer = page(self.items, query, self.cap)
-        if repeated and answer["items"]:
-            answer["items"] = [*answer["items"][1:], answer["items"][-1]] if len(answer["items"]) > 1 else []
-        if self.loose and answer["items"]:
-            answer["nextPage"] = self.picked.choice(HOSTILE)
-        return answer
+        response = page(self.items, query, self.cap)
+        if repeated and response["items"]:
+            response["items"] = [*response["items"][1:], response["items"][-1]] if len(response["items"]) > 1 else []
+        if self.loose and response["items"]:
+            response["nextPage"] = self.picked.choice(HOSTILE)
+        return response
 
     def _step(self, step: str) -> bool:
         if "d" in step and self.items:
@@ -1259,7 +1259,7 @@ def check_message_drift(size: int, cap: int, steps: list[str], seed: int) -> Non
     stayed = {item["uri"] for item in items if item["created"] >= f"{START:%Y-%m-%dT%H:%M:%S}"}
     script = iter(steps)
 
-    def answer(path: str, query: dict[str, str]) -> Any:
+    def response(path: str, query: dict[str, str]) -> Any:
         step = next(script, "")
         if "i" in step:
             items.insert(0, new(next(times)))
@@ -1270,7 +1270,7 @@ def check_message_drift(size: int, cap: int, steps: list[str], seed: int) -> Non
         stayed.intersection_update(item["uri"] for item in items)
         return page(items, query, cap)
 
-    stand_in = StandIn(answer)
+    stand_in = StandIn(response)
     try:
         pages = Sipcentric(stand_in.client).messages("25", START, window="")
     except (IntegrityError, ContractError):
@@ -1285,19 +1285,19 @@ def test_messages_that_come_in_all_the_time_keep_no_day_from_being_read(tmp_path
     account = Account(sms=[message(END - timedelta(minutes=n), n + 1) for n in range(700)])
     numbers = count(1)
 
-    def busy(answer: Any, kind: str) -> Any:
+    def busy(response: Any, kind: str) -> Any:
         if kind == "sms":
             number = next(numbers)
             account.lists["sms"].insert(0, message(END + timedelta(seconds=number), 1000 + number))
-        return answer
+        return response
 
     account.change = busy
     from_ = account.load_messages(tmp_path)
     read = sorted(int(row["native_id"].rpartition("/")[2]) for row in rows(from_, "sms"))
     assert read == list(range(2, 701))
-    landed = from_.lake.answers(from_.lake.landings(from_.name, "sms", DAY)[0])
-    found = [item["uri"] for answer in landed for item in json.loads(answer["body"])["items"]]
-    assert len(found) == len(set(found)) == sum(answer["rows"] for answer in landed)
+    landed = from_.lake.responses(from_.lake.landings(from_.name, "sms", DAY)[0])
+    found = [item["uri"] for response in landed for item in json.loads(response["body"])["items"]]
+    assert len(found) == len(set(found)) == sum(response["rows"] for response in landed)
 
 
 def test_messages_of_which_one_stands_twice_on_the_first_page_are_refused(tmp_path: Path) -> None:
@@ -1320,7 +1320,7 @@ def test_a_reading_whose_count_and_pages_do_not_agree_is_no_proof_however_often_
 ) -> None:
     """By number of the page: how many there are, and which it holds, newest first."""
 
-    def answer(path: str, query: dict[str, str]) -> Any:
+    def response(path: str, query: dict[str, str]) -> Any:
         number = int(query["page"])
         total, letters = told[number - 1] if number <= len(told) else (told[-1][0], "")
         items = [
@@ -1333,7 +1333,7 @@ def test_a_reading_whose_count_and_pages_do_not_agree_is_no_proof_however_often_
         link = {"nextPage": f"{URI}/25/{kind}?page={number + 1}"} if number < len(told) else {}
         return {"totalItems": total, "items": items, **link}
 
-    sip = Sipcentric(StandIn(answer).client)
+    sip = Sipcentric(StandIn(response).client)
     with pytest.raises(IntegrityError):
         sip.messages("25", START, window="") if kind == "sms" else sip._list_of("25", kind)
 
@@ -1341,10 +1341,10 @@ def test_a_reading_whose_count_and_pages_do_not_agree_is_no_proof_however_often_
 def test_messages_that_go_all_the_time_are_refused(tmp_path: Path) -> None:
     account = Account(sms=[message(END - timedelta(minutes=n), n + 1) for n in range(700)])
 
-    def change(answer: Any, kind: str) -> Any:
+    def change(response: Any, kind: str) -> Any:
         if kind == "sms":
             account.lists["sms"].pop(3)
-        return answer
+        return response
 
     account.change = change
     with pytest.raises(IntegrityError):

@@ -16,9 +16,9 @@ from fake_pbx import NOON, START, FakeClient, FakePbx, load_day, row, second_of,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assets.loading import bounds
-from assets.sources.pbxware import PBXware
-from assets.sources.slices import NOTHING, Earlier, Found, Reading, Slice, read_slices
+from assets.http.slices import NOTHING, Earlier, Found, Reading, Slice, read_slices
+from assets.load import bounds
+from assets.pbxware.api import PBXware
 from tollbook_errors import ContractError, IntegrityError
 
 HOUR = 3600
@@ -167,7 +167,7 @@ def test_a_day_like_an_earlier_one_needs_few_requests(rows: int, capacity: int, 
 @pytest.mark.parametrize(("rows", "most"), [(1_000, 14), (10_000, 120)])
 @pytest.mark.parametrize("sort", [True, False])
 def test_a_vendor_that_states_totals_needs_fewer_requests(rows: int, most: int, sort: bool) -> None:
-    """200 an answer; the answers that did not fit tell how many there are, and when."""
+    """200 a response; the responses that did not fit tell how many there are, and when."""
     vendor = Density(office_day(rows), 200, sort=sort, counts=True)
     assert sum(reading.rows for reading in vendor.read(Slice(0, DAY_SECONDS), 4)) == rows
     assert len(vendor.requests) <= most
@@ -184,7 +184,7 @@ def test_a_vendor_that_states_totals_needs_fewer_requests(rows: int, most: int, 
     ids=["turned round", "all at the beginning", "all at the end", "two hours off"],
 )
 def test_times_that_are_not_what_they_seem_cost_few_requests(told: Callable[..., list[int]], most: int) -> None:
-    """Of a thousand records, 200 an answer. Believed to the end, such times took up to 478 requests."""
+    """Of a thousand records, 200 a response. Believed to the end, such times took up to 478 requests."""
 
     class Odd(Density):
         def fetch(self, part: Slice) -> Reading:
@@ -199,7 +199,7 @@ def test_times_that_are_not_what_they_seem_cost_few_requests(told: Callable[...,
 
 
 def test_a_day_that_has_not_changed_is_asked_for_as_before(tmp_path: Path) -> None:
-    """So that its answers are the same, and are not kept twice."""
+    """So that its responses are the same, and are not kept twice."""
     day = Slice(0, DAY_SECONDS)
     vendor = Density(office_day(20_000))
     before = vendor.read(day)
@@ -223,7 +223,7 @@ def test_the_next_slice_is_under_way_while_the_last_one_is_landed() -> None:
 
 
 def test_an_overfull_slice_is_never_asked_for_again_as_it_was() -> None:
-    # 1176 records, of which an answer reaches over 85 %: a cut to that would round to one part.
+    # 1176 records, of which a response reaches over 85 %: a cut to that would round to one part.
     vendor = Density(list(range(1176)), sort=True)
     vendor.read(Slice(0, 1176))
     assert len(set(vendor.requests)) == len(vendor.requests)
@@ -323,7 +323,7 @@ def check_world(world: dict[str, Any]) -> str:
                 ever[said(record)] += 1
 
     pbx.before = happen
-    client: Any = FakeClient(pbx.answer, world["in_flight"])
+    client: Any = FakeClient(pbx.response, world["in_flight"])
     try:
         pages = list(PBXware(client).cdrs("2", START, START + timedelta(days=1), window="a day"))
     except (IntegrityError, ContractError):
@@ -377,7 +377,7 @@ def test_a_pbx_at_rest_is_read_and_not_refused(
 
 
 def read_second(pbx: FakePbx) -> list[list[Any]]:
-    client: Any = FakeClient(pbx.answer)
+    client: Any = FakeClient(pbx.response)
     start = datetime.fromtimestamp(NOON, UTC)
     pages = PBXware(client).cdrs("2", start, start + timedelta(seconds=1), window="a second")
     return [record for page in pages for record in page.data["csv"]]
@@ -405,7 +405,7 @@ def test_a_record_that_slips_over_the_edge_of_an_only_page_is_not_lost() -> None
             del pbx.rows[0]
 
     pbx.before = leave
-    client: Any = FakeClient(pbx.answer)
+    client: Any = FakeClient(pbx.response)
     pages = PBXware(client).cdrs("2", START, START + timedelta(days=1), window="a day")
     assert {record[7] for page in pages for record in page.data["csv"]} == {record[7] for record in pbx.rows}
 
@@ -510,7 +510,7 @@ def test_days_are_23_24_or_25_hours_long() -> None:
 def test_every_second_of_a_long_day_is_asked_for_once() -> None:
     start, end = bounds(date(2026, 10, 25), ZoneInfo("Europe/London"))
     pbx = FakePbx([row(int(start.timestamp()) + second) for second in range(0, 25 * HOUR, 60)])
-    client: Any = FakeClient(pbx.answer)
+    client: Any = FakeClient(pbx.response)
     got = [record for page in PBXware(client).cdrs("2", start, end, window="") for record in page.data["csv"]]
     assert sorted(map(second_of, got)) == sorted(map(second_of, pbx.rows))
     assert {asked["server"] for asked in pbx.asked} == {"2"}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.sources import strict_json
-from assets.sources.strict_json import MAX_DEPTH, MAX_TEXT, MAX_VALUES, NoJson, decode, loads
+from assets.http import strict_json
+from assets.http.strict_json import MAX_DEPTH, MAX_TEXT, MAX_VALUES, NoJson, decode, loads
 from tollbook_errors import ContractError
 
 WHERE = {"connection": "hq", "endpoint": "cdr.download", "window": "2026-10-05"}
@@ -96,7 +96,7 @@ def test_anything_else_is_refused_saying_where(text: str) -> None:
         loads(text, **WHERE)
     assert str(caught.value).startswith("hq cdr.download 2026-10-05: ")
     assert caught.value.__cause__ is None
-    assert caught.value.__context__ is None, "the parser's exception holds the whole answer"
+    assert caught.value.__context__ is None, "the parser's exception holds the whole response"
     assert isinstance(caught.value, NoJson) == (text in NOT_JSON), "only what is no JSON is worth another try"
 
 

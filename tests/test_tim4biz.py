@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from stand_in import LONDON, Literal, StandIn, Status, controls, rows, run, source, statuses
 
 from assets import tim4biz
-from assets.loading import Outcome, Source, Window, bounds, load, update_partition
-from assets.sources.client import BasicAuth, Client
-from assets.sources.secret import Secret
-from assets.sources.tim4biz import Tim4biz, listed, rate_wait
+from assets.http.client import BasicAuth, Client
+from assets.http.secret import Secret
+from assets.load import Outcome, Source, Window, bounds, load, update_partition
 from assets.tim4biz import Stretch
+from assets.tim4biz.api import Tim4biz, listed, rate_wait
 from pipelines.demo import Vendors
 from pipelines.settings import DURATION_UNITS
 from tollbook_errors import AuthError, ConfigError, ContractError
@@ -226,11 +226,11 @@ def test_a_cost_that_cannot_be_read_takes_nothing_else_with_it(tmp_path: Path) -
 
 
 def test_a_cost_that_cannot_be_read_proves_nothing(tmp_path: Path) -> None:
-    def answer(path: str, query: dict[str, str]) -> Any:
+    def response(path: str, query: dict[str, str]) -> Any:
         rows = spread()(path, query)
         return [row | {"Cost": "£1"} for row in rows] if query["from"].startswith(str(DAYS[1])) else rows
 
-    from_, _ = reading(tmp_path, answer)
+    from_, _ = reading(tmp_path, response)
     assert [status for _, _, status in controls(from_, "stretch_cost").values()] == ["unavailable"]
     assert [status for _, _, status in controls(from_, "stretch_calls").values()] == ["matched"]
 
@@ -470,9 +470,9 @@ class Ledger:
         """``total``: the extension of a row of totals, with which there is a second extension, too."""
         self.most, self.total = most, total
         self.moments = [datetime(2026, 1, 1) + timedelta(minutes=17 * n) for n in range(31 * 1440)]
-        self.stand_in = StandIn(self.answer)
+        self.stand_in = StandIn(self.response)
 
-    def answer(self, path: str, query: dict[str, str]) -> Any:
+    def response(self, path: str, query: dict[str, str]) -> Any:
         assert path == "ExtensionTotal"
         start, end = datetime.fromisoformat(query["from"]), datetime.fromisoformat(query["to"])
         if not start < end or end - start > self.most:
@@ -515,7 +515,7 @@ def test_rows_of_totals_are_left_out_of_every_part_of_a_day_and_of_a_stretch(tmp
     assert found == {"101": (len(moments), Decimal(len(moments)) / 4), "102": (others, Decimal(others) / 4)}
     assert rows(from_, "quarantine") == []
 
-    days, outcome = reading(tmp_path / "stretch", Ledger(timedelta(days=9), total).answer)
+    days, outcome = reading(tmp_path / "stretch", Ledger(timedelta(days=9), total).response)
     assert not outcome.failures
     expected = {"stretch_calls": {"matched"}, "stretch_cost": {"matched"}, "stretch_seconds": {"unavailable"}}
     assert statuses(days) == expected
@@ -526,9 +526,9 @@ def test_rows_of_totals_are_left_out_of_every_part_of_a_day_and_of_a_stretch(tmp
 DAYS = [DAY + timedelta(days=n) for n in range(4)]
 
 
-def reading(folder: Path, answer: Any, days: list[date] = DAYS, **overrides: Any) -> tuple[Source, Outcome]:
+def reading(folder: Path, response: Any, days: list[date] = DAYS, **overrides: Any) -> tuple[Source, Outcome]:
     """A load of several days as the asset does it: the first of them last, and with it the whole stretch."""
-    from_ = source(StandIn(answer), folder, "tim4biz", **{"currency": "EUR", **overrides})
+    from_ = source(StandIn(response), folder, "tim4biz", **{"currency": "EUR", **overrides})
     parts = tim4biz.in_stretches([Window(day, day) for day in days])
     stretches = [stretch for part in parts if (stretch := Stretch.of(part, from_))]
     wanted = [window for part in parts for window in part]
@@ -540,7 +540,7 @@ def reading(folder: Path, answer: Any, days: list[date] = DAYS, **overrides: Any
 def spread(cost: str = "1.25", **changes: Any) -> Any:
     """A vendor with two extensions, the second of which has no figures on the first day; ``changes`` of a stretch."""
 
-    def answer(path: str, query: dict[str, str]) -> Any:
+    def response(path: str, query: dict[str, str]) -> Any:
         length = datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"])
         first = query["from"].startswith(str(DAYS[0]))
         many = length.days if length.days > 1 else 1
@@ -548,7 +548,7 @@ def spread(cost: str = "1.25", **changes: Any) -> Any:
         other = {"Extension": "102", "Calls": many - first, "Duration": 0, "Cost": None}
         return [row | (changes if length.days > 1 else {}), other]
 
-    return answer
+    return response
 
 
 def test_the_days_of_a_load_are_proved_by_one_request_for_all_of_them(tmp_path: Path) -> None:
@@ -577,11 +577,11 @@ def test_rounded_durations_add_up_but_for_their_rounding(
 ) -> None:
     """F09. Four days of 1.24 minutes are 4.96, and may have been 4.97: each figure may be off in its last place."""
 
-    def answer(path: str, query: dict[str, str]) -> Any:
+    def response(path: str, query: dict[str, str]) -> Any:
         length = datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"])
         return [ROW | {"Duration": whole if length.days > 1 else 1.24}]
 
-    from_, _ = reading(tmp_path, answer, fields={"duration_unit": unit} if unit else {})
+    from_, _ = reading(tmp_path, response, fields={"duration_unit": unit} if unit else {})
     assert [status for _, _, status in controls(from_, "stretch_seconds").values()] == [status]
 
 
@@ -606,11 +606,11 @@ def test_a_stretch_that_cannot_be_understood_proves_nothing(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("refusal", [Status(400), Status(404), {"nothing": 1}])
 def test_a_stretch_that_is_refused_is_unavailable_and_asked_for_once(tmp_path: Path, refusal: Any) -> None:
-    def answer(path: str, query: dict[str, str]) -> Any:
+    def response(path: str, query: dict[str, str]) -> Any:
         long = datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"]) > timedelta(hours=25)
         return refusal if long else [ROW]
 
-    from_, outcome = reading(tmp_path, answer)
+    from_, outcome = reading(tmp_path, response)
     assert not outcome.failures
     assert statuses(from_) == dict.fromkeys(tim4biz.CONTROLS, {"unavailable"})
     assert from_.client().requests_made == len(DAYS) + 1

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from stand_in import Literal, StandIn, Status, controls, rows, run, sample, source, statuses
 
 from assets import time4vps
-from assets.invoice_period import period_of_cycle, period_of_text
-from assets.loading import Outcome, Source, update_partition
-from assets.sources.client import BasicAuth, Client
-from assets.sources.secret import Secret
-from assets.sources.time4vps import Time4VPS, entries
+from assets.http.client import BasicAuth, Client
+from assets.http.secret import Secret
+from assets.load import Outcome, Source, update_partition
+from assets.time4vps.api import Time4VPS, entries
+from assets.time4vps.invoice_period import period_of_cycle, period_of_text
 from pipelines.demo import Fault, Vendors
 from tollbook_errors import AuthError, ContractError, IntegrityError
 
@@ -49,7 +49,7 @@ class Account:
         self.services: Any = []
         self.balance: Any = None
         self.balance_fields: dict[str, Any] = {}
-        self.stand_in = StandIn(self.answer)
+        self.stand_in = StandIn(self.response)
 
     def invoice(
         self, id_: int, *items: dict[str, Any], status: str = "Paid", detail: Any = None, **listed: Any
@@ -75,7 +75,7 @@ class Account:
         self.details[both["id"]] = both | amounts | numbers | (detail or {})
         self.listed[both["id"]] = both | {"dateorig": "2026-09-03", "total": str(total), "merge_id": None} | listed
 
-    def answer(self, path: str, query: dict[str, str]) -> Any:
+    def response(self, path: str, query: dict[str, str]) -> Any:
         name, _, number = path.partition("/")
         if name == "invoice" and number:
             if number in self.lost:
@@ -206,7 +206,7 @@ BROKEN: list[Any] = [{}, [], None, "x", {"success": False}, {"success": True}]
 @pytest.mark.parametrize("broken", [*BROKEN, {"details": {}}])
 def test_an_answer_that_is_no_balance_is_refused(tmp_path: Path, broken: Any) -> None:
     account = Account()
-    account.stand_in.answering = lambda path, query: broken if path == "balance" else account.answer(path, query)
+    account.stand_in.answering = lambda path, query: broken if path == "balance" else account.response(path, query)
     with pytest.raises(ContractError):
         account.load(tmp_path)
 
@@ -214,7 +214,7 @@ def test_an_answer_that_is_no_balance_is_refused(tmp_path: Path, broken: Any) ->
 @pytest.mark.parametrize("broken", [*BROKEN, {"invoices": None}, {"invoices": [1]}, {"invoices": [{"id": ""}]}])
 def test_an_answer_without_invoices_is_never_no_invoices(tmp_path: Path, broken: Any) -> None:
     account = Account()
-    account.stand_in.answering = lambda path, query: broken if path == "invoice" else account.answer(path, query)
+    account.stand_in.answering = lambda path, query: broken if path == "invoice" else account.response(path, query)
     with pytest.raises(ContractError):
         account.load(tmp_path)
 
@@ -222,7 +222,7 @@ def test_an_answer_without_invoices_is_never_no_invoices(tmp_path: Path, broken:
 @pytest.mark.parametrize("broken", [*BROKEN, {"services": None}, {"services": [1]}, {"services": [{"name": "x"}]}])
 def test_an_answer_without_services_is_never_no_services(tmp_path: Path, broken: Any) -> None:
     account = Account()
-    account.stand_in.answering = lambda path, query: broken if path == "service" else account.answer(path, query)
+    account.stand_in.answering = lambda path, query: broken if path == "service" else account.response(path, query)
     with pytest.raises(ContractError):
         account.load(tmp_path)
 
@@ -232,7 +232,7 @@ def test_an_answer_without_services_is_never_no_services(tmp_path: Path, broken:
 def test_an_account_may_be_without_services_or_balance(tmp_path: Path, path: str, said: Any) -> None:
     account = Account()
     account.invoice(1)
-    account.stand_in.answering = lambda asked, query: said if asked == path else account.answer(asked, query)
+    account.stand_in.answering = lambda asked, query: said if asked == path else account.response(asked, query)
     outcome = account.outcome(tmp_path)
     from_ = account.source(tmp_path)
     assert list(by_id(from_)) == ["1"]
@@ -273,7 +273,7 @@ def test_lists_may_come_as_objects_keyed_by_id(tmp_path: Path) -> None:
     account.details["1"]["items"] = items
     account.services = {"301": {"id": 301, "name": 7, "total": 9.99, "next_due": "0000-00-00"}, "302": {"id": "302"}}
     account.stand_in.answering = lambda path, query: (
-        {"invoices": account.listed} if path == "invoice" else account.answer(path, query)
+        {"invoices": account.listed} if path == "invoice" else account.response(path, query)
     )
     from_ = account.load(tmp_path)
     assert {row["line_id"]: row["line_total"] for row in rows(from_, "invoice_line")} == {"11": 6, "12": 4}
@@ -290,7 +290,7 @@ def test_nothing_to_list_is_fine(tmp_path: Path, empty: Any) -> None:
     account = Account()
     account.services = empty
     account.stand_in.answering = lambda path, query: (
-        {"invoices": empty} if path == "invoice" else account.answer(path, query)
+        {"invoices": empty} if path == "invoice" else account.response(path, query)
     )
     from_ = account.load(tmp_path)
     assert (rows(from_, "invoice"), rows(from_, "service"), len(rows(from_, "balance"))) == ([], [], 1)
@@ -1097,7 +1097,7 @@ def test_eighteen_digits_are_stored_exactly(tmp_path: Path) -> None:
     body = Literal(
         '{"invoice": {"id": "1", "items": [], "subtotal": 123456789012.345678, "total": 1.5E-3, "tax": 1e-6}}'
     )
-    account.stand_in.answering = lambda path, query: body if path == "invoice/1" else account.answer(path, query)
+    account.stand_in.answering = lambda path, query: body if path == "invoice/1" else account.response(path, query)
     row = by_id(account.load(tmp_path))["1"]
     assert (row["subtotal"], row["total"], row["tax"]) == (
         Decimal("123456789012.345678"),

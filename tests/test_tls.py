@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from test_client import OK, Clock, Server, ask, client, refused
 
-from assets.sources.secret import Secret
+from assets.http.secret import Secret
 from pipelines.alerts import send_alert
 from pipelines.cli import main
 from pipelines.settings import Alerts

@@ -1,35 +1,35 @@
--- One row per end-to-end call: the legs of `several`, put together as `linking` (the result of linking.sql) says, and
+-- One row per end-to-end call: the legs of `multi_leg`, put together as `linking` (the result of linking.sql) says, and
 -- those legs of `leg` that are calls of their own.
 WITH led AS (
     SELECT
         linking.call_row,
         coalesce(
-            arg_min(several.direction, linking.leg_number) FILTER (
-                WHERE several.direction IN ('inbound', 'outbound')
+            arg_min(multi_leg.direction, linking.leg_number) FILTER (
+                WHERE multi_leg.direction IN ('inbound', 'outbound')
             ),
-            min(several.direction) FILTER (WHERE several.direction = 'internal'),
+            min(multi_leg.direction) FILTER (WHERE multi_leg.direction = 'internal'),
             'unknown'
         ) AS call_direction,
-        coalesce(bool_or(several.to_kind = 'person'), false) AS rang_a_person
+        coalesce(bool_or(multi_leg.to_kind = 'person'), false) AS rang_a_person
     FROM linking
-    JOIN several ON several.rowid = linking.leg_row
+    JOIN multi_leg ON multi_leg.rowid = linking.leg_row
     GROUP BY linking.call_row
 ),
 part AS (
     SELECT
-        several.*,
+        multi_leg.*,
         linking.call_row,
         linking.leg_number,
         led.call_direction,
-        several.vendor = 'pbxware' AND several.native_id <> several.linked_id AS put_through,
+        multi_leg.vendor = 'pbxware' AND multi_leg.native_id <> multi_leg.linked_id AS put_through,
         -- A group or an IVR made the leg: its extension is who took it, and not, as else, who made it.
-        several.direction = 'internal' AND ends_with(several.to_number, several.extension)
-            AND NOT ends_with(several.from_number, several.extension) AS taken,
-        several.outcome = 'answered' AS answered,
+        multi_leg.direction = 'internal' AND ends_with(multi_leg.to_number, multi_leg.extension)
+            AND NOT ends_with(multi_leg.from_number, multi_leg.extension) AS taken,
+        multi_leg.outcome = 'answered' AS answered,
         -- A machine that answers is nobody. Neither is a number of ours: who answered a call to it is told by the legs to
         -- telephones and outside numbers, and only where there are none by the number's own leg.
-        several.outcome = 'answered'
-            AND (several.to_kind = 'person' OR (several.to_kind IS DISTINCT FROM 'machine' AND NOT led.rang_a_person))
+        multi_leg.outcome = 'answered'
+            AND (multi_leg.to_kind = 'person' OR (multi_leg.to_kind IS DISTINCT FROM 'machine' AND NOT led.rang_a_person))
             AS by_person,
         -- The most telling outcome first: that a person answered says more than that another leg was not answered; a
         -- machine answered, which kept the caller waiting for nobody, also where a message was left in the end; a message
@@ -38,20 +38,20 @@ part AS (
         -- one.
         CASE
             WHEN by_person THEN 1
-            WHEN answered AND several.to_kind = 'machine' THEN 2
-            WHEN several.outcome = 'voicemail' THEN 3
+            WHEN answered AND multi_leg.to_kind = 'machine' THEN 2
+            WHEN multi_leg.outcome = 'voicemail' THEN 3
             WHEN answered THEN 4
-            WHEN several.outcome = 'busy' THEN 5
-            WHEN several.outcome = 'no_answer' THEN 6
-            WHEN several.outcome = 'cancelled' THEN 7
-            WHEN several.outcome = 'failed' THEN 8
+            WHEN multi_leg.outcome = 'busy' THEN 5
+            WHEN multi_leg.outcome = 'no_answer' THEN 6
+            WHEN multi_leg.outcome = 'cancelled' THEN 7
+            WHEN multi_leg.outcome = 'failed' THEN 8
             ELSE 9
         END AS telling,
         -- Smallest for the longest leg, and among equally long ones for the earliest.
         linking.leg_number
-            - 1000000 * least(greatest(coalesce(several.duration_seconds, 0), 0), 1000000000) AS length_rank
+            - 1000000 * least(greatest(coalesce(multi_leg.duration_seconds, 0), 0), 1000000000) AS length_rank
     FROM linking
-    JOIN several ON several.rowid = linking.leg_row
+    JOIN multi_leg ON multi_leg.rowid = linking.leg_row
     JOIN led ON led.call_row = linking.call_row
 ),
 -- The outside party is that of the legs of the call's own direction: where an inbound call was forwarded to belongs to the
@@ -140,7 +140,7 @@ SELECT
     whole.unrated_legs,
     CASE WHEN whole.one_currency THEN whole.currency END AS currency
 FROM whole
-JOIN several AS first_leg ON first_leg.rowid = whole.call_row
+JOIN multi_leg AS first_leg ON first_leg.rowid = whole.call_row
 UNION ALL
 -- The same, worked out for one leg.
 SELECT
@@ -178,4 +178,4 @@ SELECT
     CASE WHEN cost IS NULL THEN 1 ELSE 0 END,
     currency
 FROM leg
-ANTI JOIN shared_link ON shared_link.link = leg.link
+ANTI JOIN multi_leg_key ON multi_leg_key.link_hash = leg.link_hash

@@ -26,8 +26,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tollbook_errors import ContractError, IntegrityError, TollbookError
-from warehouse.lake import file_sha256, read_json, storage, write_json, write_parquet
-from warehouse.reading import open_public
+from warehouse.lake import disk_errors, file_sha256, read_json, write_json, write_parquet
+from warehouse.published import open_public
 from warehouse.schema import table
 
 FOLDER = "closed"
@@ -64,7 +64,7 @@ class Close:
         if self.file is None:
             return CLOSED.arrow().empty_table()
         path = data_dir / self.file
-        with storage(path):
+        with disk_errors(path):
             if not path.exists():
                 raise IntegrityError(f"{self.file} is missing", hint=_RESTORE)
             if file_sha256(path) != self.sha256:
@@ -101,7 +101,7 @@ class Freeze:
 def read_closes(data_dir: Path) -> list[Close]:
     """Every close there is, by month and version. IntegrityError when a manifest is not what was written."""
     folder = data_dir / FOLDER
-    with storage(folder):
+    with disk_errors(folder):
         paths = [path for path in folder.glob("*.json") if _NAME.fullmatch(path.name)]
         return sorted((_read_manifest(path) for path in paths), key=lambda close: (close.month, close.version))
 
@@ -325,7 +325,7 @@ def _freeze(con: duckdb.DuckDBPyConnection, data_dir: Path, freeze: Freeze, vers
     ).to_arrow_table()
     name = f"{first:%Y-%m}" if version == 1 else f"{first:%Y-%m}.{version}"
     path = data_dir / FOLDER / f"{name}.parquet"
-    with storage(path):
+    with disk_errors(path):
         count = write_parquet(CLOSED, rows.select(list(CLOSED.column_names)).cast(CLOSED.arrow()), path)
         close = Close(
             first,
@@ -354,13 +354,13 @@ def _said(close: Close) -> Iterator[tuple[str, Any]]:
 def _read_manifest(path: Path) -> Close:
     name = f"{FOLDER}/{path.name}"
     try:
-        said: Mapping[str, Any] = read_json(path)
+        content: Mapping[str, Any] = read_json(path)
         close = Close(
             **{
-                **said,
-                "month": date.fromisoformat(said["month"]),
-                "closed_at": datetime.fromisoformat(said["closed_at"]),
-                "costs": tuple((currency, Decimal(cost)) for currency, cost in said["costs"]),
+                **content,
+                "month": date.fromisoformat(content["month"]),
+                "closed_at": datetime.fromisoformat(content["closed_at"]),
+                "costs": tuple((currency, Decimal(cost)) for currency, cost in content["costs"]),
             }
         )
     except (IntegrityError, KeyError, TypeError, ValueError, ArithmeticError) as error:

@@ -21,14 +21,14 @@ from tollbook_errors import IntegrityError, StorageError
 from warehouse.close import Close, read_closes
 from warehouse.duck import connect
 from warehouse.fraud import FraudRules
-from warehouse.lake import FILE_MODE, make_folder, settle, storage
+from warehouse.lake import FILE_MODE, commit_file, disk_errors, make_folder
 from warehouse.pseudonyms import copy_pseudonymised
 from warehouse.reference import Reference, read_reference
 from warehouse.schema import CALL, CALL_LEG, CDR, COVERAGE, LOAD, TABLES, Table
 from warehouse.update import (
     REBUILD,
     Partition,
-    Terms,
+    Policy,
     Tolerance,
     Update,
     UpdateResult,
@@ -75,7 +75,7 @@ class Database:
         self.pseudonym_key = pseudonym_key
         self.private = data_dir / "private" / "warehouse.duckdb"
         self.reference_dir = reference_dir
-        self.terms = Terms(
+        self.policy = Policy(
             data_dir,
             timezone,
             reporting_currency,
@@ -88,7 +88,7 @@ class Database:
 
     def read_reference(self) -> Reference:
         """Finance's files as they are now. ConfigError for a wrong line, StorageError when one cannot be read."""
-        return read_reference(self.reference_dir, self.terms.reporting_currency)
+        return read_reference(self.reference_dir, self.policy.reporting_currency)
 
     # --- update ------------------------------------------------------------------------------------------------
 
@@ -114,20 +114,20 @@ class Database:
         """
         reference = self.read_reference()
         closes = read_closes(self.data_dir)
-        aside = self.private.with_name("rebuild.duckdb")
-        _remove(aside)  # of a rebuild that was killed
+        staged = self.private.with_name("rebuild.duckdb")
+        _remove(staged)  # of a rebuild that was killed
         if not full:
             with self._opened(self.private, partitions) as db:
                 return self._update(db, partitions, loads, reference, closes, kept_from)
         try:
-            with self._opened(aside, partitions) as db:
+            with self._opened(staged, partitions) as db:
                 result = self._update(db, partitions, loads, reference, closes, kept_from)
-            with storage(self.private):
+            with disk_errors(self.private):
                 # Nothing is lost with the old log: an update that returned has left none.
                 _remove_logs(self.private)
-                settle(aside, self.private)
+                commit_file(staged, self.private)
         finally:
-            _remove(aside)
+            _remove(staged)
         return result
 
     def _update(
@@ -142,7 +142,7 @@ class Database:
         db.execute("BEGIN")
         try:
             self._make_tables(db)
-            update = Update(self.terms, db, reference, closes, kept_from)
+            update = Update(self.policy, db, reference, closes, kept_from)
             result = update.run(partitions, loads)
         except BaseException:
             with suppress(duckdb.Error):
@@ -212,23 +212,23 @@ class Database:
     def _publish(self, revision: str) -> None:
         with self._opened(self.private) as db:
             db.execute("CHECKPOINT")
-        aside = self.public.with_name(".tollbook.publishing.duckdb")
-        _remove(aside)
+        staged = self.public.with_name(".tollbook.publishing.duckdb")
+        _remove(staged)
         try:
-            with storage(aside):
-                os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
-                shutil.copyfile(self.private, aside)
-            with self._opened(aside) as db:
+            with disk_errors(staged):
+                os.close(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
+                shutil.copyfile(self.private, staged)
+            with self._opened(staged) as db:
                 db.execute("DROP SCHEMA IF EXISTS meta CASCADE")
                 db.execute("CHECKPOINT")
-            if _logs(aside):
+            if _logs(staged):
                 raise IntegrityError("the database to publish was not closed whole", hint="publish again")
-            with storage(self.public):
+            with disk_errors(self.public):
                 # One left by somebody who opened the public file for writing would make the new file unopenable.
                 _remove_logs(self.public)
-                settle(aside, self.public, PUBLIC_MODE)
+                commit_file(staged, self.public, PUBLIC_MODE)
         finally:
-            _remove(aside)
+            _remove(staged)
         with self._opened(self.private) as db:
             set_state(db, "published", _identity(self.public, revision))
             db.execute("CHECKPOINT")
@@ -239,27 +239,27 @@ class Database:
             _remove(self.pseudonymised)
             return
         key = self.pseudonym_key()
-        told = f"{revision} {hmac.digest(key, b'tollbook', 'sha256').hex()[:16]}"
+        state = f"{revision} {hmac.digest(key, b'tollbook', 'sha256').hex()[:16]}"
         with self._opened(self.private) as db:
-            if not force and get_state(db, "pseudonymised") == _identity(self.pseudonymised, told):
+            if not force and get_state(db, "pseudonymised") == _identity(self.pseudonymised, state):
                 return
-        aside = self.pseudonymised.with_name(".tollbook.publishing.duckdb")
-        _remove(aside)
+        staged = self.pseudonymised.with_name(".tollbook.publishing.duckdb")
+        _remove(staged)
         try:
-            with self._opened(aside, reads=[self.public]) as db:
+            with self._opened(staged, reads=[self.public]) as db:
                 self._make_tables(db)
                 db.execute("DROP SCHEMA meta CASCADE")
                 db.execute(f"ATTACH {quoted(str(self.public))} AS published (READ_ONLY)")
                 copy_pseudonymised(db, "published", TABLES, key)
                 db.execute("DETACH published")
                 db.execute("CHECKPOINT")
-            with storage(self.pseudonymised):
+            with disk_errors(self.pseudonymised):
                 _remove_logs(self.pseudonymised)
-                settle(aside, self.pseudonymised, PUBLIC_MODE)
+                commit_file(staged, self.pseudonymised, PUBLIC_MODE)
         finally:
-            _remove(aside)
+            _remove(staged)
         with self._opened(self.private) as db:
-            set_state(db, "pseudonymised", _identity(self.pseudonymised, told))
+            set_state(db, "pseudonymised", _identity(self.pseudonymised, state))
             db.execute("CHECKPOINT")
 
     def digests(self) -> dict[str, str]:
@@ -282,7 +282,7 @@ class Database:
 
         Beside the database it can read the folders of the partitions' files, and the file or folder ``reads``.
         """
-        with storage(path):
+        with disk_errors(path):
             make_folder(self.private.parent)
             swap = self.private.parent / "tmp"
             shutil.rmtree(swap, ignore_errors=True)
@@ -356,10 +356,10 @@ def _row_groups(db: duckdb.DuckDBPyConnection) -> int:
 
 def _digest(db: duckdb.DuckDBPyConnection, table_: Table) -> str:
     """Of the number of rows and the sums of both halves of each row's MD5: the same in whatever order they lie."""
-    told = "* EXCLUDE (last_read_at, load_id)" if table_ is COVERAGE else "*"
+    state = "* EXCLUDE (last_read_at, load_id)" if table_ is COVERAGE else "*"
     row = db.execute(
         "SELECT count(*), sum(md5_number_lower(said)), sum(md5_number_upper(said)) "
-        f"FROM (SELECT CAST(whole_row AS VARCHAR) AS said FROM (SELECT {told} FROM {table_.full_name}) AS whole_row)"
+        f"FROM (SELECT CAST(whole_row AS VARCHAR) AS said FROM (SELECT {state} FROM {table_.full_name}) AS whole_row)"
     ).fetchone()
     return sha(str(row))
 
@@ -392,7 +392,7 @@ def _logs_aside(path: Path) -> Iterator[None]:
 
 
 def _remove(path: Path) -> None:
-    with storage(path):
+    with disk_errors(path):
         path.unlink(missing_ok=True)
         _remove_logs(path)
 
@@ -403,7 +403,7 @@ def _memory(path: Path, files: Iterable[Path]) -> str:
     What does not fit is spilled, but not all can be: the more rows one transaction writes, the more it keeps, and marts
     of years need more than that. A night above a long history may take much, and takes little.
     """
-    with storage(path):
+    with disk_errors(path):
         size = sum(place.stat().st_size for place in (path, *files) if place.exists())
     return f"{min(LITTLE_MEMORY + size // 4 + max(0, size - MUCH_DATA), MUCH_MEMORY)}B"
 

@@ -1,7 +1,7 @@
 """Opening DuckDB: the one place that does.
 
 What lives here: connections that read what they were opened for and nothing else, whatever SQL reaches them. What does
-not: what is asked of them (``database``, ``reading``, ``reports``, ``assets.loading``).
+not: what is asked of them (``database``, ``reading``, ``reports``, ``assets.load``).
 
 Vendors' answers are data in our SQL, never SQL; should that ever fail, a connection can still not read another file,
 reach the network, install or load an extension, or turn any of this off again.

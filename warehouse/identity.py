@@ -2,9 +2,9 @@
 
 What lives here: the record of each connection, which changes of the configuration are refused and which a rebuild takes
 on, and the steps that give the data of a connection another name. What does not: what the configuration says
-(``pipelines.settings``), reading answers (``assets``), the zone of business days (``Lake.hold_to``).
+(``pipelines.settings``), reading answers (``assets``), the zone of business days (``Lake.record_timezone``).
 
-    state/connections/<name>.json  vendor, host, user, how its answers are read, and how they were before
+    state/connections/<name>.json  vendor, host, user, how its responses are read, and how they were before
     state/login_key.json           32 random bytes, in hexadecimal: the key of the digests of user names and keys
     state/unfinished.json          a rebuild that must come to its end before anything else, and a renaming in it
 
@@ -23,7 +23,7 @@ from typing import Any, Self
 from tollbook_errors import ConfigError, IntegrityError
 from warehouse.accounts import Account, plain_name
 from warehouse.close import rename_in_closes
-from warehouse.lake import Lake, read_json, storage, sync_folder, write_json
+from warehouse.lake import Lake, disk_errors, read_json, sync_folder, write_json
 
 FORMAT = 1
 REBUILD = "run: tollbook rebuild"
@@ -31,7 +31,7 @@ REBUILD = "run: tollbook rebuild"
 
 @dataclass(frozen=True)
 class Reading:
-    """How the answers of a connection are read; ``fields`` as in its configuration."""
+    """How the responses of a connection are read; ``fields`` as in its configuration."""
 
     currency: str | None
     timezone: str
@@ -51,7 +51,7 @@ class Reread:
 
 @dataclass(frozen=True)
 class Identity:
-    """One connection: whose account it is (``login`` a keyed digest), and how its answers are read."""
+    """One connection: whose account it is (``login`` a keyed digest), and how its responses are read."""
 
     name: str
     account: Account
@@ -87,7 +87,7 @@ def login_digest(lake: Lake, login: str, *, records: bool = True) -> str | None:
     The key is made when there is none; None instead unless ``records``.
     """
     path = lake.data_dir / "state" / "login_key.json"
-    with storage(path):
+    with disk_errors(path):
         if not path.exists():
             if not records:
                 return None
@@ -117,7 +117,7 @@ def hold(
     be written down.
     """
     if records:
-        lake.hold_to(timezone)
+        lake.record_timezone(timezone)
     else:
         lake.check_timezone(timezone)
     if is_unfinished(lake) and not rebuilds:
@@ -133,7 +133,7 @@ def hold(
                 _refuse_renamed(lake, identity, other)
             found.append(identity)
     if records:
-        with storage(_folder(lake)):
+        with disk_errors(_folder(lake)):
             for identity in found:
                 known = known_identity(lake, identity.name)
                 if known is not None and len(known.rereads) < len(identity.rereads) and not is_unfinished(lake):
@@ -221,7 +221,7 @@ def _refuse_renamed(lake: Lake, identity: Identity, other: str) -> None:
 def known_identity(lake: Lake, name: str) -> Identity | None:
     """What was recorded of a connection; None: nothing was. IntegrityError when it is not what was written."""
     path = _path(lake, name)
-    with storage(path):
+    with disk_errors(path):
         if not path.exists():
             return None
         try:
@@ -254,7 +254,7 @@ def is_unfinished(lake: Lake) -> bool:
 def begun(lake: Lake) -> tuple[str, str] | None:
     """The renaming (old name, new name) that has not come to its end; None: there is none."""
     path = _unfinished(lake)
-    with storage(path):
+    with disk_errors(path):
         renaming = _sealed(path)["renaming"] if path.exists() else None
     return None if renaming is None else (renaming[0], renaming[1])
 
@@ -308,7 +308,7 @@ def finish_renaming(lake: Lake) -> None:
     if renaming is None:
         return
     old, new = renaming
-    with storage(_unfinished(lake)):
+    with disk_errors(_unfinished(lake)):
         _rename_raw(lake, old, new)
         if _path(lake, old).exists():
             _path(lake, old).replace(_path(lake, new))

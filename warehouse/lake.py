@@ -1,12 +1,12 @@
 """The lake: what the vendors said, verbatim, and the typed Parquet made of it.
 
-What lives here: landing answers (``raw``), the one gate through which every core Parquet file is written, the manifests
-that make either complete, checksums, and the marks that tell the database what has changed. What does not: reading
-answers (``assets``), comparing readings (``restate``), the database (``database``).
+What lives here: landing responses (``raw``), the one gate through which every core Parquet file is written, the
+manifests that make either complete, checksums, and the marks that tell the database what has changed. What does not:
+reading responses (``assets``), comparing readings (``restate``), the database (``database``).
 
 Layout under the data directory::
 
-    raw/<connection>/<stream>/<window>/<generation>.parquet   answers: page, kind, account_id, request, fetched_at, …
+    raw/<connection>/<stream>/<window>/<generation>.parquet   responses: page, kind, account_id, request, fetched_at, …
                                        <generation>.1.parquet the same once a number was erased from them
     raw/<connection>/<stream>/<window>/<generation>.json      its manifest; the landing exists once this does
     core/<table>/<connection>/<day or all>.parquet            typed rows of one kind of fact
@@ -14,7 +14,7 @@ Layout under the data directory::
     state/pending/                                            partitions that the database has not seen yet
     state/loads/<load>/                                       what each load did
     state/scratch/                                            readings on their way into core
-    state/ahead/                                              what is typed while it is landed
+    state/ahead/                                              what is parsed while it is landed
     state/lock, state/asking/<connection>                     locks: who writes, who asks a vendor
     state/connections/, login_key.json, unfinished.json   see ``identity``
     state/kept_from.json                                      the first business day kept, once some were dropped
@@ -66,8 +66,10 @@ ROW_GROUP = 32_768
 # Columns of which nearly every row has its own value: a dictionary would hold them all.
 _ALL_DIFFERENT = frozenset({"cdr_id", "sms_id", "native_id", "linked_id", "started_at", "sent_at", "raw_row"})
 _WRITTEN_AT_ONCE = 1024 * 1024  # bytes of Parquet; at most so many are held back
-_BATCH_BYTES = 2 * 1024 * 1024  # of answers in a row group, which is what is in memory when they are written and typed
-TYPED_BYTES = 2 * _BATCH_BYTES  # of answers that are typed at once: asking takes 30 ms, however few they are
+_BATCH_BYTES = (
+    2 * 1024 * 1024
+)  # of responses in a row group, which is what is in memory when they are written and parsed
+PARSED_BYTES = 2 * _BATCH_BYTES  # of responses that are parsed at once: asking takes 30 ms, however few they are
 _THIS_PROCESS = uuid4().hex  # a number of a process comes again
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,126}")
 _WINDOW = re.compile(r"all|[0-9]{4}-[0-9]{2}-[0-9]{2}(_[0-9]{4}-[0-9]{2}-[0-9]{2})?")
@@ -140,7 +142,7 @@ class CorePartition:
 
 
 @dataclass(frozen=True)
-class Written:
+class StagedFile:
     """A file of core rows that is complete but lies aside: ``rows`` of them, more than none, in core's form."""
 
     path: Path
@@ -150,8 +152,8 @@ class Written:
 class Lake:
     """The lake under ``data_dir``. Methods raise StorageError where the disk fails, IntegrityError on a checksum.
 
-    ``now`` is the clock (UTC) by which landings are named. ``spill`` is where typing answers may put what does not fit
-    into memory, while ``writing`` is held; ``scratch_folder`` is there while ``scratch`` is open.
+    ``now`` is the clock (UTC) by which landings are named. ``spill`` is where parsing responses may put what does not
+    fit into memory, while ``writing`` is held; ``scratch_folder`` is there while ``scratch`` is open.
     """
 
     def __init__(self, data_dir: Path, now: Callable[[], datetime] = utc_now) -> None:
@@ -160,22 +162,22 @@ class Lake:
         self.spill = data_dir / "state" / "spill"
         self.scratch_folder = data_dir / "state" / "scratch"
 
-    def hold_to(self, timezone: str) -> None:
+    def record_timezone(self, timezone: str) -> None:
         """Refuse (ConfigError) another zone of business days than the landings were cut by; the first one is kept.
 
-        Typed again by other days, the records between the old edges and the new ones would be lost. What
+        Parsed again by other days, the records between the old edges and the new ones would be lost. What
         else is held is in ``identity``.
         """
         path = self.data_dir / "state" / "timezone.json"
-        with storage(path):
+        with disk_errors(path):
             if not path.exists():
                 write_json(path, {"timezone": timezone})
         self.check_timezone(timezone)
 
     def check_timezone(self, timezone: str) -> None:
-        """Refuse (ConfigError) another zone, as ``hold_to`` does, and write nothing."""
+        """Refuse (ConfigError) another zone, as ``record_timezone`` does, and write nothing."""
         path = self.data_dir / "state" / "timezone.json"
-        with storage(path):
+        with disk_errors(path):
             known = read_json(path)["timezone"] if path.exists() else timezone
         if known != timezone:
             raise ConfigError(
@@ -186,7 +188,7 @@ class Lake:
     def check_writable(self) -> None:
         """StorageError, before anything is begun, where nothing could be written: a wrong owner, a read-only disk."""
         folder = self.data_dir / "state"
-        with storage(folder):
+        with disk_errors(folder):
             make_folder(folder)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise StorageError(
@@ -202,7 +204,7 @@ class Lake:
         What is left of earlier ones counts nowhere: not in a load, a rebuild or the database.
         """
         path = self.data_dir / "state" / "kept_from.json"
-        with storage(path):
+        with disk_errors(path):
             return date.fromisoformat(read_json(path)["day"]) if path.exists() else date.min
 
     def keep_from(self, day: date | None) -> date:
@@ -214,7 +216,7 @@ class Lake:
         if day is None or day <= known:
             return known
         path = self.data_dir / "state" / "kept_from.json"
-        with storage(path):
+        with disk_errors(path):
             write_json(path, {"day": day.isoformat()})
         return day
 
@@ -236,7 +238,7 @@ class Lake:
         if kept == date.min:
             return
         raw = self.data_dir / "raw"
-        with storage(raw):
+        with disk_errors(raw):
             for connection in _names(raw):
                 for stream in _names(raw / connection):
                     for name in _windows(raw / connection / stream):
@@ -263,14 +265,14 @@ class Lake:
         *,
         after: str = "",
     ) -> Iterator["RawWriter"]:
-        """Collect the answers of one window; nothing is left behind unless ``commit`` was called.
+        """Collect the responses of one window; nothing is left behind unless ``commit`` was called.
 
         Its generation is later than ``after``. ConfigError for a window with days that were dropped.
         """
         if window_from is not None:
             self.refuse_dropped(window_from)
         folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(window_from, window_to)
-        with storage(folder):
+        with disk_errors(folder):
             make_folder(folder)
             writer = RawWriter(
                 self, folder, connection, vendor, stream, window_from, window_to, dict(depends_on or {}), after
@@ -284,7 +286,7 @@ class Lake:
         """The complete landings that hold ``day`` (None: a list), oldest first, later than generation ``after``."""
         root = self.data_dir / "raw" / _safe(connection) / _safe(stream)
         found = []
-        with storage(root):
+        with disk_errors(root):
             for name in _windows(root):
                 first, last = _parse_window(name)
                 if day is None and name != ALL or day is not None and not (first and last and first <= day <= last):
@@ -299,14 +301,14 @@ class Lake:
     ) -> Landing | None:
         """The newest landing of exactly this window."""
         folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(window_from, window_to)
-        with storage(folder):
+        with disk_errors(folder):
             names = _manifests(folder)
             return self._read_manifest(folder / names[-1]) if names else None
 
     def next_generation(self, connection: str) -> str:
         """A generation later than those of all landings of a connection."""
         root = self.data_dir / "raw" / _safe(connection)
-        with storage(root):
+        with disk_errors(root):
             folders = (root / stream / window for stream in _names(root) for window in _windows(root / stream))
             newest = (name[:-5] for folder in folders for name in _manifests(folder)[-1:])
             return _generation(self.now(), max(newest, default=""))
@@ -315,7 +317,7 @@ class Lake:
         """The newest business day that every day-wise stream of a connection has a landing of; None if one has none."""
         root = self.data_dir / "raw" / _safe(connection)
         newest = []
-        with storage(root):
+        with disk_errors(root):
             for stream in _names(root):
                 days = [(_parse_window(name)[1], name) for name in _windows(root / stream) if name != ALL]
                 # A window that was asked for in vain has a folder too, but no manifest.
@@ -335,7 +337,7 @@ class Lake:
         """The landing of one generation of a day (None: of a list); IntegrityError when it is not there."""
         folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(day, day)
         path = folder / f"{_safe(generation)}.json"
-        with storage(path):
+        with disk_errors(path):
             if not path.exists():
                 raise IntegrityError(f"{path.relative_to(self.data_dir)} is missing", hint="restore it from a backup")
             return self._read_manifest(path)
@@ -343,7 +345,7 @@ class Lake:
     def connections(self) -> list[str]:
         """The names of all connections of which something is landed."""
         root = self.data_dir / "raw"
-        with storage(root):
+        with disk_errors(root):
             return [name for name in _names(root) if self.has_landed(name)]
 
     def has_landed(self, connection: str) -> bool:
@@ -351,13 +353,13 @@ class Lake:
         return self._any_manifest(connection) is not None
 
     def landed_vendor(self, connection: str) -> str | None:
-        """Whose answers are landed under a connection's name; None: no one's."""
+        """Whose responses are landed under a connection's name; None: no one's."""
         path = self._any_manifest(connection)
         return self._read_manifest(path).vendor if path else None
 
     def _any_manifest(self, connection: str) -> Path | None:
         root = self.data_dir / "raw" / _safe(connection)
-        with storage(root):
+        with disk_errors(root):
             if connection not in _names(root.parent):  # where case makes no difference it may be another's
                 return None
             for stream in _names(root):
@@ -370,7 +372,7 @@ class Lake:
         """Every (connection, stream, from, to) that has a landing and is kept. It reads the whole tree."""
         root, kept = self.data_dir / "raw", self.kept_from()
         found = []
-        with storage(root):
+        with disk_errors(root):
             for connection in _names(root):
                 for stream in _names(root / connection):
                     for name in _windows(root / connection / stream):
@@ -385,7 +387,7 @@ class Lake:
 
     def _verify(self, relative: str, sha256: str) -> Path:
         path = self.data_dir / relative
-        with storage(path):
+        with disk_errors(path):
             if not path.exists():
                 raise IntegrityError(f"{relative} is missing", hint="restore it from a backup, or load its days again")
             if file_sha256(path) != sha256:
@@ -396,44 +398,45 @@ class Lake:
         return path
 
     def _read_manifest(self, path: Path) -> Landing:
-        said = read_json(path)
+        recorded = read_json(path)
         try:
             # A connection's folder may have been renamed since: where the manifest lies, its file lies too.
             folder = path.parent.relative_to(self.data_dir)
             return Landing(
                 **{
-                    **said,
+                    **recorded,
                     "connection": folder.parts[1],
-                    "file": str(folder / Path(said["file"]).name),
-                    "window_from": _day(said["window_from"]),
-                    "window_to": _day(said["window_to"]),
-                    "started_at": datetime.fromisoformat(said["started_at"]),
-                    "fetched_at": datetime.fromisoformat(said["fetched_at"]),
+                    "file": str(folder / Path(recorded["file"]).name),
+                    "window_from": _day(recorded["window_from"]),
+                    "window_to": _day(recorded["window_to"]),
+                    "started_at": datetime.fromisoformat(recorded["started_at"]),
+                    "fetched_at": datetime.fromisoformat(recorded["fetched_at"]),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"the manifest {path.relative_to(self.data_dir)} cannot be read") from error
 
-    def answers(self, landing: Landing) -> list[dict[str, Any]]:
-        """The answers of a landing, once its checksum holds; for landings of lists, which are small."""
-        answers: list[dict[str, Any]] = pq.read_table(self.verified(landing)).to_pylist()
-        return answers
+    def responses(self, landing: Landing) -> list[dict[str, Any]]:
+        """The responses of a landing, once its checksum holds; for landings of lists, which are small."""
+        responses: list[dict[str, Any]] = pq.read_table(self.verified(landing)).to_pylist()
+        return responses
 
-    def answer_batches(self, landing: Landing) -> Iterator[pa.Table]:
-        """The answers of a landing some megabytes at a time, in the order they were landed, once its checksum holds."""
+    def response_batches(self, landing: Landing) -> Iterator[pa.Table]:
+        """The responses of a landing some megabytes at a time, in the order they were landed. Its checksum holds."""
         path = self.verified(landing)
-        with storage(path), pq.ParquetFile(path) as file:
+        with disk_errors(path), pq.ParquetFile(path) as file:
             waiting: list[pa.Table] = []
             for number in range(file.num_row_groups):
                 waiting.append(file.read_row_group(number))
-                if number == file.num_row_groups - 1 or sum(each.nbytes for each in waiting) >= TYPED_BYTES:
+                if number == file.num_row_groups - 1 or sum(each.nbytes for each in waiting) >= PARSED_BYTES:
                     yield pa.concat_tables(waiting)
                     waiting = []
 
-    def rewrite_answers(
+    def rewrite_responses(
         self, window: tuple[str, str, date | None, date | None], change: Callable[[str], str]
     ) -> tuple[int, int]:
-        """Change the answers landed of a window (see ``windows``): how many files and how many answers were changed.
+        """Change the responses landed of a window (see ``windows``): how many files and how many responses were
+        changed.
 
         For what must not be kept; ``change`` has a body and returns it as it is to stay. A changed file is written
         under another name, its manifests are led there, then the earlier file goes: every landing is whole at each
@@ -441,9 +444,9 @@ class Lake:
         """
         connection, stream, first, last = window
         folder = self.data_dir / "raw" / _safe(connection) / _safe(stream) / _window(first, last)
-        files = answers = 0
-        with storage(folder):
-            _sweep(folder, "")
+        files = responses = 0
+        with disk_errors(folder):
+            _remove_stale(folder, "")
             landings = [(folder / name, self._read_manifest(folder / name)) for name in _manifests(folder)]
             for file in dict.fromkeys(landing.file for _, landing in landings):
                 sharing = [(path, landing) for path, landing in landings if landing.file == file]
@@ -452,27 +455,29 @@ class Lake:
                 new = old.with_name(f"{generation}.{int(version or 0) + 1}.parquet")
                 changed, content, size = _rewrite(old, new, change)
                 if changed:
-                    said = {
+                    recorded = {
                         "file": str(new.relative_to(self.data_dir)),
                         "sha256": file_sha256(new),
                         "content": content,
                         "bytes": size,
                     }
                     for path, landing in sharing:
-                        write_json(path, {key: _plain(value) for key, value in {**landing.__dict__, **said}.items()})
-                    files, answers = files + 1, answers + changed
+                        write_json(
+                            path, {key: _plain(value) for key, value in {**landing.__dict__, **recorded}.items()}
+                        )
+                    files, responses = files + 1, responses + changed
             named = {Path(self._read_manifest(path).file).name for path, _ in landings}
             for name in _names(folder):
                 # A file without a manifest may be a landing that is just being committed: of another generation.
                 ours = any(name.partition(".")[0] == kept.partition(".")[0] for kept in named)
                 if ours and name not in named and name.endswith(".parquet"):
                     (folder / name).unlink()
-        return files, answers
+        return files, responses
 
-    def asked(self, landing: Landing, kind: str) -> list[tuple[str | None, dict[str, str], int]]:
-        """Of the answers of a kind in a landing: account, request, number of records. Its checksum is not looked at."""
+    def requests_of(self, landing: Landing, kind: str) -> list[tuple[str | None, dict[str, str], int]]:
+        """Account, request and number of records of a landing's responses of a kind. Its checksum is not checked."""
         path = self.data_dir / landing.file
-        with storage(path):
+        with disk_errors(path):
             rows = pq.read_table(path, columns=["kind", "account_id", "request", "rows"]).to_pylist()
         return [(row["account_id"], json.loads(row["request"]), row["rows"]) for row in rows if row["kind"] == kind]
 
@@ -488,13 +493,13 @@ class Lake:
     def core_partition(self, stream: str, connection: str, day: date | None) -> CorePartition | None:
         """What stands in core; None where nothing does, or where it is damaged or half-written (it is made again)."""
         path = self._state(stream, connection, day)
-        with storage(path):
+        with disk_errors(path):
             if not path.exists():
                 return None
             try:
-                said = read_json(path)
-                lists = {name: tuple(said[name]) for name in ("tables", "warnings")}
-                partition = CorePartition(**{**said, **lists, "day": _day(said["day"])})
+                recorded = read_json(path)
+                lists = {name: tuple(recorded[name]) for name in ("tables", "warnings")}
+                partition = CorePartition(**{**recorded, **lists, "day": _day(recorded["day"])})
             except (IntegrityError, KeyError, TypeError, ValueError):
                 return None
             for name, relative in partition.files.items():
@@ -513,7 +518,7 @@ class Lake:
         connection: str,
         vendor: str,
         day: date | None,
-        tables: Mapping[Table, pa.Table | pa.RecordBatchReader | Written],
+        tables: Mapping[Table, pa.Table | pa.RecordBatchReader | StagedFile],
         *,
         applied: int,
         last: Landing,
@@ -529,7 +534,7 @@ class Lake:
         sums: dict[str, str] = {}
         counts: dict[str, int] = {}
         state = self._state(stream, connection, day)
-        with storage(state):
+        with disk_errors(state):
             self._mark_pending(stream, connection, day)
             for table_, rows in tables.items():
                 path = self.core_file(table_, connection, day, stream)
@@ -560,7 +565,7 @@ class Lake:
             self._write_state(partition)
         return partition
 
-    def repeat_core(self, partition: CorePartition, *, applied: int, last: Landing) -> CorePartition:
+    def mark_unchanged(self, partition: CorePartition, *, applied: int, last: Landing) -> CorePartition:
         """Note that the landings up to ``last``, ``applied`` in all, say no more than what stands in the partition."""
         again = replace(
             partition,
@@ -569,7 +574,7 @@ class Lake:
             last_file=last.file,
             last_read_at=last.started_at.isoformat(),
         )
-        with storage(self._state(again.stream, again.connection, again.day)):
+        with disk_errors(self._state(again.stream, again.connection, again.day)):
             self._write_state(again)
         return again
 
@@ -606,14 +611,14 @@ class Lake:
     def core_connections(self) -> set[str]:
         """The connections that have something in core."""
         root = self.data_dir / "state" / "core"
-        with storage(root):
+        with disk_errors(root):
             return {name for stream in _names(root) for name in _names(root / stream)}
 
     def clear_core(self, connections: Iterable[str]) -> None:
         """Forget all of core that belongs to these connections, before a rebuild makes it again from raw."""
         for connection in connections:
             for root in (self.data_dir / "core", self.data_dir / "state" / "core"):
-                with storage(root):
+                with disk_errors(root):
                     for part in _names(root):
                         for folder, _, files in os.walk(root / part / _safe(connection)):
                             for name in files:
@@ -646,12 +651,12 @@ class Lake:
 
     @contextmanager
     def ahead(self) -> Iterator[Path]:
-        """A folder of its own for the time of the block, for what is made of answers before they are all there.
+        """A folder of its own for the time of the block, for what is made of responses before they are all there.
 
         Nothing in it counts. What a process that was killed left there goes when somebody writes the next time.
         """
         folder = self.data_dir / "state" / "ahead" / f"{os.getpid()}-{_THIS_PROCESS}-{uuid4().hex}"
-        with storage(folder):
+        with disk_errors(folder):
             make_folder(folder)
         try:
             yield folder
@@ -662,7 +667,7 @@ class Lake:
     def scratch(self) -> Iterator[Path]:
         """A folder for the time of the block, for what is on its way into core. The caller holds ``writing``."""
         folder = self.scratch_folder
-        with storage(folder):
+        with disk_errors(folder):
             shutil.rmtree(folder, ignore_errors=True)  # of a process that is gone
             make_folder(folder)
         try:
@@ -676,7 +681,7 @@ class Lake:
         """Keep one row of ``audit.load``, and the word that the database has not seen this load whole."""
         name = "@".join((_safe(row["connection"]), _safe(row["stream"]), _window(row["window_from"], row["window_to"])))
         path = self.data_dir / "state" / "loads" / _safe(row["load_id"]) / f"{name}.json"
-        with storage(path), self.writing():
+        with disk_errors(path), self.writing():
             pending = self.data_dir / "state" / "pending" / f"load@{_safe(row['load_id'])}"
             if not pending.exists():
                 write_bytes(pending, b"")
@@ -706,7 +711,7 @@ class Lake:
     def load_names(self) -> list[str]:
         """The loads that have recorded anything, in order."""
         root = self.data_dir / "state" / "loads"
-        with storage(root):
+        with disk_errors(root):
             return list(_names(root))
 
     def rename_in_loads(self, old: str, new: str) -> None:
@@ -727,15 +732,15 @@ class Lake:
         pending = self.data_dir / "state" / "pending"
         for load in loads:
             # No later load writes there again and would do it.
-            _sweep(self.data_dir / "state" / "loads" / _safe(load), "", locked=True)
+            _remove_stale(self.data_dir / "state" / "loads" / _safe(load), "", locked=True)
             with suppress(FileNotFoundError):
                 (pending / f"load@{_safe(load)}").unlink()
-        _sweep(pending, "", locked=True)
+        _remove_stale(pending, "", locked=True)
 
     def loads_of(self, load_id: str) -> list[dict[str, Any]]:
         """The rows of ``audit.load`` of one load, by connection, stream and window."""
         folder = self.data_dir / "state" / "loads" / _safe(load_id)
-        with storage(folder):
+        with disk_errors(folder):
             return [_typed_load(read_json(folder / name)) for name in _names(folder)]
 
     # --- locking -----------------------------------------------------------------------------------------------
@@ -744,7 +749,7 @@ class Lake:
     def rebuilding(self) -> Iterator[None]:
         """Hold the data directory for a rebuild, which loads may write beside; waits for another one."""
         path = self.data_dir / "state" / "rebuilding"
-        with storage(path):
+        with disk_errors(path):
             make_folder(path.parent)
         with hold(path, f"is rebuilding {self.data_dir}"):
             yield
@@ -754,7 +759,7 @@ class Lake:
         """Hold the data directory for writing core and the database. BusyError after ``wait_seconds``, as ``hold``."""
         path = self.data_dir / "state" / "lock"
         with ExitStack() as held:
-            with storage(path):
+            with disk_errors(path):
                 make_folder(path.parent)
                 held.enter_context(hold(path, f"is writing to {self.data_dir}", wait_seconds=wait_seconds, poll=poll))
             shutil.rmtree(self.spill, ignore_errors=True)  # a process that was killed left it: nobody else writes now
@@ -771,16 +776,16 @@ class Lake:
         """Be the only one that asks a connection's vendor, as ``who``. BusyError after ten minutes of waiting."""
         path = self.data_dir / "state" / "asking" / _safe(connection)
         with ExitStack() as held:
-            with storage(path):
+            with disk_errors(path):
                 make_folder(path.parent)
                 held.enter_context(hold(path, f"is loading {connection}", who=who))
             yield
 
 
 class Watcher(Protocol):
-    """Who is told of answers while they are landed."""
+    """Who is told of responses while they are landed."""
 
-    def add(self, answers: pa.Table) -> None:
+    def add(self, responses: pa.Table) -> None:
         """These have come."""
 
     def restart(self) -> None:
@@ -788,7 +793,7 @@ class Watcher(Protocol):
 
 
 class RawWriter:
-    """Writes one landing aside, answer by answer; ``commit`` makes it count."""
+    """Writes one landing aside, response by response; ``commit`` makes it count."""
 
     def __init__(
         self,
@@ -813,9 +818,9 @@ class RawWriter:
         others = (f for f in _windows(folder.parent) if _share_days(f, folder.name))
         known = [name[:-5] for other in others for name in _manifests(folder.parent / other)[-1:]]
         self.generation = _generation(self.started_at, max([*known, after]))
-        _sweep(folder, "")
-        self._aside = folder / f".{self.generation}.{os.getpid()}.tmp"
-        self._writer: _AsideParquet | None = None
+        _remove_stale(folder, "")
+        self._staged = folder / f".{self.generation}.{os.getpid()}.tmp"
+        self._writer: _StagedParquet | None = None
         self._watchers: list[Watcher] = []
         self.restart()
 
@@ -835,7 +840,7 @@ class RawWriter:
         return self._depends_on
 
     def watch(self, watcher: "Watcher") -> None:
-        """Have somebody told of the answers from now on, some megabytes at a time as they reach the disk."""
+        """Have somebody told of the responses from now on, some megabytes at a time as they reach the disk."""
         self._watchers.append(watcher)
 
     def restart(self) -> None:
@@ -864,7 +869,7 @@ class RawWriter:
         fetched_at: datetime,
         rows: int,
     ) -> None:
-        """Land one answer."""
+        """Land one response."""
         self.pages += 1
         self._batch.append(
             {
@@ -879,7 +884,7 @@ class RawWriter:
             }
         )
         encoded = body.encode()
-        self._sums.append(_answer_sum(kind, account_id, encoded))
+        self._sums.append(_response_sum(kind, account_id, encoded))
         self.rows += rows
         self.bytes += len(encoded)
         self._batch_bytes += len(encoded)
@@ -894,15 +899,15 @@ class RawWriter:
         """
         content = _content(self._sums)
         previous = self._previous
-        with storage(self._folder):
-            _sweep_landed(self._folder)
-            if previous is not None and self._says_the_same(previous, content):
+        with disk_errors(self._folder):
+            _remove_stale_landings(self._folder)
+            if previous is not None and self._is_unchanged(previous, content):
                 file, sha256, unchanged = previous.file, previous.sha256, True
             else:
                 self._flush(last=True)
                 path = self._folder / f"{self.generation}.parquet"
-                sha256 = file_sha256(self._aside)
-                settle(self._aside, path)
+                sha256 = file_sha256(self._staged)
+                commit_file(self._staged, path)
                 file, unchanged = str(path.relative_to(self._lake.data_dir)), False
             landing = Landing(
                 self._connection,
@@ -929,8 +934,8 @@ class RawWriter:
             )
         return landing
 
-    def _says_the_same(self, previous: Landing, content: str) -> bool:
-        """Whether the earlier landing can stand for this one: same answers, read with the same lists, file intact."""
+    def _is_unchanged(self, previous: Landing, content: str) -> bool:
+        """Whether the earlier landing can stand for this one: same responses, read with the same lists, file intact."""
         path = self._lake.data_dir / previous.file
         return (
             previous.content == content
@@ -946,34 +951,34 @@ class RawWriter:
                 self._writer.close()
             self._writer = None
         with suppress(OSError):
-            self._aside.unlink()
+            self._staged.unlink()
 
     def _flush(self, *, last: bool = False) -> None:
-        with storage(self._aside):
+        with disk_errors(self._staged):
             if self._writer is None:
-                self._writer = _AsideParquet(self._aside, RAW_SCHEMA, dictionaries=False)
+                self._writer = _StagedParquet(self._staged, RAW_SCHEMA, dictionaries=False)
             if self._batch:
-                answers = pa.Table.from_pylist(self._batch, schema=RAW_SCHEMA)
-                self._writer.write(answers)
+                responses = pa.Table.from_pylist(self._batch, schema=RAW_SCHEMA)
+                self._writer.write(responses)
                 self._batch, self._batch_bytes = [], 0
                 for watcher in self._watchers:
-                    watcher.add(answers)
+                    watcher.add(responses)
             if last:
                 self._writer.close()
                 self._writer = None
 
 
-def _answer_sum(kind: str, account_id: str | None, body: bytes) -> str:
+def _response_sum(kind: str, account_id: str | None, body: bytes) -> str:
     return hashlib.sha256(f"{kind}\0{account_id}\0".encode() + body).hexdigest()
 
 
 def _content(sums: Iterable[str]) -> str:
-    """What a landing says, in one digest: of its answers, in whatever order they came."""
+    """What a landing says, in one digest: of its responses, in whatever order they came."""
     return hashlib.sha256("\n".join(sorted(sums)).encode()).hexdigest()
 
 
 def _rewrite(old: Path, new: Path, change: Callable[[str], str]) -> tuple[int, str, int]:
-    """Write a landed file again with its answers changed, if one is: how many were, their digest and size in bytes."""
+    """Write a landed file again with its responses changed, if one is: how many were, their digest and bytes."""
     with pq.ParquetFile(old) as file:
         groups = range(file.num_row_groups)
         bodies = [[change(b) for b in file.read_row_group(n, ["body"])["body"].to_pylist()] for n in groups]
@@ -982,9 +987,9 @@ def _rewrite(old: Path, new: Path, change: Callable[[str], str]) -> tuple[int, s
         sums, size = [], 0
         if not changed:
             return 0, "", 0
-        aside = new.with_name(f".{new.name}.{os.getpid()}.tmp")
+        staged = new.with_name(f".{new.name}.{os.getpid()}.tmp")
         try:
-            with closing(_AsideParquet(aside, file.schema_arrow, dictionaries=False)) as writer:
+            with closing(_StagedParquet(staged, file.schema_arrow, dictionaries=False)) as writer:
                 for n in groups:
                     rows = file.read_row_group(n)
                     column = rows.schema.get_field_index("body")
@@ -992,24 +997,24 @@ def _rewrite(old: Path, new: Path, change: Callable[[str], str]) -> tuple[int, s
                     for kind, account, body in zip(
                         rows["kind"].to_pylist(), rows["account_id"].to_pylist(), bodies[n], strict=True
                     ):
-                        sums.append(_answer_sum(kind, account, body.encode()))
+                        sums.append(_response_sum(kind, account, body.encode()))
                         size += len(body.encode())
-            settle(aside, new)
+            commit_file(staged, new)
         finally:
             with suppress(FileNotFoundError):
-                aside.unlink()
+                staged.unlink()
     return changed, _content(sums), size
 
 
-class _AsideParquet:
+class _StagedParquet:
     """A Parquet file written aside; in large pieces, since Parquet itself writes every page of a column apart.
 
     ``dictionaries``: the columns that have them.
     """
 
-    def __init__(self, aside: Path, schema: pa.Schema, *, dictionaries: Sequence[str] | bool) -> None:
-        os.close(_open_aside(aside))
-        self._sink = pa.output_stream(str(aside), buffer_size=_WRITTEN_AT_ONCE)
+    def __init__(self, staged: Path, schema: pa.Schema, *, dictionaries: Sequence[str] | bool) -> None:
+        os.close(_open_staged(staged))
+        self._sink = pa.output_stream(str(staged), buffer_size=_WRITTEN_AT_ONCE)
         # Of texts nobody asks for the least and the greatest, and they take as long as a fifth of the rest.
         statistics = [column.name for column in schema if not pa.types.is_string(column.type)]
         self._parquet = pq.ParquetWriter(
@@ -1035,13 +1040,13 @@ class CoreWriter:
     the next call.
     """
 
-    def __init__(self, table_: Table, aside: Path) -> None:
+    def __init__(self, table_: Table, staged: Path) -> None:
         self._table, self._schema = table_, table_.arrow()
         self.rows = 0
         self._waiting: list[pa.RecordBatch] = []
         self._held = 0
         names = [name for name in self._schema.names if name not in _ALL_DIFFERENT]
-        self._file = _AsideParquet(aside, self._schema, dictionaries=names)
+        self._file = _StagedParquet(staged, self._schema, dictionaries=names)
         self._thread = ThreadPoolExecutor(1, "parquet")
         self._writing: Future[None] | None = None
 
@@ -1050,7 +1055,7 @@ class CoreWriter:
         self._waiting += rows.to_batches() if isinstance(rows, pa.Table) else [rows]
         self._held += rows.num_rows
         while self._held >= ROW_GROUP:
-            self._settled()
+            self._committed()
             chunk = pa.Table.from_batches(self._waiting, schema=self._schema)
             # Made one piece here, so that the thread does not hold those that it is made of.
             self._writing = self._thread.submit(self._file.write, chunk.slice(0, ROW_GROUP).combine_chunks())
@@ -1061,7 +1066,7 @@ class CoreWriter:
     def close(self) -> int:
         """Write what is left; the number of rows."""
         try:
-            self._settled()
+            self._committed()
             if self._held:
                 self._file.write(pa.Table.from_batches(self._waiting, schema=self._schema).combine_chunks())
                 self.rows += self._held
@@ -1070,33 +1075,33 @@ class CoreWriter:
             self._file.close()
         return self.rows
 
-    def _settled(self) -> None:
+    def _committed(self) -> None:
         """Wait for the row group before."""
         if self._writing is not None:
             self._writing.result()
 
 
-def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader | Written, path: Path) -> int:
+def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader | StagedFile, path: Path) -> int:
     """Give rows, or a file of them that lies aside, their name in core through the gate; returns how many.
 
     With no rows, nothing is written. The file is complete under its name, or not there.
     """
     make_folder(path.parent)
-    _sweep(path.parent, path.name)
-    if isinstance(rows, Written):
-        settle(rows.path, path)
+    _remove_stale(path.parent, path.name)
+    if isinstance(rows, StagedFile):
+        commit_file(rows.path, path)
         return rows.rows
     check_shape(table_, rows.schema)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with closing(CoreWriter(table_, aside)) as writer:
+        with closing(CoreWriter(table_, staged)) as writer:
             for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
                 writer.write(batch)
         if writer.rows:
-            settle(aside, path)
+            commit_file(staged, path)
     finally:
         with suppress(FileNotFoundError):
-            aside.unlink()
+            staged.unlink()
     return writer.rows
 
 
@@ -1129,7 +1134,7 @@ def check_core(table_: Table, path: Path) -> None:
 
 
 @contextmanager
-def storage(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's complaints about ``path`` into StorageError."""
     try:
         yield
@@ -1152,14 +1157,14 @@ def make_folder(path: Path) -> None:
             folder.chmod(FOLDER_MODE)
 
 
-def _open_aside(aside: Path) -> int:
+def _open_staged(staged: Path) -> int:
     """Begin a file aside, for the owner only, whatever the umask."""
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
     os.fchmod(handle, FILE_MODE)
     return handle
 
 
-def _sweep(folder: Path, name: str, *, locked: bool = False) -> None:
+def _remove_stale(folder: Path, name: str, *, locked: bool = False) -> None:
     """Remove what a process that is gone left aside in ``folder`` when it wrote ``name`` (empty: anything).
 
     Its number may be another process's by now. Where all write under the lock that is held here, none needs asking.
@@ -1171,7 +1176,7 @@ def _sweep(folder: Path, name: str, *, locked: bool = False) -> None:
                 entry.unlink()
 
 
-def _sweep_landed(folder: Path) -> None:
+def _remove_stale_landings(folder: Path) -> None:
     """Remove landed files without a manifest: of a process that died between the two. The caller holds ``writing``."""
     names = _names(folder)
     generations = {name[:-5] for name in names if name.endswith(".json")}
@@ -1190,15 +1195,15 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def settle(aside: Path, path: Path, mode: int = FILE_MODE) -> None:
+def commit_file(staged: Path, path: Path, mode: int = FILE_MODE) -> None:
     """Give a file that was written aside its name, so that it is there whole, also after a power cut."""
-    handle = os.open(aside, os.O_RDONLY)
+    handle = os.open(staged, os.O_RDONLY)
     try:
         os.fchmod(handle, mode)
         os.fsync(handle)
     finally:
         os.close(handle)
-    aside.replace(path)
+    staged.replace(path)
     sync_folder(path.parent)
 
 
@@ -1214,15 +1219,15 @@ def sync_folder(path: Path) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
     make_folder(path.parent)
-    _sweep(path.parent, path.name)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove_stale(path.parent, path.name)
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(_open_aside(aside), "wb") as file:
+        with os.fdopen(_open_staged(staged), "wb") as file:
             file.write(content)
-        settle(aside, path)
+        commit_file(staged, path)
     finally:
         with suppress(FileNotFoundError):
-            aside.unlink()
+            staged.unlink()
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
--- One row per leg of `several`: the row of its call's first leg there, and its number in the call.
+-- One row per leg of `multi_leg`: the row of its call's first leg there, and its number in the call.
 --
--- `several` holds the legs that share their link with another one; `link` is a hash of it, `is_long` says that legs of
+-- `multi_leg` holds the legs that share their link with another one; `link_hash` is a hash of it, `is_long` says that legs of
 -- that hash start more than six hours apart. Every other leg is a call of its own.
 -- Legs of one connection and account that share a linked_id belong to one call; a leg without one is its own call.
 -- A PBX gives the same id again after a restart, so a new call begins with a leg that starts more than six hours after
@@ -16,7 +16,7 @@ WITH span AS (
         started_at,
         epoch_us(started_at) AS start_us,
         epoch_us(started_at) + 1000000 * least(greatest(coalesce(duration_seconds, 0), 0), 1000000000) AS end_us
-    FROM several
+    FROM multi_leg
     WHERE is_long
 ),
 followed AS (
@@ -40,13 +40,13 @@ numbered AS (
     FROM followed
 )
 SELECT
-    several.rowid AS leg_row,
-    first_value(several.rowid) OVER call_legs AS call_row,
+    multi_leg.rowid AS leg_row,
+    first_value(multi_leg.rowid) OVER call_legs AS call_row,
     CAST(row_number() OVER call_legs AS INTEGER) AS leg_number
-FROM several
-LEFT JOIN numbered ON numbered.leg_row = several.rowid
+FROM multi_leg
+LEFT JOIN numbered ON numbered.leg_row = multi_leg.rowid
 WINDOW call_legs AS (
-    PARTITION BY link, connection, account_id, linked_id, call_number
+    PARTITION BY link_hash, connection, account_id, linked_id, call_number
     -- Of legs that start in one second the id decides last: it changes when a number is erased, their order must not.
     ORDER BY
         started_at, native_id, direction, extension, outcome, duration_seconds, cost, remote_country, remote_type, cdr_id

@@ -46,8 +46,8 @@ def copy_pseudonymised(con: duckdb.DuckDBPyConnection, source: str, tables: tupl
             secret, plain = _parts(table_, column)
             if secret:
                 _add_pseudonyms(con, f"SELECT DISTINCT {secret} AS said FROM {source}.{table_.full_name} AS t", key)
-                stands = f"(SELECT stands FROM pseudonym WHERE said = {secret})"
-                selected.append(f'coalesce({stands}, {plain}) AS "{column.name}"')
+                pseudonyms = f"(SELECT stands FROM pseudonym WHERE said = {secret})"
+                selected.append(f'coalesce({pseudonyms}, {plain}) AS "{column.name}"')
             else:
                 selected.append(f'{plain} AS "{column.name}"')
         order = f"ORDER BY {table_.date_column}" if table_.date_column else ""
@@ -79,10 +79,10 @@ def _parts(table_: Table, column: Column) -> tuple[str | None, str]:
 def _add_pseudonyms(con: duckdb.DuckDBPyConnection, query: str, key: bytes) -> None:
     """Put what ``query`` says into ``pseudonym``, as far as it is not there."""
     new = f"SELECT said FROM ({query}) WHERE said IS NOT NULL AND said NOT IN (SELECT said FROM pseudonym)"
-    said = [row[0] for row in con.execute(new).fetchall()]
-    stands = [hmac.digest(key, text.encode(), "sha256").hex()[:32] for text in said]
+    texts = [row[0] for row in con.execute(new).fetchall()]
+    pseudonyms = [hmac.digest(key, text.encode(), "sha256").hex()[:32] for text in texts]
     con.register(
-        "fresh_pseudonym", pa.table({"said": pa.array(said, pa.string()), "stands": pa.array(stands, pa.string())})
+        "fresh_pseudonym", pa.table({"said": pa.array(texts, pa.string()), "stands": pa.array(pseudonyms, pa.string())})
     )
     con.execute("INSERT INTO pseudonym SELECT said, stands FROM fresh_pseudonym")
     con.unregister("fresh_pseudonym")

@@ -19,7 +19,7 @@ from warehouse.schema import MONEY, Table, table
 
 _BATCH = 16_384  # rows that a reader hands on at once
 # Tables that rest in the order in which they were read; the others, which are small, by key. Sorting a million records
-# takes as long as typing them, and by a hash they take twice the room.
+# takes as long as parsing them, and by a hash they take twice the room.
 _AS_READ = frozenset({"core.cdr"})
 _PROVENANCE = ("raw_file", "raw_row", "fetched_at")
 # What a row means for the sum of cost, for the tables whose changes are restatements. Lists that change by nature
@@ -46,7 +46,7 @@ class Reading:
     window_date: date
     read_at: datetime
     settled: bool
-    same_answers: bool = False
+    same_responses: bool = False
 
 
 def merge(
@@ -73,11 +73,11 @@ def merge(
     if previous is None:
         return read_rows(con, table_, f"SELECT {names} FROM {fresh} ORDER BY {order}"), None
     on = " AND ".join(f"b.{key} IS NOT DISTINCT FROM n.{key}" for key in table_.key)
-    ours = () if reading.same_answers else table_.derived  # then what we make of it is what can differ
-    said = [name for name in table_.column_names if name not in (*_PROVENANCE, *ours, *table_.key)]
-    same = " AND ".join([f"b.{name} IS NOT DISTINCT FROM n.{name}" for name in said] or ["true"])
+    ours = () if reading.same_responses else table_.derived  # then what we make of it is what can differ
+    reported = [name for name in table_.column_names if name not in (*_PROVENANCE, *ours, *table_.key)]
+    same = " AND ".join([f"b.{name} IS NOT DISTINCT FROM n.{name}" for name in reported] or ["true"])
     there = f"b.{table_.key[0]} IS NOT NULL"
-    stays = there if reading.same_answers else f"{there} AND {same}"
+    stays = there if reading.same_responses else f"{there} AND {same}"
     columns = ", ".join(
         f"CASE WHEN {stays} THEN b.{name} ELSE n.{name} END AS {name}" if name in _PROVENANCE else f"n.{name}"
         for name in table_.column_names
@@ -85,7 +85,7 @@ def merge(
     restated = None
     if table_.full_name in _COST:
         restated = f"restated_{table_.name}"
-        query, parameters = _restatements(table_, previous, fresh, reading, on, same, said)
+        query, parameters = _restatements(table_, previous, fresh, reading, on, same, reported)
         con.execute(f"CREATE OR REPLACE TEMP TABLE {restated} AS {query}", parameters)
     query = f"FROM (SELECT {columns} FROM {fresh} n LEFT JOIN {previous} b ON {on}) ORDER BY {order}"
     return read_rows(con, table_, query), restated
@@ -126,20 +126,20 @@ def with_values(rows: pa.RecordBatch, changes: Changes) -> pa.RecordBatch:
 
 
 def _restatements(
-    table_: Table, previous: str, fresh: str, reading: Reading, on: str, same: str, said: list[str]
+    table_: Table, previous: str, fresh: str, reading: Reading, on: str, same: str, reported: list[str]
 ) -> tuple[str, dict[str, Any]]:
     """The query, with its parameters, for one row of ``audit.restatement`` for each changed, new and vanished row.
 
     Records that arrive while their day is still going on are not late, and a new invoice is not a restated one.
     """
-    changed = [f"CASE WHEN b.{name} IS DISTINCT FROM n.{name} THEN '{name}' END" for name in said]
+    changed = [f"CASE WHEN b.{name} IS DISTINCT FROM n.{name} THEN '{name}' END" for name in reported]
     before, after = (
-        [f"CASE WHEN b.{c} IS DISTINCT FROM n.{c} THEN {{'k': '{c}', 'v': {row}.{c}::VARCHAR}} END" for c in said]
+        [f"CASE WHEN b.{c} IS DISTINCT FROM n.{c} THEN {{'k': '{c}', 'v': {row}.{c}::VARCHAR}} END" for c in reported]
         for row in ("b", "n")
     )
     record = [key for key in table_.key if key not in ("connection", table_.date_column)]
-    told = [name for name in ("account_id", "currency") if name in table_.column_names and name not in record]
-    own, old = (", ".join(f"{row}.{name}" for name in (*record, *told)) for row in ("n", "b"))
+    shared = [name for name in ("account_id", "currency") if name in table_.column_names and name not in record]
+    own, old = (", ".join(f"{row}.{name}" for name in (*record, *shared)) for row in ("n", "b"))
     one_currency = "b.currency IS NOT DISTINCT FROM n.currency"
     # What is in another currency now is gone from the sum of the one, and has come into that of the other.
     parts = [
@@ -154,12 +154,12 @@ def _restatements(
         )
     ]
     parts += [
-        f"SELECT {old}, 'vanished', b.fetched_at, NULL, {_cost(table_, 'b')}, NULL, {_whole(said, 'b')}, NULL"
+        f"SELECT {old}, 'vanished', b.fetched_at, NULL, {_cost(table_, 'b')}, NULL, {_whole(reported, 'b')}, NULL"
         f" FROM {previous} b ANTI JOIN {fresh} n ON {on}",
     ]
     if table_.date_column and reading.settled:
         parts.append(
-            f"SELECT {own}, 'new', NULL, NULL, NULL, {_cost(table_, 'n')}, NULL, {_whole(said, 'n')}"
+            f"SELECT {own}, 'new', NULL, NULL, NULL, {_cost(table_, 'n')}, NULL, {_whole(reported, 'n')}"
             f" FROM {fresh} n ANTI JOIN {previous} b ON {on}"
         )
     account = "account_id" if "account_id" in table_.column_names else "NULL"
@@ -199,5 +199,5 @@ def _list(entries: list[str], form: str) -> str:
     )
 
 
-def _whole(said: list[str], row: str) -> str:
-    return f"to_json(struct_pack({', '.join(f'{name} := {row}.{name}::VARCHAR' for name in said)}))::VARCHAR"
+def _whole(reported: list[str], row: str) -> str:
+    return f"to_json(struct_pack({', '.join(f'{name} := {row}.{name}::VARCHAR' for name in reported)}))::VARCHAR"

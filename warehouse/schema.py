@@ -1075,7 +1075,7 @@ LOAD = Table(
         _c("rows", "BIGINT", "Records read"),
         _c("pages", "BIGINT", "Answers landed"),
         _c("requests", "BIGINT", "Requests made, retries included"),
-        _c("bytes", "BIGINT", "Bytes of the landed answers"),
+        _c("bytes", "BIGINT", "Bytes of the landed responses"),
         _c("out_of_window", "BIGINT", "Records the vendor sent that belong to another day; not counted in rows"),
         _c("quarantined", "BIGINT", "Records that could not be understood"),
         _c("error_type", "VARCHAR", "Kind of error; NULL when it did not fail"),
@@ -1186,7 +1186,7 @@ ERASURE = Table(
     (
         _c("erasure_id", "VARCHAR", "The number in the register of erased ones; does not tell which it was"),
         _c("erased_at", INSTANT, "When it was erased"),
-        _c("table_name", "VARCHAR", "Table that held it, by full name; raw: the landed answers"),
+        _c("table_name", "VARCHAR", "Table that held it, by full name; raw: the landed responses"),
         _c("rows", "BIGINT", "Rows that held it; of raw, answers"),
     ),
     key=("erasure_id", "erased_at", "table_name"),

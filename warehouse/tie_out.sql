@@ -5,7 +5,7 @@
 CREATE TEMP TABLE leg_sum AS
 SELECT call_date, currency, count(*) AS legs, count(cost) AS rated, sum(cost) AS cost, sum(hash(cdr_id)) AS ids
 FROM core.cdr
-WHERE in_cost_scope(call_date)
+WHERE in_cost_days(call_date)
 GROUP BY call_date, currency;
 
 CREATE TEMP TABLE call_sum AS
@@ -21,7 +21,7 @@ SELECT
     count(cost) AS rated,
     sum(cost) AS cost
 FROM core.call
-WHERE in_cost_scope(call_date) OR near_hours(call_date) OR in_return_scope(call_date)
+WHERE in_cost_days(call_date) OR around_hours(call_date) OR in_callback_days(call_date)
 GROUP BY ALL;
 
 -- What the legs of a day cost is what its calls cost, but for calls whose legs are of several days or currencies: their
@@ -92,20 +92,20 @@ GROUP BY month;
 CREATE TEMP TABLE leg_id AS
 SELECT leg_date AS day, count(*) AS legs, sum(hash(cdr_id)) AS ids
 FROM core.call_leg
-WHERE in_scope(leg_date)
+WHERE in_call_days(leg_date)
 GROUP BY leg_date;
 
 CREATE TEMP TABLE call_id AS
 SELECT call_date AS day, count(*) AS legs, sum(hash(call_id)) AS ids
 FROM core.call_leg
-WHERE in_scope(call_date)
+WHERE in_call_days(call_date)
 GROUP BY call_date;
 
 CREATE TEMP TABLE fact AS
 -- Every leg is in a call, once: the legs recorded for a day ...
 SELECT 'core.call_leg' AS mart, call_date AS tie_date, 'legs' AS measure, '' AS currency, sum(legs) AS amount
 FROM leg_sum
-WHERE in_scope(call_date)
+WHERE in_call_days(call_date)
 GROUP BY call_date
 UNION ALL
 -- ... and a call is no more and no less than its legs.
@@ -114,7 +114,7 @@ FROM call_id
 UNION ALL
 SELECT 'core.call', call_date, 'cost', currency, sum(cost)
 FROM call_cost
-WHERE in_scope(call_date)
+WHERE in_call_days(call_date)
 GROUP BY call_date, currency
 HAVING sum(rated) > 0
 UNION ALL
@@ -127,28 +127,28 @@ UNION ALL
 SELECT 'mart.usage_daily', call_date, unnest(['calls', 'outcomes', 'answered', 'legs', 'seconds']), '',
     unnest([sum(calls), sum(calls), coalesce(sum(calls) FILTER (WHERE is_answered), 0), sum(legs), sum(seconds)])
 FROM call_sum
-WHERE in_scope(call_date)
+WHERE in_call_days(call_date)
 GROUP BY call_date
 UNION ALL
 -- By day in UTC: an hour may lie in two business days, but in one day of its own zone.
 SELECT 'mart.usage_hourly', DATE '1970-01-01' + utc_day, unnest(['calls', 'answered']), '',
     unnest([sum(calls), coalesce(sum(calls) FILTER (WHERE is_answered), 0)])
 FROM call_sum
-WHERE near_hours(call_date) AND in_hours(CAST(DATE '1970-01-01' + utc_day AS TIMESTAMPTZ))
+WHERE around_hours(call_date) AND in_hours(CAST(DATE '1970-01-01' + utc_day AS TIMESTAMPTZ))
 GROUP BY utc_day
 UNION ALL
 SELECT 'mart.cost_daily', call_date, 'calls', '', sum(calls)
 FROM call_sum
-WHERE in_cost_scope(call_date)
+WHERE in_cost_days(call_date)
 GROUP BY call_date
 UNION ALL
 SELECT 'mart.cost_daily', cost_date, 'cost', currency, sum(cost)
 FROM (
     SELECT call_date AS cost_date, currency, cost FROM leg_sum
     UNION ALL
-    SELECT sms_date, currency, cost FROM core.sms WHERE in_cost_scope(sms_date)
+    SELECT sms_date, currency, cost FROM core.sms WHERE in_cost_days(sms_date)
     UNION ALL
-    SELECT valid_from_date, currency, price_monthly FROM core.bundle WHERE in_cost_scope(valid_from_date)
+    SELECT valid_from_date, currency, price_monthly FROM core.bundle WHERE in_cost_days(valid_from_date)
     UNION ALL
     SELECT
         issued_on,
@@ -164,7 +164,7 @@ FROM (
             0
         ) + coalesce(tax, 0) - coalesce(credit_added, 0)
     FROM core.invoice AS invoice
-    WHERE counts_as_expense AND in_cost_scope(issued_on)
+    WHERE counts_as_expense AND in_cost_days(issued_on)
 )
 WHERE cost IS NOT NULL
 GROUP BY cost_date, currency
@@ -175,77 +175,77 @@ FROM (
     FROM leg_sum
     WHERE legs > rated
     UNION ALL
-    SELECT sms_date, count(*) FROM core.sms WHERE in_cost_scope(sms_date) AND cost IS NULL GROUP BY sms_date
+    SELECT sms_date, count(*) FROM core.sms WHERE in_cost_days(sms_date) AND cost IS NULL GROUP BY sms_date
     UNION ALL
     SELECT valid_from_date, count(*)
     FROM core.bundle
-    WHERE in_cost_scope(valid_from_date) AND price_monthly IS NULL
+    WHERE in_cost_days(valid_from_date) AND price_monthly IS NULL
     GROUP BY valid_from_date
     UNION ALL
     SELECT invoice.issued_on, count(*)
     FROM core.invoice AS invoice
     JOIN core.invoice_line AS line ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
-    WHERE invoice.counts_as_expense AND in_cost_scope(invoice.issued_on) AND line.line_total IS NULL
+    WHERE invoice.counts_as_expense AND in_cost_days(invoice.issued_on) AND line.line_total IS NULL
     GROUP BY invoice.issued_on
     UNION ALL
     SELECT issued_on, count(*)
     FROM core.invoice AS invoice
     ANTI JOIN core.invoice_line AS line
         ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
-    WHERE counts_as_expense AND in_cost_scope(issued_on) AND subtotal IS NULL
+    WHERE counts_as_expense AND in_cost_days(issued_on) AND subtotal IS NULL
     GROUP BY issued_on
 )
 GROUP BY cost_date
 UNION ALL
 SELECT 'mart.cost_monthly', CAST(date_trunc('month', cost_date) AS DATE) AS month, 'cost', currency, sum(cost)
 FROM mart.cost_daily
-WHERE in_months(cost_date) AND cost IS NOT NULL
+WHERE in_cost_months(cost_date) AND cost IS NOT NULL
 GROUP BY month, currency
 UNION ALL
 SELECT 'mart.cost_monthly', CAST(date_trunc('month', cost_date) AS DATE) AS month,
     unnest(['quantity', 'unrated', 'unconverted']), '', unnest([sum(quantity), sum(unrated), sum(unconverted)])
 FROM mart.cost_daily
-WHERE in_months(cost_date)
+WHERE in_cost_months(cost_date)
 GROUP BY month
 UNION ALL
 -- Every call of the month is some cost centre's.
 SELECT 'mart.cost_centre_usage', CAST(date_trunc('month', call_date) AS DATE) AS month, unnest(['calls', 'seconds']),
     '', unnest([sum(calls), sum(talk_seconds)])
 FROM mart.usage_daily
-WHERE in_months(call_date)
+WHERE in_cost_months(call_date)
 GROUP BY month
 UNION ALL
 -- What the cost centres are charged is what the month cost ...
 SELECT 'mart.chargeback', month, 'cost', currency, sum(cost)
 FROM mart.cost_monthly
-WHERE in_months(month) AND cost IS NOT NULL
+WHERE in_cost_months(month) AND cost IS NOT NULL
 GROUP BY month, currency
 UNION ALL
 -- ... each pool by itself, too.
 SELECT 'mart.chargeback', month, 'pools that do not add up', '', 0
 FROM mart.chargeback
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month
 UNION ALL
 SELECT 'mart.budget', month, 'budget', currency, sum(amount)
 FROM budget_line
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month, currency
 UNION ALL
 -- The journal books what the month cost, owes it, and balances.
 SELECT 'mart.journal', month, unnest(['cost', 'owed']), currency, unnest([sum(cost), -sum(cost)])
 FROM mart.cost_monthly
-WHERE in_months(month) AND cost IS NOT NULL
+WHERE in_cost_months(month) AND cost IS NOT NULL
 GROUP BY month, currency
 UNION ALL
 SELECT 'mart.journal', month, 'debit and credit', currency, sum(debit)
 FROM mart.journal
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month, currency
 UNION ALL
 SELECT 'mart.journal', month, 'entries out of balance', '', 0
 FROM mart.journal
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month
 UNION ALL
 -- What was frozen, by the sealed manifests of the closes.
@@ -270,7 +270,7 @@ UNION ALL
 SELECT 'mart.unanswered', call_date, unnest(['offered', 'unanswered']), '',
     unnest([sum(calls), coalesce(sum(calls) FILTER (WHERE NOT is_answered), 0)])
 FROM call_sum
-WHERE direction = 'inbound' AND in_return_scope(call_date)
+WHERE direction = 'inbound' AND in_callback_days(call_date)
 GROUP BY call_date
 UNION ALL
 SELECT 'mart.destination_monthly', month, unnest(['calls', 'seconds']), '',
@@ -316,19 +316,19 @@ FROM call_id
 LEFT JOIN (
     SELECT call_date, sum(legs * CAST(hash(call_id) AS HUGEINT)) AS ids
     FROM core.call
-    WHERE in_scope(call_date)
+    WHERE in_call_days(call_date)
     GROUP BY call_date
 ) AS known
     ON known.call_date = call_id.day
 UNION ALL
 SELECT 'core.call', call_date, 'legs', '', sum(legs)
 FROM call_sum
-WHERE in_scope(call_date)
+WHERE in_call_days(call_date)
 GROUP BY call_date
 UNION ALL
 SELECT 'core.call', call_date, 'cost', currency, sum(cost)
 FROM call_sum
-WHERE in_scope(call_date) AND rated > 0
+WHERE in_call_days(call_date) AND rated > 0
 GROUP BY call_date, currency
 UNION ALL
 -- Outcomes: the calls by what came of them, so that none is in two of these columns or in no one.
@@ -337,7 +337,7 @@ SELECT 'mart.usage_daily', call_date, unnest(['calls', 'outcomes', 'answered', '
         sum(calls), sum(answered + no_answer + busy + failed + abandoned + other), sum(answered), sum(legs), sum(talk_seconds)
     ])
 FROM mart.usage_daily
-WHERE in_scope(call_date)
+WHERE in_call_days(call_date)
 GROUP BY call_date
 UNION ALL
 SELECT 'mart.usage_hourly', CAST(hour AT TIME ZONE 'UTC' AS DATE) AS utc_day, unnest(['calls', 'answered']), '',
@@ -348,45 +348,45 @@ GROUP BY utc_day
 UNION ALL
 SELECT 'mart.cost_daily', cost_date, 'calls', '', sum(quantity)
 FROM mart.cost_daily
-WHERE in_cost_scope(cost_date) AND charge_kind = 'call'
+WHERE in_cost_days(cost_date) AND charge_kind = 'call'
 GROUP BY cost_date
 UNION ALL
 SELECT 'mart.cost_daily', cost_date, 'cost', currency, sum(cost)
 FROM mart.cost_daily
-WHERE in_cost_scope(cost_date) AND cost IS NOT NULL
+WHERE in_cost_days(cost_date) AND cost IS NOT NULL
 GROUP BY cost_date, currency
 UNION ALL
 SELECT 'mart.cost_daily', cost_date, 'unrated', '', sum(unrated)
 FROM mart.cost_daily
-WHERE in_cost_scope(cost_date)
+WHERE in_cost_days(cost_date)
 GROUP BY cost_date
 UNION ALL
 SELECT 'mart.cost_monthly', month, 'cost', currency, sum(cost)
 FROM mart.cost_monthly
-WHERE in_months(month) AND cost IS NOT NULL
+WHERE in_cost_months(month) AND cost IS NOT NULL
 GROUP BY month, currency
 UNION ALL
 SELECT 'mart.cost_monthly', month, unnest(['quantity', 'unrated', 'unconverted']), '',
     unnest([sum(quantity), sum(unrated), sum(unconverted)])
 FROM mart.cost_monthly
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month
 UNION ALL
 SELECT 'mart.cost_centre_usage', month, unnest(['calls', 'seconds']), '', unnest([sum(calls), sum(talk_seconds)])
 FROM mart.cost_centre_usage
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month
 UNION ALL
 SELECT 'mart.chargeback', month, 'cost', currency, sum(cost)
 FROM mart.chargeback
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month, currency
 UNION ALL
 SELECT 'mart.chargeback', month, 'pools that do not add up', '', count(*) FILTER (charged <> pool_cost)
 FROM (
     SELECT month, pool_cost, sum(cost) AS charged
     FROM mart.chargeback
-    WHERE in_months(month)
+    WHERE in_cost_months(month)
     GROUP BY
         month, connection, account_id, charge_kind, currency, source_cost_centre, rule, pool_cost
 )
@@ -394,26 +394,26 @@ GROUP BY month
 UNION ALL
 SELECT 'mart.budget', month, 'budget', currency, sum(budget)
 FROM mart.budget
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month, currency
 UNION ALL
 -- Credit with the vendor is owed already; applying it leaves the two together as they were.
 SELECT 'mart.journal', month, CASE WHEN role IN ('cost', 'tax') THEN 'cost' ELSE 'owed' END AS booked, currency,
     sum(exact)
 FROM mart.journal
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month, booked, currency
 UNION ALL
 SELECT 'mart.journal', month, 'debit and credit', currency, sum(credit)
 FROM mart.journal
-WHERE in_months(month)
+WHERE in_cost_months(month)
 GROUP BY month, currency
 UNION ALL
 SELECT 'mart.journal', month, 'entries out of balance', '', count(*) FILTER (debit <> credit)
 FROM (
     SELECT month, sum(debit) AS debit, sum(credit) AS credit
     FROM mart.journal
-    WHERE in_months(month)
+    WHERE in_cost_months(month)
     GROUP BY month, entry
 )
 GROUP BY month
@@ -436,7 +436,7 @@ GROUP BY month, currency
 UNION ALL
 SELECT 'mart.unanswered', call_date, unnest(['offered', 'unanswered']), '', unnest([sum(offered), sum(unanswered)])
 FROM mart.unanswered
-WHERE in_return_scope(call_date)
+WHERE in_callback_days(call_date)
 GROUP BY call_date
 UNION ALL
 SELECT 'mart.destination_monthly', month, unnest(['calls', 'seconds']), '', unnest([sum(calls), sum(talk_seconds)])

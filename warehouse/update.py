@@ -5,29 +5,30 @@ tie-outs for the days that were touched. What does not: the file, the transactio
 the SQL itself (``*.sql``, ``marts/*.sql``), tables and columns (``schema``), Parquet (``lake``), finance's files
 (``reference``), the figures of closed months (``close``).
 
-The SQL reads whole tables by name and asks macros which days it is about: ``in_scope(day)`` and its like. They are
+The SQL reads whole tables by name and asks macros which days it is about: ``in_call_days(day)`` and its like. They are
 defined anew for each update as literal ranges of dates, so that a night reads a few days of each table however long
 its history is; in a rebuild they say ``true``.
 
-    in_scope                 business days whose calls were put together again
-    in_cost_scope            business days whose charges changed
-    in_months                whole months of the cost scope
+    in_call_days                 business days whose calls were put together again
+    in_cost_days            business days whose charges changed
+    in_cost_months                whole months of the cost scope
     in_closed_months         those, or all when a month was closed
-    in_hours, near_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
+    in_hours, around_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
     in_reconciliation_scope  business days on which TIM4biz or the calls changed
     in_call_months           whole months of the calls that were put together again, of their legs, and of when they
                              were talked
     near_legs                business days of those months, and of what calls across their edges have beyond them
     near_call_months         instants of those months and of a day around them, in any zone
-    in_return_scope          those of in_scope, and the day before each, whose callers may have been called back
-    near_return              those, and the day after each
+    in_callback_days          those of in_call_days, and the day before each, whose callers may have been called back
+    around_callback_days              those, and the day after each
     in_fraud_scope           business days whose calls, charges or accounts' country changed, whose same weekday did in
                              the eight weeks before, or on which the first call to a country now is or was
-    near_fraud               those, and the same weekday of the eight weeks before
+    fraud_history_days               those, and the same weekday of the eight weeks before
     in_unit_scope            as in_reconciliation_scope before totals got another unit for what other days say
 
-None of in_scope, in_cost_scope, in_months and in_reconciliation_scope says true of a day before ``kept_from()``: of
-days that were dropped there is nothing to derive, though invoices and bundles of theirs are still there.
+None of in_call_days, in_cost_days, in_cost_months and in_reconciliation_scope says true of a day before
+``kept_from()``: of days that were dropped there is nothing to derive, though invoices and bundles of theirs are still
+there.
 
 Some small tables of ``audit`` say something of all days at once: a day's coverage leans on the weeks before it and on
 the newest day of any stream. They are made whole, and only the rows that came out otherwise are written.
@@ -49,7 +50,7 @@ import pyarrow.parquet as pq
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError
 from warehouse.close import CLOSED, Close, current
-from warehouse.erasures import Register
+from warehouse.erasure_register import Register
 from warehouse.fraud import FOREIGN_NANP, FraudRules
 from warehouse.money import MACROS
 from warehouse.reference import CostCentreRule, Reference, rule_tables
@@ -82,12 +83,12 @@ _HERE = Path(__file__).parent
 _EVERYTHING: None = None  # as a scope: all days there are
 
 # A leg's link as a number. Two links of one number only bring legs together that linking.sql then tells apart.
-_LINK = "CASE WHEN linked_id IS NOT NULL THEN hash(connection, account_id, linked_id) END"
+_LINK_HASH = "CASE WHEN linked_id IS NOT NULL THEN hash(connection, account_id, linked_id) END"
 # What calls are put together from.
 _LEG = (
-    f"cdr_id, vendor, connection, account_id, native_id, linked_id, {_LINK} AS link, started_at, call_date, direction, "
-    "outcome, extension, from_number, to_number, to_kind, remote_e164, remote_country, remote_type, duration_seconds, "
-    "cost, currency"
+    f"cdr_id, vendor, connection, account_id, native_id, linked_id, {_LINK_HASH} AS link_hash, started_at, call_date, "
+    "direction, outcome, extension, from_number, to_number, to_kind, remote_e164, remote_country, remote_type, "
+    "duration_seconds, cost, currency"
 )
 
 Days = set[date] | None
@@ -139,7 +140,7 @@ class UpdateResult:
 
 
 @dataclass(frozen=True)
-class Terms:
+class Policy:
     """What decides figures beside rows and finance's files; see ``database.Database`` for what each is."""
 
     data_dir: Path
@@ -157,13 +158,13 @@ class Update:
 
     def __init__(
         self,
-        terms: Terms,
+        policy: Policy,
         db: duckdb.DuckDBPyConnection,
         reference: Reference,
         closes: Sequence[Close],
         kept_from: date,
     ) -> None:
-        self.terms = terms
+        self.policy = policy
         self.db = db
         self.reference = reference
         self.closes = closes
@@ -180,7 +181,7 @@ class Update:
 
         self._remember_charges("charges_before")
         legs_replaced = {p.day for p in changed if "core.cdr" in p.tables and p.day is not None}
-        self._remember_legs(changed)
+        self._snapshot_removed(changed)
         self._replace_rows(changed)
         self._replace_loads()
         self._remember_charges("charges_after")
@@ -239,10 +240,10 @@ class Update:
     def _check_timezone(self) -> None:
         known = get_state(self.db, "timezone")
         if known is None:
-            set_state(self.db, "timezone", self.terms.timezone)
-        elif known != self.terms.timezone:
+            set_state(self.db, "timezone", self.policy.timezone)
+        elif known != self.policy.timezone:
             raise ConfigError(
-                f"tollbook.timezone is {self.terms.timezone}, but the business days in the warehouse are of {known}",
+                f"tollbook.timezone is {self.policy.timezone}, but the business days in the warehouse are of {known}",
                 hint="set it back, or load into a new data_dir",
             )
 
@@ -411,7 +412,7 @@ class Update:
 
     # --- calls -------------------------------------------------------------------------------------------------
 
-    def _remember_legs(self, partitions: Sequence[Partition]) -> None:
+    def _snapshot_removed(self, partitions: Sequence[Partition]) -> None:
         """Keep of the legs that are about to be replaced what finds the calls they were in: those are made again."""
         db = self.db
         db.execute("CREATE TEMP TABLE replaced (connection VARCHAR, call_date DATE)")
@@ -423,7 +424,7 @@ class Update:
             db.execute("INSERT INTO replaced SELECT ?, unnest(?::DATE[])", [connection, sorted(days)])
         every = {day for days in by_connection.values() for day in days}
         db.execute(
-            f"CREATE TEMP TABLE gone_leg AS SELECT cdr_id, {_LINK} AS link, call_date, duration_seconds "
+            f"CREATE TEMP TABLE removed_leg AS SELECT cdr_id, {_LINK_HASH} AS link_hash, call_date, duration_seconds "
             f"FROM core.cdr SEMI JOIN replaced USING (connection, call_date) WHERE {in_days('call_date', every)}"
         )
 
@@ -442,21 +443,23 @@ class Update:
         for number, (days, rows) in enumerate(stretches, 1):
             legs = f"SELECT {_LEG} FROM core.cdr WHERE {in_days('call_date', set(days))} UNION ALL FROM waiting"
             if number == len(stretches):
-                self._put_together(legs, rows)
-                self._keep_calls()
+                self._link_batch(legs, rows)
+                self._flush_calls()
                 return
             next_day = stretches[number][0][0]
             (next_start,) = db.execute(
                 f"SELECT min(started_at) FROM core.cdr WHERE call_date = DATE '{next_day}'"
             ).fetchall()[0]
             db.execute(
-                f"CREATE OR REPLACE TEMP TABLE open_link AS SELECT DISTINCT link FROM ({legs}) WHERE link IS NOT NULL "
-                "AND started_at + to_seconds(least(greatest(coalesce(duration_seconds, 0), 0), 1000000000)) "
-                ">= $next - $gap",
+                f"CREATE OR REPLACE TEMP TABLE open_link AS SELECT DISTINCT link_hash FROM ({legs}) "
+                "WHERE link_hash IS NOT NULL AND started_at "
+                "+ to_seconds(least(greatest(coalesce(duration_seconds, 0), 0), 1000000000)) >= $next - $gap",
                 {"next": next_start, "gap": LINK_GAP},
             )
-            db.execute(f"CREATE OR REPLACE TEMP TABLE legs_to_wait AS FROM ({legs}) SEMI JOIN open_link USING (link)")
-            self._put_together(f"FROM ({legs}) ANTI JOIN open_link USING (link)", rows)
+            db.execute(
+                f"CREATE OR REPLACE TEMP TABLE legs_to_wait AS FROM ({legs}) SEMI JOIN open_link USING (link_hash)"
+            )
+            self._link_batch(f"FROM ({legs}) ANTI JOIN open_link USING (link_hash)", rows)
             db.execute("CREATE OR REPLACE TEMP TABLE waiting AS FROM legs_to_wait")
 
     def _link_calls(self, replaced: set[date]) -> tuple[set[date], set[date], set[date]]:
@@ -469,12 +472,12 @@ class Update:
         self._find_legs(replaced)
         legs = (
             f"SELECT {_LEG} FROM core.cdr SEMI JOIN replaced USING (connection, call_date) "
-            f"WHERE {in_days('call_date', replaced)} UNION ALL FROM far_leg"
+            f"WHERE {in_days('call_date', replaced)} UNION ALL FROM related_leg"
         )
-        leg_days = replaced | self._days("SELECT DISTINCT call_date FROM far_leg")
+        leg_days = replaced | self._days("SELECT DISTINCT call_date FROM related_leg")
         near = in_days("call_date", leg_days)
         # A leg that is new was in no call.
-        involved = "(SELECT cdr_id FROM far_leg UNION ALL SELECT cdr_id FROM gone_leg)"
+        involved = "(SELECT cdr_id FROM related_leg UNION ALL SELECT cdr_id FROM removed_leg)"
         call_days = replaced | self._days(
             f"SELECT DISTINCT call_date FROM core.call WHERE {near} AND call_id IN {involved}"
         )
@@ -483,15 +486,15 @@ class Update:
         db.execute(f"DELETE FROM core.call WHERE {near} AND call_id IN {involved}")
         db.execute(f"DELETE FROM core.call_leg WHERE {near} AND cdr_id IN {involved}")
         rows = db.execute(f"SELECT count(*) FROM ({legs})").fetchall()[0][0]
-        self._put_together(legs, rows)
-        self._keep_calls()
+        self._link_batch(legs, rows)
+        self._flush_calls()
         call_days |= self._days(
-            f"SELECT DISTINCT call_date FROM core.call_leg WHERE {near} AND cdr_id IN (SELECT cdr_id FROM far_leg)"
+            f"SELECT DISTINCT call_date FROM core.call_leg WHERE {near} AND cdr_id IN (SELECT cdr_id FROM related_leg)"
         )
         hours |= self._spans(f"{talked} {in_days('call_date', call_days)} GROUP BY call_date")
         return call_days, leg_days, hours
 
-    def _put_together(self, legs: str, rows: int) -> None:
+    def _link_batch(self, legs: str, rows: int) -> None:
         """Make ``made_call_…`` and ``made_call_leg_…`` of these legs, no call of which has a leg elsewhere.
 
         In parts when they are many; a call is all in one. Legs that are a call of their own take no sorting.
@@ -499,15 +502,15 @@ class Update:
         db = self.db
         parts = -(-rows // ROWS_AT_ONCE)
         for part in range(parts):
-            mine = f"WHERE coalesce(link, hash(cdr_id)) % {parts} = {part}" if parts > 1 else ""
+            mine = f"WHERE coalesce(link_hash, hash(cdr_id)) % {parts} = {part}" if parts > 1 else ""
             db.execute(f"CREATE OR REPLACE TEMP VIEW leg AS FROM ({legs}) {mine}")
             db.execute(
-                "CREATE OR REPLACE TEMP TABLE shared_link AS "
-                "SELECT link, max(started_at) - min(started_at) > $gap AS is_long "
-                "FROM leg WHERE link IS NOT NULL GROUP BY link HAVING count(*) > 1",
+                "CREATE OR REPLACE TEMP TABLE multi_leg_key AS "
+                "SELECT link_hash, max(started_at) - min(started_at) > $gap AS is_long "
+                "FROM leg WHERE link_hash IS NOT NULL GROUP BY link_hash HAVING count(*) > 1",
                 {"gap": LINK_GAP},
             )
-            db.execute("CREATE OR REPLACE TEMP TABLE several AS FROM leg JOIN shared_link USING (link)")
+            db.execute("CREATE OR REPLACE TEMP TABLE multi_leg AS FROM leg JOIN multi_leg_key USING (link_hash)")
             db.execute(f"CREATE OR REPLACE TEMP TABLE linking AS {sql_of('linking')}")
             for table_ in (CALL_LEG, CALL):
                 names = ", ".join(table_.column_names)
@@ -518,9 +521,9 @@ class Update:
             # A table for each: DuckDB 2.0 loses rows of a temporary one that is added to again and again.
             self.made += 1
             if self.made == KEPT_AT_ONCE:
-                self._keep_calls()
+                self._flush_calls()
 
-    def _keep_calls(self) -> None:
+    def _flush_calls(self) -> None:
         """Write what was put together so far: each time some of the file's blocks stay part empty, so much at once."""
         if not self.made:
             return
@@ -532,7 +535,7 @@ class Update:
         self.made = 0
 
     def _find_legs(self, replaced: set[date]) -> None:
-        """Make ``far_leg``: of other partitions, all legs that can be of one call with those replaced, now or before.
+        """Make ``related_leg``: all legs of other partitions that can be of one call with those replaced, now or once.
 
         A leg is looked for on the days that one known so far reaches to, until no day brings another: two days back,
         since a leg of a day at most and the gap end within them; forward as long as the leg lasted. Legs of more than
@@ -540,15 +543,17 @@ class Update:
         """
         db = self.db
         gap = int(LINK_GAP.total_seconds())
-        db.execute(f"CREATE TEMP TABLE far_leg AS SELECT {_LEG} FROM core.cdr LIMIT 0")
+        db.execute(f"CREATE TEMP TABLE related_leg AS SELECT {_LEG} FROM core.cdr LIMIT 0")
         known = (
-            f"SELECT {_LINK} AS link, call_date, duration_seconds FROM core.cdr SEMI JOIN replaced "
+            f"SELECT {_LINK_HASH} AS link_hash, call_date, duration_seconds FROM core.cdr SEMI JOIN replaced "
             f"USING (connection, call_date) WHERE {in_days('call_date', replaced)} "
-            "UNION ALL SELECT link, call_date, duration_seconds FROM gone_leg"
+            "UNION ALL SELECT link_hash, call_date, duration_seconds FROM removed_leg"
         )
-        db.execute(f"CREATE TEMP TABLE link AS SELECT DISTINCT link FROM ({known}) WHERE link IS NOT NULL")
+        db.execute(
+            f"CREATE TEMP TABLE link_hash AS SELECT DISTINCT link_hash FROM ({known}) WHERE link_hash IS NOT NULL"
+        )
         linked = (
-            f"FROM (SELECT {_LEG} FROM core.cdr) SEMI JOIN link USING (link) "
+            f"FROM (SELECT {_LEG} FROM core.cdr) SEMI JOIN link_hash USING (link_hash) "
             "ANTI JOIN replaced USING (connection, call_date)"
         )
         seen: set[date] = set()
@@ -557,12 +562,13 @@ class Update:
             for first, last in db.execute(
                 "SELECT DISTINCT call_date - 2, "
                 f"call_date + CAST(1 + (greatest(coalesce(duration_seconds, 0), 0) + {gap}) // 86400 AS INTEGER) "
-                f"FROM ({known} UNION ALL SELECT link, call_date, duration_seconds FROM far_leg) WHERE link IS NOT NULL"
+                f"FROM ({known} UNION ALL SELECT link_hash, call_date, duration_seconds FROM related_leg) "
+                "WHERE link_hash IS NOT NULL"
             ).fetchall():
                 wanted |= set(_stretch(first, last))
             if not wanted - seen:
                 return
-            db.execute(f"INSERT INTO far_leg {linked} WHERE {in_days('call_date', wanted - seen)}")
+            db.execute(f"INSERT INTO related_leg {linked} WHERE {in_days('call_date', wanted - seen)}")
             seen |= wanted
 
     # --- which days --------------------------------------------------------------------------------------------
@@ -617,12 +623,12 @@ class Update:
 
     def _set_scopes(self, calls: Days, legs: Days, cost: Days, hours: Days, reconciled: Days, all_closes: bool) -> None:
         months = _whole_months(cost)
-        self._macro("in_scope", "day", calls, "day >= kept_from()")
-        self._macro("in_cost_scope", "day", cost, "day >= kept_from()")
+        self._macro("in_call_days", "day", calls, "day >= kept_from()")
+        self._macro("in_cost_days", "day", cost, "day >= kept_from()")
         self._macro("in_reconciliation_scope", "day", reconciled, "day >= kept_from()")
-        self._macro("in_months", "day", months, "day >= kept_from()")
+        self._macro("in_cost_months", "day", months, "day >= kept_from()")
         self._macro("in_closed_months", "day", _EVERYTHING if all_closes else months)
-        self._macro("near_hours", "day", _spread(hours, -2, -1, 0, 1))
+        self._macro("around_hours", "day", _spread(hours, -2, -1, 0, 1))
         self._instants("in_hours", hours)
 
         # An hour belongs to the business day of its start, which can be the UTC day before or after.
@@ -634,8 +640,8 @@ class Update:
         self._macro("near_legs", "day", _union(call_months, beyond))
         self._instants("near_call_months", _spread(call_months, -1, 0, 1))
         returned = _spread(calls, -1, 0)
-        self._macro("in_return_scope", "day", returned)
-        self._macro("near_return", "day", _spread(returned, 0, 1))
+        self._macro("in_callback_days", "day", returned)
+        self._macro("around_callback_days", "day", _spread(returned, 0, 1))
 
     def _find_seconds(self, days: Days) -> Days:
         """Give TIM4biz's durations without a unit the one that the calls tell; the days on which that changed any."""
@@ -645,8 +651,8 @@ class Update:
 
     def _find_split(self) -> None:
         """Make ``near_split`` true of the days of the few calls whose legs are of several days or currencies."""
-        moved = "leg_date <> call_date AND (in_scope(call_date) OR in_scope(leg_date))"
-        mixed = "legs > 1 AND currency IS NULL AND cost IS NULL AND in_scope(call_date)"
+        moved = "leg_date <> call_date AND (in_call_days(call_date) OR in_call_days(leg_date))"
+        mixed = "legs > 1 AND currency IS NULL AND cost IS NULL AND in_call_days(call_date)"
         near = self._days(f"SELECT DISTINCT unnest([call_date, leg_date]) FROM core.call_leg WHERE {moved}")
         near |= self._days(f"SELECT DISTINCT call_date FROM core.call WHERE {mixed}")
         self._macro("near_split", "day", near)
@@ -682,7 +688,7 @@ class Update:
                 "(FROM first_call EXCEPT FROM first_call_before))"
             )
         self._macro("in_fraud_scope", "day", days)
-        self._macro("near_fraud", "day", _spread(days, *range(-7 * SAME_WEEKDAYS, 1, 7)))
+        self._macro("fraud_history_days", "day", _spread(days, *range(-7 * SAME_WEEKDAYS, 1, 7)))
 
     def _macro(self, name: str, parameter: str, days: Days, also: str = "true") -> None:
         condition = f"{in_days(parameter, days)} AND {also}"
@@ -707,7 +713,7 @@ class Update:
 
     def _prepare_settings(self) -> dict[str, str]:
         """Make what the marts read besides tables, and return the fingerprints of all that decides about them."""
-        db, terms = self.db, self.terms
+        db, policy = self.db, self.policy
         prepare_rules(db, self.reference.rules)
         rates = [(r.day, r.currency, r.rate) for r in self.reference.rates]
         _make_table(db, "fx_rate", "rate_date DATE, currency VARCHAR, rate DECIMAL(18, 9)", rates)
@@ -722,7 +728,7 @@ class Update:
         )
         # Of a connection that is no longer configured its totals stay, and must be exact.
         tolerances = [
-            (name, *vars(terms.tolerances.get(name, Tolerance())).values()) for name in self._connections("tim4biz")
+            (name, *vars(policy.tolerances.get(name, Tolerance())).values()) for name in self._connections("tim4biz")
         ]
         db.execute(
             "CREATE TEMP TABLE tolerance (connection VARCHAR, seconds_per_call BIGINT, "
@@ -730,20 +736,20 @@ class Update:
         )
         if tolerances:
             db.executemany("INSERT INTO tolerance VALUES (?, ?, ?, ?)", tolerances)
-        db.execute(f"CREATE TEMP MACRO reporting_currency() AS {quoted(terms.reporting_currency)}")
+        db.execute(f"CREATE TEMP MACRO reporting_currency() AS {quoted(policy.reporting_currency)}")
         db.execute(
             "CREATE TEMP MACRO end_of(day) AS "
-            f"timezone({quoted(terms.timezone)}, CAST(day AS TIMESTAMP) + INTERVAL 1 DAY)"
+            f"timezone({quoted(policy.timezone)}, CAST(day AS TIMESTAMP) + INTERVAL 1 DAY)"
         )
-        db.execute(f"CREATE TEMP MACRO local_time(moment) AS timezone({quoted(terms.timezone)}, moment)")
-        limits = vars(terms.fraud)
+        db.execute(f"CREATE TEMP MACRO local_time(moment) AS timezone({quoted(policy.timezone)}, moment)")
+        limits = vars(policy.fraud)
         db.execute(
             "CREATE TEMP TABLE fraud_rules AS SELECT " + ", ".join(f"? AS {name}" for name in limits),
             list(limits.values()),
         )
         db.execute("CREATE TEMP TABLE foreign_nanp AS SELECT unnest(?::VARCHAR[]) AS country", [FOREIGN_NANP])
         db.execute(f"CREATE TEMP MACRO kept_from() AS DATE '{self.kept_from}'")
-        db.execute(f"CREATE TEMP MACRO long_call_seconds() AS {terms.long_call_hours * 3600}")
+        db.execute(f"CREATE TEMP MACRO long_call_seconds() AS {policy.long_call_hours * 3600}")
         self._prepare_closes()
         erased = self._prepare_erasures()
         as_of = self._as_of()
@@ -766,12 +772,12 @@ class Update:
             *(sql_of_mart(mart) for mart in MARTS),
         ]
         return {
-            "derivation": sha("\n".join((*sql, str(terms.long_call_hours)))),
-            "charging": sha(f"{terms.reporting_currency} {self.reference.digest} {self.reference.accounts}"),
+            "derivation": sha("\n".join((*sql, str(policy.long_call_hours)))),
+            "charging": sha(f"{policy.reporting_currency} {self.reference.digest} {self.reference.accounts}"),
             "reconciliation": sha(json.dumps([pairs, str(tolerances)])),
             "closes": sha(repr(self.closes)),
             "erasures": erased,
-            "fraud": sha(repr((terms.fraud, FOREIGN_NANP))),
+            "fraud": sha(repr((policy.fraud, FOREIGN_NANP))),
             "homes": self._homes(),
             "kept_from": self.kept_from.isoformat(),
         }
@@ -817,7 +823,7 @@ class Update:
 
     def _prepare_closes(self) -> None:
         """Make ``closed_month`` and ``closed_total`` of the manifests, and ``closed_cost`` of the files that count."""
-        db, data_dir = self.db, self.terms.data_dir
+        db, data_dir = self.db, self.policy.data_dir
         known = {(close.month, close.version) for close in self.closes}
         for month, version in db.execute("SELECT month, version FROM audit.month_close ORDER BY ALL").fetchall():
             if (month, version) not in known:
@@ -830,10 +836,10 @@ class Update:
         db.execute(f"CREATE TEMP TABLE closed_month ({columns})")
         db.execute(f"CREATE TEMP TABLE closed_total (month DATE, currency VARCHAR, cost {MONEY})")
         for close in self.closes:
-            said = {**close.__dict__, "is_current": counting[close.month] is close}
+            fields = {**close.__dict__, "is_current": counting[close.month] is close}
             db.execute(
                 f"INSERT INTO closed_month VALUES ({', '.join('?' for _ in MONTH_CLOSE.columns)})",
-                [said[name] for name in MONTH_CLOSE.column_names],
+                [fields[name] for name in MONTH_CLOSE.column_names],
             )
         for close in counting.values():
             for currency, cost in close.costs:
@@ -847,7 +853,7 @@ class Update:
         """Make ``erased_number`` of the register; its fingerprint."""
         lines = [
             [erasure.id, at, name, rows]
-            for erasure in Register(self.terms.data_dir).read()
+            for erasure in Register(self.policy.data_dir).read()
             for at, by_table in erasure.lines
             for name, rows in by_table.items()
         ]
@@ -862,7 +868,7 @@ class Update:
         return [
             [name, pbx]
             for name in self._connections("tim4biz")
-            for pbx in sorted(self.terms.reconciles.get(name, every_pbx))
+            for pbx in sorted(self.policy.reconciles.get(name, every_pbx))
         ]
 
     def _connections(self, vendor: str) -> list[str]:
@@ -884,7 +890,7 @@ class Update:
                 (SELECT max(CAST(fetched_at AT TIME ZONE ? AS DATE)) FROM core.invoice)
             )
             """,
-            [self.terms.timezone, self.terms.timezone],
+            [self.policy.timezone, self.policy.timezone],
         ).fetchone()
         return row[0] if row else None
 
@@ -922,11 +928,11 @@ class Update:
         columns = ", ".join(f'"{column.name}" {column.type}' for column in REFERENCE_NOTICE.columns)
         found = []
         if self.reference.digest:
-            facts = read_facts(self.db, self.terms.connections)
+            facts = read_facts(self.db, self.policy.connections)
             found = [
                 [month, notice.file, notice.line, notice.kind, notice.reason, notice.suggestion]
                 for month in facts.months
-                for notice in notices(self.reference, facts, month, self.terms.reporting_currency)
+                for notice in notices(self.reference, facts, month, self.policy.reporting_currency)
             ]
         _make_table(self.db, "found_notice", columns, found)
 
@@ -955,22 +961,22 @@ class Update:
 
 
 _SCOPES = {
-    "core.call_leg": "in_scope",
-    "core.call": "in_scope",
-    "mart.usage_daily": "in_scope",
+    "core.call_leg": "in_call_days",
+    "core.call": "in_call_days",
+    "mart.usage_daily": "in_call_days",
     "mart.usage_hourly": "in_hours",
-    "mart.cost_daily": "in_cost_scope",
-    "mart.cost_monthly": "in_months",
-    "mart.cost_centre_usage": "in_months",
-    "mart.chargeback": "in_months",
-    "mart.budget": "in_months",
-    "mart.journal": "in_months",
+    "mart.cost_daily": "in_cost_days",
+    "mart.cost_monthly": "in_cost_months",
+    "mart.cost_centre_usage": "in_cost_months",
+    "mart.chargeback": "in_cost_months",
+    "mart.budget": "in_cost_months",
+    "mart.journal": "in_cost_months",
     "mart.cost_monthly_as_closed": "in_closed_months",
     "mart.month_movement": "in_closed_months",
     "mart.invoice_aging": "",  # made whole every time: it ages
     "mart.extension_reconciliation": "in_reconciliation_scope",
     "mart.busy_hour": "in_call_months",
-    "mart.unanswered": "in_return_scope",
+    "mart.unanswered": "in_callback_days",
     "mart.destination_monthly": "in_call_months",
     "mart.top_calls": "in_call_months",
     "mart.fraud_signal": "in_fraud_scope",
@@ -980,7 +986,8 @@ _SCOPES = {
 _DROPPED = tuple(
     mart
     for mart, scope in _SCOPES.items()
-    if scope in ("in_scope", "in_cost_scope", "in_months", "in_reconciliation_scope") or mart == "mart.month_movement"
+    if scope in ("in_call_days", "in_cost_days", "in_cost_months", "in_reconciliation_scope")
+    or mart == "mart.month_movement"
 )
 _DATE_COLUMNS = {table_.full_name: table_.date_column for table_ in TABLES}
 

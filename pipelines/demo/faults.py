@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from pipelines.demo.company import ZONE
-from pipelines.demo.messages import Reply, Request
+from pipelines.demo.messages import RawResponse, Request
 
 LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><form>Please log in</form></body></html>"
 
@@ -106,7 +106,7 @@ def ask(struck: list[Fault], request: Request, world: Changeable) -> None:
             ASK[fault.kind](request, world, **fault.params)
 
 
-def answer(struck: list[Fault], request: Request, reply: Reply) -> Reply:
+def response(struck: list[Fault], request: Request, reply: RawResponse) -> RawResponse:
     """Let the faults change the answer, its data first."""
     for fault in struck:
         if fault.kind in DATA and reply.data is not None:
@@ -336,45 +336,45 @@ def _line_off(data: Any, by: float = 0.01, line: int = 0) -> None:
 # --- how the answer is sent ---
 
 
-def _status(reply: Reply, status: int = 500, body: str = '{"error": "Server Error"}', **headers: str) -> None:
+def _status(reply: RawResponse, status: int = 500, body: str = '{"error": "Server Error"}', **headers: str) -> None:
     """Another status; further parameters are headers, with ``_`` for ``-``."""
     reply.status = status
     reply.body = b"" if status in {204, 304} else body.encode()
     reply.headers |= {name.replace("_", "-"): str(value) for name, value in headers.items()}
 
 
-def _headers(reply: Reply, **headers: str) -> None:
+def _headers(reply: RawResponse, **headers: str) -> None:
     reply.headers |= {name.replace("_", "-"): str(value) for name, value in headers.items()}
 
 
-def _no_headers(reply: Reply) -> None:
+def _no_headers(reply: RawResponse) -> None:
     reply.headers.clear()
 
 
-def _body(reply: Reply, body: bytes | str = b"") -> None:
+def _body(reply: RawResponse, body: bytes | str = b"") -> None:
     reply.body = body.encode() if isinstance(body, str) else body
 
 
-def _html(reply: Reply) -> None:
+def _html(reply: RawResponse) -> None:
     reply.body = LOGIN_PAGE
     reply.headers["Content-Type"] = "text/html; charset=utf-8"
 
 
-def _redirect(reply: Reply, url: str, status: int = 302) -> None:
+def _redirect(reply: RawResponse, url: str, status: int = 302) -> None:
     reply.status, reply.body = status, b""
     reply.headers["Location"] = url
 
 
-def _delay(reply: Reply, seconds: float = 1.0) -> None:
+def _delay(reply: RawResponse, seconds: float = 1.0) -> None:
     reply.delay_seconds = seconds
 
 
-def _drip(reply: Reply, seconds: float = 0.05) -> None:
+def _drip(reply: RawResponse, seconds: float = 0.05) -> None:
     reply.drip_seconds = seconds
 
 
-def _ending(ending: str) -> Callable[[Reply], None]:
-    def end(reply: Reply) -> None:
+def _ending(ending: str) -> Callable[[RawResponse], None]:
+    def end(reply: RawResponse) -> None:
         reply.ending = ending
 
     return end

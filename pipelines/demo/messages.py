@@ -1,6 +1,6 @@
 """What the vendors' APIs are asked and what they answer, apart from HTTP, and the switches for their variations.
 
-What lives here: ``Request``, ``Reply`` and ``Options``. What does not: sockets (``server``), answers (``*_api``).
+What lives here: ``Request``, ``RawResponse`` and ``Options``. What does not: sockets (``server``), answers (``*_api``).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Request:
 
 
 @dataclass
-class Reply:
+class RawResponse:
     """An answer: ``data`` is sent as JSON unless ``body`` is given. The rest says how faults have it sent."""
 
     data: Any = None

@@ -127,13 +127,13 @@ class Parties:
         for i, extension in enumerate(tenant.extensions):
             number, name = extension.number, extension.name
             with_code = tenant.code + number
-            for text, said in (
+            for text, shown in (
                 (f"{name} ({number})", number),
                 (number, number),
                 (with_code, with_code),
                 (f"{name} ({with_code})", with_code),
             ):
-                self.all.append(Party(text, said, extension=i))
+                self.all.append(Party(text, shown, extension=i))
         numbers = [extension.number for extension in tenant.extensions]
         self.mailbox = len(self.all)
         for group in tenant.groups:
@@ -460,7 +460,7 @@ class PbxTraffic:
     def __init__(self, seed: int, first: date, last: date, scale: float) -> None:
         self.seed, self.first, self.last, self.scale = seed, first, last, scale
         self.version = 0
-        self._settled = False
+        self._committed = False
         self._made: dict[tuple[str, date], Legs] = {}
         self._days: dict[tuple[str, date], Legs] = {}
 
@@ -471,7 +471,7 @@ class PbxTraffic:
             return _none()
         if (server, day) not in self._made:
             made = make_day(self.seed, tenant, day, self.scale)
-            made.unrated *= not self._settled
+            made.unrated *= not self._committed
             self._made[server, day] = made
         return self._made[server, day]
 
@@ -503,9 +503,9 @@ class PbxTraffic:
         gone = np.flatnonzero(alone & (made.way == Way.OUTBOUND) & (STATUS_OUTCOME[made.status] == ANSWERED))[0]
         self._replace(server, day, made.take(np.arange(len(made)) != gone))
 
-    def settle(self) -> None:
+    def commit_file(self) -> None:
         """Rate every unrated leg."""
-        self._settled = True
+        self._committed = True
         for legs in (*self._made.values(), *self._days.values()):
             legs.unrated[:] = 0
         self.version += 1

@@ -25,7 +25,7 @@ from pipelines.demo.company import (
     ZONE,
     Tenant,
 )
-from pipelines.demo.messages import Options, Reply, Request
+from pipelines.demo.messages import Options, RawResponse, Request
 from pipelines.demo.pbx_traffic import STATUS_BIT, STATUSES, UNRATED, Ints, Legs, PbxTraffic, Way, parties
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -72,7 +72,7 @@ class PbxwareApi:
     def endpoint(self, request: Request) -> str:
         return request.params.get("action", "").removeprefix("pbxware.")
 
-    def answer(self, request: Request) -> Reply:
+    def response(self, request: Request) -> RawResponse:
         """The answer to one request; errors are HTTP 200 too, as documented."""
         try:
             if request.method not in {"GET", "POST"}:
@@ -82,9 +82,9 @@ class PbxwareApi:
             action = self._actions.get(request.endpoint)
             if action is None:
                 raise PbxError("Invalid action.")
-            return Reply(action(request.params))
+            return RawResponse(action(request.params))
         except PbxError as error:
-            return Reply({"error": str(error)})
+            return RawResponse({"error": str(error)})
 
     def _tenant_of(self, params: dict[str, str], name: str = "server") -> Tenant | None:
         server = params.get(name, "")

@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pipelines.demo import config, faults
 from pipelines.demo.faults import Fault, Faults
 from pipelines.demo.hosting import Hosting, Invoice
-from pipelines.demo.messages import Options, Reply, Request
+from pipelines.demo.messages import Options, RawResponse, Request
 from pipelines.demo.pbx_traffic import PbxTraffic
 from pipelines.demo.pbxware_api import PbxwareApi
 from pipelines.demo.sip_traffic import SipTraffic
@@ -67,7 +67,7 @@ class Api(Protocol):
     """What each vendor's module offers."""
 
     def endpoint(self, request: Request) -> str: ...
-    def answer(self, request: Request) -> Reply: ...
+    def response(self, request: Request) -> RawResponse: ...
 
 
 class Vendors:
@@ -147,8 +147,8 @@ class Vendors:
     def settle_provisional(self) -> None:
         """Unrated PBX legs get their cost; provisional Sipcentric calls become final, with theirs."""
         with self._lock:
-            self.pbx.settle()
-            self.sip.settle()
+            self.pbx.commit_file()
+            self.sip.commit_file()
 
     def pay_invoice(self, id_: str) -> Invoice:
         """An open invoice is paid: its number and date change. KeyError when it is not open."""
@@ -173,7 +173,7 @@ class Vendors:
         changes[name]()
         return True
 
-    def answer(self, request: Request) -> Reply:
+    def response(self, request: Request) -> RawResponse:
         """Answer a request, misbehaving as told, and log it."""
         api = self._apis[request.vendor]
         request.endpoint = api.endpoint(request)
@@ -181,8 +181,8 @@ class Vendors:
         struck = self.faults.striking(request)
         with self._lock:
             faults.ask(struck, request, self)
-            reply = api.answer(request)
-        reply = faults.answer(struck, request, reply)
+            reply = api.response(request)
+        reply = faults.response(struck, request, reply)
         self.requests.append(Logged(request.vendor, request.endpoint, asked, reply.status, time.monotonic()))
         return reply
 
@@ -223,19 +223,19 @@ class _Handler(BaseHTTPRequestHandler):
             if address.path.startswith(prefix.rstrip("/")):
                 path = address.path[len(prefix.rstrip("/")) :]
                 request = Request(vendor, self.command, path, fields, _basic(self.headers.get("Authorization")))
-                self._send(self.server.vendors.answer(request))
+                self._send(self.server.vendors.response(request))
                 return
-        self._send(Reply({"error": "Not Found"}, 404))
+        self._send(RawResponse({"error": "Not Found"}, 404))
 
     def _change(self, name: str, fields: dict[str, str]) -> None:
         try:
             known = self.command == "POST" and self.server.vendors.change(name, fields)
         except (KeyError, ValueError, StopIteration, IndexError) as error:
-            self._send(Reply({"error": f"{type(error).__name__}: {error}"}, 400))
+            self._send(RawResponse({"error": f"{type(error).__name__}: {error}"}, 400))
             return
-        self._send(Reply({"success": True}) if known else Reply({"error": "Not Found"}, 404))
+        self._send(RawResponse({"success": True}) if known else RawResponse({"error": "Not Found"}, 404))
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: RawResponse) -> None:
         """Headers and body in one write, unless a fault has them sent otherwise."""
         body = reply.body if reply.body is not None else json.dumps(reply.data).encode()
         headers = {"Content-Type": "application/json", **reply.headers}
@@ -252,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):  # the client hung up
             self._write(reply, f"{head}\r\n".encode(), body)
 
-    def _write(self, reply: Reply, head: bytes, body: bytes) -> None:
+    def _write(self, reply: RawResponse, head: bytes, body: bytes) -> None:
         half = body[: len(body) // 2]
         match reply.ending:
             case "reset":  # closing with nothing to linger for sends a reset

@@ -1,7 +1,7 @@
 """``tollbook demo``: the bundled vendors loaded like real ones, and what there is to see.
 
 What lives here: starting the vendors' server as a process of its own, the load against it, and the printed tour. What
-does not: the vendors (the rest of this package), the load and the report (``pipelines.running``).
+does not: the vendors (the rest of this package), the load and the report (``pipelines.load``).
 """
 
 import os
@@ -16,13 +16,13 @@ import click
 from rich.table import Table
 
 from pipelines.demo.server import SECRETS
+from pipelines.load import LoadSummary, Watch, run_load, run_report
 from pipelines.progress import show_load
-from pipelines.running import Ran, Watch, run_load, run_report
 from pipelines.settings import load_settings
 from pipelines.terminal import Terminal
 from tollbook_errors import StorageError
-from warehouse.lake import make_folder, storage
-from warehouse.reading import open_public
+from warehouse.lake import disk_errors, make_folder
+from warehouse.published import open_public
 
 QUERIES = (
     (
@@ -47,9 +47,9 @@ FROM mart.extension_reconciliation GROUP BY class ORDER BY class""",
 )
 
 
-def run_demo(seed: int, folder: Path, watch: Watch) -> Ran:
+def run_demo(seed: int, folder: Path, watch: Watch) -> LoadSummary:
     """Load the bundled vendors since the first of last month, make last month's report, and print what there is."""
-    with storage(folder):
+    with disk_errors(folder):
         make_folder(folder)
     console = Terminal()
     london = today_in_london()

@@ -164,8 +164,8 @@ class _Maker:
     def _from_outside(
         self, to: Endpoint, started: int, caller: str | None, outcome: str, linked: str | None = None
     ) -> str:
-        said = "anonymous" if caller is None else dialled(caller)
-        return self._leg("EXTERNAL", True, said, to.party, started, outcome, to, caller, Decimal(0), linked)
+        shown = "anonymous" if caller is None else dialled(caller)
+        return self._leg("EXTERNAL", True, shown, to.party, started, outcome, to, caller, Decimal(0), linked)
 
     def _leg(
         self,
@@ -229,7 +229,7 @@ class SipTraffic:
     def __init__(self, seed: int, first: date, last: date, scale: float) -> None:
         self.seed, self.first, self.last, self.scale = seed, first, last, scale
         self.version = 0
-        self._settled = False
+        self._committed = False
         self._calls: dict[tuple[str, date], list[SipLeg]] = {}
         self._sms: dict[str, list[Sms]] = {}
 
@@ -308,14 +308,14 @@ class SipTraffic:
         )
         self._keep((customer, day), [leg for leg in legs if leg is not gone])
 
-    def settle(self) -> None:
+    def commit_file(self) -> None:
         """Make every provisional call final, with its cost."""
-        self._settled = True
+        self._committed = True
         for key, legs in list(self._calls.items()):
             self._keep(key, legs)
 
     def _keep(self, key: tuple[str, date], legs: list[SipLeg]) -> None:
-        if self._settled:
+        if self._committed:
             legs = [replace(leg, final=True, cost=leg.settled_cost) for leg in legs]
         if key in self._calls:
             self.version += 1

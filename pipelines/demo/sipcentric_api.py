@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pipelines.demo.company import CUSTOMER_BY_ID, CUSTOMERS, ZONE, Customer, Endpoint, dialled
-from pipelines.demo.messages import Options, Reply, Request
+from pipelines.demo.messages import Options, RawResponse, Request
 from pipelines.demo.sip_traffic import SipLeg, SipTraffic, Sms
 
 BASE = "https://pbx.sipcentric.com/api/v1"  # the uris name the vendor's public address, wherever they are served
@@ -58,22 +58,22 @@ class SipcentricApi:
             return "customers" if len(parts) == 1 else "customers/one"
         return parts[2] if len(parts) == 3 else f"{parts[2]}/{'stats' if parts[3] == 'stats' else 'one'}"
 
-    def answer(self, request: Request) -> Reply:
+    def response(self, request: Request) -> RawResponse:
         """The answer to one request, with the headers of the request limit."""
         if request.credentials != self._credentials:
-            return Reply({"error": "Unauthorized"}, 401, {"WWW-Authenticate": 'Basic realm="API"'})
+            return RawResponse({"error": "Unauthorized"}, 401, {"WWW-Authenticate": 'Basic realm="API"'})
         headers, allowed = self._count()
         if not allowed:
-            return Reply({"error": "Too Many Requests"}, 429, headers)
+            return RawResponse({"error": "Too Many Requests"}, 429, headers)
         if request.method != "GET":
-            return Reply({"error": "Method Not Allowed"}, 405, headers)
+            return RawResponse({"error": "Method Not Allowed"}, 405, headers)
         try:
             data = self._resource(request)
         except BadRequestError as error:
-            return Reply({"error": str(error)}, 400, headers)
+            return RawResponse({"error": str(error)}, 400, headers)
         if data is None:
-            return Reply({"error": "Not Found"}, 404, headers)
-        return Reply(data, 200, headers)
+            return RawResponse({"error": "Not Found"}, 404, headers)
+        return RawResponse(data, 200, headers)
 
     def _count(self) -> tuple[dict[str, str], bool]:
         """Count a request within its hour: the limit's headers, and whether it is within the limit."""
@@ -124,17 +124,17 @@ class SipcentricApi:
     def _page(self, request: Request, items: list[Any], show: Callable[[Any], dict[str, Any]] = dict) -> dict[str, Any]:
         size = min(MAX_PAGE_SIZE, _whole(request.params, "pageSize", DEFAULT_PAGE_SIZE))
         page = _whole(request.params, "page", 1)
-        answer: dict[str, Any] = {
+        response: dict[str, Any] = {
             "totalItems": len(items),
             "pageSize": size,
             "page": page,
             "items": [show(item) for item in items[(page - 1) * size : page * size]],
         }
         if page > 1:
-            answer["prevPage"] = self._link(request, size, page - 1, items)
+            response["prevPage"] = self._link(request, size, page - 1, items)
         if page * size < len(items):
-            answer["nextPage"] = self._link(request, size, page + 1, items)
-        return answer
+            response["nextPage"] = self._link(request, size, page + 1, items)
+        return response
 
     def _link(self, request: Request, size: int, page: int, items: list[Any]) -> str:
         """A link to another page. A loose one forgets the filters, or names http or another host, or freezes."""

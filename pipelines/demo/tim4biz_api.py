@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.demo.company import EXTENSION_NAMES, TENANTS, ZONE
-from pipelines.demo.messages import Options, Reply, Request
+from pipelines.demo.messages import Options, RawResponse, Request
 from pipelines.demo.pbx_traffic import UNRATED, PbxTraffic, Way, calls_of
 
 HOUR = 3600.0
@@ -69,25 +69,25 @@ class Tim4bizApi:
     def endpoint(self, request: Request) -> str:
         return request.path.strip("/")
 
-    def answer(self, request: Request) -> Reply:
+    def response(self, request: Request) -> RawResponse:
         """The answer to one request, with the headers of the limits."""
         if request.credentials != self._credentials:
-            return Reply({"Message": "Authorization has been denied."}, 401, {"WWW-Authenticate": "Basic"})
+            return RawResponse({"Message": "Authorization has been denied."}, 401, {"WWW-Authenticate": "Basic"})
         headers, allowed = self._count()
         if not allowed:
-            return Reply({"Message": "The rate limit has been exceeded."}, 429, headers)
+            return RawResponse({"Message": "The rate limit has been exceeded."}, 429, headers)
         if request.path.rstrip("/") != PATH:
-            return Reply({"Message": "Not found."}, 404, headers)
+            return RawResponse({"Message": "Not found."}, 404, headers)
         begin, end = _moment(request.params.get("from")), _moment(request.params.get("to"))
         if request.method != "GET":
-            return Reply({"Message": "Use GET."}, 400, headers)
+            return RawResponse({"Message": "Use GET."}, 400, headers)
         if begin is None or end is None or end <= begin:
-            return Reply({"Message": "Missing or invalid datetime range."}, 400, headers)
+            return RawResponse({"Message": "Missing or invalid datetime range."}, 400, headers)
         # Compared as clock times: a month stays a month over a clock change.
         if end.replace(tzinfo=None) - begin.replace(tzinfo=None) > timedelta(days=self.options.tim_max_days):
-            return Reply({"Message": "The period is too long."}, 400, headers)
+            return RawResponse({"Message": "The period is too long."}, 400, headers)
         rows = [self._row(total) for total in extension_totals(self.traffic, begin, end)]
-        return Reply({"ExtensionTotals": rows} if self.options.tim_wrapped else rows, 200, headers)
+        return RawResponse({"ExtensionTotals": rows} if self.options.tim_wrapped else rows, 200, headers)
 
     def _row(self, total: Total) -> dict[str, Any]:
         minutes, seconds = divmod(total.seconds, 60)

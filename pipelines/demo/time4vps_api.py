@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.demo.hosting import SERVICES, TAX_RATE, Hosting, Invoice, Line, Service
-from pipelines.demo.messages import Options, Reply, Request
+from pipelines.demo.messages import Options, RawResponse, Request
 
 ZERO_DATE = "0000-00-00"
 ZERO_TIME = "0000-00-00 00:00:00"
@@ -29,29 +29,35 @@ class Time4vpsApi:
         name, _, rest = request.path.strip("/").partition("/")
         return f"{name}/detail" if rest else name
 
-    def answer(self, request: Request) -> Reply:
+    def response(self, request: Request) -> RawResponse:
         """The answer to one request."""
         if request.credentials != self._credentials:
-            return Reply({"error": ["wronglogin"]}, self.options.vps_login_error_status)
+            return RawResponse({"error": ["wronglogin"]}, self.options.vps_login_error_status)
         if request.method != "GET":
-            return Reply({"error": ["methodnotallowed"]}, 405)
+            return RawResponse({"error": ["methodnotallowed"]}, 405)
         name, _, id_ = request.path.strip("/").partition("/")
         match name, id_:
             case "balance", "":
-                return Reply(self._balance())
+                return RawResponse(self._balance())
             case "invoice", "":
-                return Reply({"invoices": [self._listed(invoice) for invoice in reversed(self.hosting.invoices)]})
+                return RawResponse({"invoices": [self._listed(invoice) for invoice in reversed(self.hosting.invoices)]})
             case "invoice", _:
                 invoice = self.hosting.find(id_)
-                return Reply({"invoice": self._detail(invoice)}) if invoice else Reply({"error": ["invoicenotfound"]})
+                return (
+                    RawResponse({"invoice": self._detail(invoice)})
+                    if invoice
+                    else RawResponse({"error": ["invoicenotfound"]})
+                )
             case "service", "":
-                return Reply({"services": [self._service(service) for service in SERVICES]})
+                return RawResponse({"services": [self._service(service) for service in SERVICES]})
             case "service", _:
                 found = next((service for service in SERVICES if service.id == id_), None)
                 return (
-                    Reply({"service": self._service_detail(found)}) if found else Reply({"error": ["servicenotfound"]})
+                    RawResponse({"service": self._service_detail(found)})
+                    if found
+                    else RawResponse({"error": ["servicenotfound"]})
                 )
-        return Reply({"error": ["notfound"]}, 404)
+        return RawResponse({"error": ["notfound"]}, 404)
 
     def _balance(self) -> dict[str, Any]:
         details = {

@@ -12,4 +12,4 @@ SELECT
     END AS reporting_budget
 FROM budget_line AS line
 ASOF LEFT JOIN fx_rate ON fx_rate.currency = line.currency AND line.month >= fx_rate.rate_date
-WHERE in_months(line.month)
+WHERE in_cost_months(line.month)

@@ -19,7 +19,7 @@ WITH charge AS (
         sum(reporting_cost) AS reporting_cost,
         sum(unconverted) AS unconverted
     FROM mart.cost_daily
-    WHERE in_months(cost_date) AND cost IS NOT NULL
+    WHERE in_cost_months(cost_date) AND cost IS NOT NULL
     GROUP BY ALL
 ),
 ruled AS (
@@ -74,7 +74,7 @@ measured AS (
     JOIN allocation_rule AS rule ON rule.priority = due.priority AND rule.method <> 'shares'
     JOIN mart.cost_centre_usage AS usage
         ON usage.month = due.month AND (rule.calls_of IS NULL OR rule.calls_of = usage.connection)
-    WHERE in_months(usage.month)
+    WHERE in_cost_months(usage.month)
     GROUP BY ALL
     UNION ALL
     SELECT due.month, due.priority, share.cost_centre, share.share

@@ -4,7 +4,7 @@
 WITH party AS (
     SELECT DISTINCT cost_date, connection, account_id, extension, cost_centre
     FROM mart.cost_daily
-    WHERE charge_kind = 'call' AND in_months(cost_date)
+    WHERE charge_kind = 'call' AND in_cost_months(cost_date)
 )
 SELECT
     CAST(date_trunc('month', usage.call_date) AS DATE) AS month,
@@ -21,5 +21,5 @@ JOIN party
     AND party.connection = usage.connection
     AND party.account_id IS NOT DISTINCT FROM usage.account_id
     AND party.extension IS NOT DISTINCT FROM usage.extension
-WHERE in_months(usage.call_date)
+WHERE in_cost_months(usage.call_date)
 GROUP BY ALL

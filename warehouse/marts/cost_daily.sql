@@ -20,7 +20,7 @@ WITH charge AS (
         CASE WHEN cost IS NULL THEN 1 ELSE 0 END AS unrated,
         1 AS records
     FROM core.cdr
-    WHERE in_cost_scope(call_date)
+    WHERE in_cost_days(call_date)
 
     UNION ALL
     SELECT
@@ -39,7 +39,7 @@ WITH charge AS (
         0,
         0
     FROM core.call
-    WHERE in_cost_scope(call_date)
+    WHERE in_cost_days(call_date)
 
     UNION ALL
     SELECT
@@ -58,7 +58,7 @@ WITH charge AS (
         CASE WHEN cost IS NULL THEN 1 ELSE 0 END,
         1
     FROM core.sms
-    WHERE in_cost_scope(sms_date)
+    WHERE in_cost_days(sms_date)
 
     UNION ALL
     SELECT
@@ -77,7 +77,7 @@ WITH charge AS (
         CASE WHEN price_monthly IS NULL THEN 1 ELSE 0 END,
         1
     FROM core.bundle
-    WHERE in_cost_scope(valid_from_date)
+    WHERE in_cost_days(valid_from_date)
 
     UNION ALL
     -- A negative line, as on a credit note, is a credit whatever its type. What fills the account's credit is no cost.
@@ -104,7 +104,7 @@ WITH charge AS (
     FROM core.invoice AS invoice
     JOIN core.invoice_line AS line ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
     WHERE invoice.counts_as_expense
-        AND in_cost_scope(invoice.issued_on)
+        AND in_cost_days(invoice.issued_on)
         AND (coalesce(line.credit_added, 0) = 0 OR line.credit_added <> line.line_total)
 
     UNION ALL
@@ -128,7 +128,7 @@ WITH charge AS (
     FROM core.invoice AS invoice
     LEFT JOIN core.invoice_line AS line
         ON line.connection = invoice.connection AND line.invoice_id = invoice.invoice_id
-    WHERE invoice.counts_as_expense AND in_cost_scope(invoice.issued_on)
+    WHERE invoice.counts_as_expense AND in_cost_days(invoice.issued_on)
     GROUP BY
         invoice.issued_on, invoice.vendor, invoice.connection, invoice.invoice_id, invoice.currency, invoice.subtotal
     HAVING invoice.subtotal <> coalesce(sum(line.line_total), 0)
@@ -138,7 +138,7 @@ WITH charge AS (
     -- The quantity of tax is the number of invoices that charge some.
     SELECT issued_on, vendor, connection, NULL, NULL, 'tax', NULL, NULL, NULL, currency, 1, tax, 0, 1
     FROM core.invoice
-    WHERE counts_as_expense AND tax <> 0 AND in_cost_scope(issued_on)
+    WHERE counts_as_expense AND tax <> 0 AND in_cost_days(issued_on)
 ),
 summed AS (
     SELECT

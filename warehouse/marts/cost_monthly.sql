@@ -16,5 +16,5 @@ SELECT
     CASE WHEN sum(unconverted) = 0 THEN CAST(sum(reporting_cost) AS DECIMAL(18, 6)) END AS reporting_cost,
     CAST(sum(unconverted) AS BIGINT) AS unconverted
 FROM mart.cost_daily
-WHERE in_months(cost_date)
+WHERE in_cost_months(cost_date)
 GROUP BY ALL

@@ -134,7 +134,7 @@ spent AS (
         currency,
         CAST(sum(cost) AS DECIMAL(18, 6)) AS cost
     FROM mart.cost_daily
-    WHERE charge_kind = 'call' AND direction = 'outbound' AND near_fraud(cost_date)
+    WHERE charge_kind = 'call' AND direction = 'outbound' AND fraud_history_days(cost_date)
     GROUP BY cost_date, vendor, connection, account_id, currency
     HAVING sum(cost) IS NOT NULL
 ),

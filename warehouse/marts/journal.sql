@@ -19,7 +19,7 @@ WITH charged AS (
         currency,
         sum(cost) AS amount
     FROM mart.chargeback
-    WHERE in_months(month)
+    WHERE in_cost_months(month)
     GROUP BY ALL
 ),
 invoice AS (
@@ -41,14 +41,14 @@ invoice AS (
         ) + coalesce(tax, 0) - coalesce(credit_added, 0) AS amount,
         coalesce(credit, 0) AS credit
     FROM core.invoice AS invoice
-    WHERE counts_as_expense AND in_months(issued_on)
+    WHERE counts_as_expense AND in_cost_months(issued_on)
 ),
 owed AS (
     SELECT
         month, vendor, connection, 'creditor' AS role, NULL AS cost_centre, charge_kind, NULL AS document, currency,
         -sum(cost) AS amount
     FROM mart.cost_monthly
-    WHERE charge_kind IN ('call', 'sms', 'bundle') AND cost IS NOT NULL AND in_months(month)
+    WHERE charge_kind IN ('call', 'sms', 'bundle') AND cost IS NOT NULL AND in_cost_months(month)
     GROUP BY ALL
     UNION ALL
     SELECT month, vendor, connection, 'creditor', NULL, NULL, document, currency, -amount
@@ -79,7 +79,7 @@ added AS (
     FROM core.invoice
     WHERE credit_added <> 0
         AND NOT (status IN ('unpaid', 'collections', 'receiptunpaid') AND paid_at IS NULL)
-        AND in_months(issued_on)
+        AND in_cost_months(issued_on)
 ),
 -- Debit is positive. Each part of an entry comes out at a total of its own: costs, what is owed, credit applied or added.
 side AS (

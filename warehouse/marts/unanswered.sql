@@ -14,12 +14,12 @@ WITH inbound AS (
         started_at,
         outcome
     FROM core.call
-    WHERE direction = 'inbound' AND in_return_scope(call_date)
+    WHERE direction = 'inbound' AND in_callback_days(call_date)
 ),
 reached AS (
     SELECT connection, account_id, remote_e164, unnest([call_date, call_date - 1]) AS call_date, started_at
     FROM core.call
-    WHERE direction = 'outbound' AND outcome = 'answered' AND remote_e164 IS NOT NULL AND near_return(call_date)
+    WHERE direction = 'outbound' AND outcome = 'answered' AND remote_e164 IS NOT NULL AND around_callback_days(call_date)
 ),
 last_reached AS (
     SELECT connection, account_id, remote_e164, call_date, max(started_at) AS last_at

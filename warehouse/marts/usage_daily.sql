@@ -16,5 +16,5 @@ SELECT
     CAST(sum(legs) AS BIGINT) AS legs,
     CAST(sum(talk_seconds) AS BIGINT) AS talk_seconds
 FROM core.call
-WHERE in_scope(call_date)
+WHERE in_call_days(call_date)
 GROUP BY ALL

@@ -9,16 +9,16 @@
 WITH near_call AS (
     SELECT vendor, connection, account_id, direction, started_at, outcome, talk_seconds
     FROM core.call
-    WHERE near_hours(call_date)
+    WHERE around_hours(call_date)
     UNION ALL
     -- Calls carried in from long before: few, and found by their length.
     SELECT vendor, connection, account_id, direction, started_at, outcome, talk_seconds
     FROM core.call
-    WHERE talk_seconds > 86400 AND NOT near_hours(call_date)
+    WHERE talk_seconds > 86400 AND NOT around_hours(call_date)
     UNION ALL
     SELECT vendor, connection, account_id, 'outbound', started_at, NULL, outbound_seconds
     FROM core.call
-    WHERE direction = 'inbound' AND outbound_seconds > 0 AND (near_hours(call_date) OR outbound_seconds > 86400)
+    WHERE direction = 'inbound' AND outbound_seconds > 0 AND (around_hours(call_date) OR outbound_seconds > 86400)
 ),
 -- Whose calls are added up, by number: summing by it is cheaper than by four texts.
 line AS MATERIALIZED (

@@ -14,7 +14,7 @@ from warehouse.reports.content import read_report
 from warehouse.reports.csv_files import write_csv
 from warehouse.reports.html import write_html
 from warehouse.reports.model import Flag, ReportSettings
-from warehouse.reports.placing import FILE_MODE, FOLDER_MODE, settle, staging
+from warehouse.reports.staging import FILE_MODE, FOLDER_MODE, staging, sync
 from warehouse.reports.xlsx import write_xlsx
 
 __all__ = ["ReportSettings", "write_report"]
@@ -39,19 +39,19 @@ def write_report(
     be written.
     """
     name = f"tollbook-{month:%Y-%m}"
-    with staging(out) as aside:
-        with read_report(database, month, settings, scratch=aside) as report:
-            workbook = write_xlsx(report, aside / f"{name}.xlsx", sheet_rows=settings.sheet_rows)
-            page = write_html(report, aside / f"{name}.html", row_limit=settings.html_rows)
-            tables = write_csv(report, aside / name)
+    with staging(out) as staged:
+        with read_report(database, month, settings, scratch=staged) as report:
+            workbook = write_xlsx(report, staged / f"{name}.xlsx", sheet_rows=settings.sheet_rows)
+            page = write_html(report, staged / f"{name}.html", row_limit=settings.html_rows)
+            tables = write_csv(report, staged / name)
         for path in (workbook, page, *tables):
-            settle(path, FILE_MODE)
-        settle(aside / name, FOLDER_MODE)
+            sync(path, FILE_MODE)
+        sync(staged / name, FOLDER_MODE)
         if (out / name).is_dir():
-            (out / name).rename(aside / "replaced")
-        for written in (aside / name, workbook, page):
+            (out / name).rename(staged / "replaced")
+        for written in (staged / name, workbook, page):
             written.replace(out / written.name)
-        settle(out)
+        sync(out)
     for flag in report.flags:
         say(flag)
     return [out / workbook.name, out / page.name, *(out / name / path.name for path in tables)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from warehouse.reports.model import Report, ReportSettings
 from warehouse.reports.proof import read_proof
-from warehouse.reports.reader import Reader
+from warehouse.reports.query import Reader
 from warehouse.reports.sections.calls import all_calls, busy_hours, long_calls, reconciliation, top_calls, unrated
 from warehouse.reports.sections.chargeback import budget_lines, chargeback, journal
 from warehouse.reports.sections.costs import (

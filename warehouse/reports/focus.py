@@ -24,9 +24,9 @@ from pyarrow.csv import write_csv
 from tollbook_errors import TollbookError
 from warehouse.reports.csv_files import neutral
 from warehouse.reports.model import Flag, Level, ReportSettings
-from warehouse.reports.placing import FILE_MODE, FOLDER_MODE, settle, staging
 from warehouse.reports.proof import read_proof
-from warehouse.reports.reader import Reader
+from warehouse.reports.query import Reader
+from warehouse.reports.staging import FILE_MODE, FOLDER_MODE, staging, sync
 from warehouse.text import printable
 
 _SQL = Path(__file__).with_name("focus.sql")
@@ -134,27 +134,27 @@ def write_focus(
     the database cannot be opened or is not one of ours; StorageError when ``out`` cannot be written.
     """
     name = f"focus-{month:%Y-%m}"
-    with staging(out) as aside:
-        reader = Reader(database, month, settings.timezone, aside)
+    with staging(out) as staged:
+        reader = Reader(database, month, settings.timezone, staged)
         try:
             # No rate to the reporting currency is no matter here: every row is in its own.
             flags = [flag for flag in read_proof(reader, settings).flags if flag.word != "UNCONVERTED"]
             rows = _rows(reader)
             _check(reader, rows)
-            (aside / name).mkdir()
-            parquet, csv = aside / name / f"{name}.parquet", aside / name / f"{name}.csv"
+            (staged / name).mkdir()
+            parquet, csv = staged / name / f"{name}.parquet", staged / name / f"{name}.csv"
             pq.write_table(rows, parquet, compression="zstd")
             write_csv(_as_text(_changed(rows, neutral) if for_spreadsheets else rows), csv)
             billed = tuple(reader.all(_BILLED, focus=rows))
         finally:
             reader.close()
         for path in (parquet, csv):
-            settle(path, FILE_MODE)
-        settle(aside / name, FOLDER_MODE)
+            sync(path, FILE_MODE)
+        sync(staged / name, FOLDER_MODE)
         if (out / name).is_dir():
-            (out / name).rename(aside / "replaced")
-        (aside / name).replace(out / name)
-        settle(out)
+            (out / name).rename(staged / "replaced")
+        (staged / name).replace(out / name)
+        sync(out)
     remarks = tuple(flag for flag in flags if flag.level is not Level.OK)
     return Focus((out / name / parquet.name, out / name / csv.name), rows.num_rows, billed, remarks)
 

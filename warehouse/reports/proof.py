@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from warehouse.reading import MOVEMENTS, Movement
+from warehouse.published import MOVEMENTS, Movement
 from warehouse.reports.model import (
     Column,
     Flag,
@@ -24,7 +24,7 @@ from warehouse.reports.model import (
     show_exact,
     show_money,
 )
-from warehouse.reports.reader import Query, Reader
+from warehouse.reports.query import Query, Reader
 from warehouse.reports.sections.tables import ACCOUNT, CONNECTION, CURRENCY, VENDOR, listing
 
 SHOWN = 10  # the largest differences and restatements on the first page; all of them stand on their own sheets
@@ -189,8 +189,8 @@ def _completeness_flags(reader: Reader, completeness: Section, as_of: date | Non
         state: sum(max(int(str(row[n] or 0)) for row in gaps if row[0] == name) for name in connections)
         for n, state in ((5, "partial"), (6, "stale"), (7, "missing"))
     }
-    said = [f"{days} day{'s' if days != 1 else ''} {state}" for state, days in counts.items() if days]
-    what = ", ".join(said) or "lists not read since the month ended"
+    phrases = [f"{days} day{'s' if days != 1 else ''} {state}" for state, days in counts.items() if days]
+    what = ", ".join(phrases) or "lists not read since the month ended"
     return [Flag(Level.ALARM, "INCOMPLETE", f"{what} ({names}): the figures are too low or out of date.")]
 
 

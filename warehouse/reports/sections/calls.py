@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from warehouse.reports.model import Column, Kind, Row, Section, Value, show_money, show_percent
-from warehouse.reports.reader import Query, Reader
+from warehouse.reports.query import Query, Reader
 from warehouse.reports.sections.tables import ACCOUNT, CONNECTION, CURRENCY, EXTENSIONS, fraction, listing, long_listing
 
 TOP_CALLS = 50

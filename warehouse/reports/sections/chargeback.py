@@ -1,7 +1,7 @@
 """What the cost centres are charged: chargeback, budget and journal."""
 
 from warehouse.reports.model import Column, Kind, Row, Section, Value
-from warehouse.reports.reader import Reader
+from warehouse.reports.query import Reader
 from warehouse.reports.sections.costs import left_of
 from warehouse.reports.sections.tables import (
     ACCOUNT,

@@ -15,7 +15,7 @@ from typing import Any
 
 from warehouse.reports.countries import country_label
 from warehouse.reports.model import Column, Kind, Row, Section, Value
-from warehouse.reports.reader import Reader
+from warehouse.reports.query import Reader
 from warehouse.reports.sections.tables import ACCOUNT, CONNECTION, COST_CENTRE, CURRENCY, EXTENSIONS, VENDOR, fraction
 from warehouse.schema import CHARGE_KINDS
 

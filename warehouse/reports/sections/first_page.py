@@ -16,7 +16,7 @@ from warehouse.reports.model import (
     show_percent,
 )
 from warehouse.reports.proof import Proof
-from warehouse.reports.reader import Reader
+from warehouse.reports.query import Reader
 from warehouse.reports.sections.calls import share_of_long
 from warehouse.reports.sections.costs import WHOLE_BUDGET
 from warehouse.reports.sections.tables import fraction

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from warehouse.reports.model import Column, Kind, Row, Section
-from warehouse.reports.reader import Reader
+from warehouse.reports.query import Reader
 from warehouse.reports.sections.tables import ACCOUNT, CONNECTION, CURRENCY, fraction, listing, totals_by_currency
 
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from warehouse.reports.model import Column, Row, Section, Value
-from warehouse.reports.reader import Query, Reader
+from warehouse.reports.query import Query, Reader
 
 CONNECTION = Column("connection", "Connection")
 VENDOR = Column("vendor", "Vendor")

@@ -14,24 +14,24 @@ import duckdb
 import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, PartitionsDefinition, multi_asset
 
-from assets.invoice_period import period_of_cycle, period_of_text
-from assets.invoice_rules import CREDIT_NOTES, NOT_AN_EXPENSE, RECEIPTS, Note, judge, whole_of
-from assets.loading import Fetch, Normalised, Source, Stream, Window, optional_lists
+from assets.controls import control_total
+from assets.http import strict_json
+from assets.http.optional_lists import kept, not_given
+from assets.http.page import Page
+from assets.load import Fetch, Normalised, Source, Stream, Window, optional_lists
 from assets.materialize import (
     RESOURCE,
     Connection,
     check_specs,
     core_specs,
-    house,
     materialize_stream,
     raw_spec,
+    runtime,
     typed_errors,
 )
-from assets.proof import control_total
-from assets.sources import strict_json
-from assets.sources.optional_lists import kept, not_given
-from assets.sources.page import Page
-from assets.sources.time4vps import NOT_FOUND, Time4VPS, balance_details, entries
+from assets.time4vps.api import NOT_FOUND, Time4VPS, balance_details, entries
+from assets.time4vps.invoice_period import period_of_cycle, period_of_text
+from assets.time4vps.invoice_rules import CREDIT_NOTES, NOT_AN_EXPENSE, RECEIPTS, Note, judge, whole_of
 from tollbook_errors import IntegrityError
 from warehouse.lake import Landing, RawWriter, read_core
 from warehouse.money import currency_code, in_coins, money
@@ -111,22 +111,22 @@ def _needs_detail(source: Source, entry: dict[str, Any], previous: dict[str, Any
 
 def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing) -> Normalised:
     """Invoices and lines (details from this landing, else as they were), services, balance, and the control totals."""
-    answers: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    responses: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     not_found: set[str] = set()
-    landed = source.lake.answers(landing)
-    for answer in landed:
-        if answer["kind"] == NOT_FOUND:
-            not_found.add(strict_json.loads(answer["request"])["id"])
+    landed = source.lake.responses(landing)
+    for response in landed:
+        if response["kind"] == NOT_FOUND:
+            not_found.add(strict_json.loads(response["request"])["id"])
         place = {
             "vendor": source.vendor,
             "connection": source.name,
             "raw_file": landing.file,
-            "raw_row": answer["first_row"],
-            "fetched_at": answer["fetched_at"],
+            "raw_row": response["first_row"],
+            "fetched_at": response["fetched_at"],
         }
-        answers.setdefault(answer["kind"], []).append((strict_json.loads(answer["body"]), place))
-    listed = entries(answers["invoices"][0][0]["invoices"]) or []
-    details = {str(data["invoice"]["id"]): (data["invoice"], place) for data, place in answers.get("invoice", [])}
+        responses.setdefault(response["kind"], []).append((strict_json.loads(response["body"]), place))
+    listed = entries(responses["invoices"][0][0]["invoices"]) or []
+    details = {str(data["invoice"]["id"]): (data["invoice"], place) for data, place in responses.get("invoice", [])}
     previous = [
         con.table(f"previous_{table_.name}").to_arrow_table().to_pylist()
         for table_ in (INVOICE, INVOICE_LINE, CONTROL_TOTAL)
@@ -143,7 +143,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         elif invoice_id in previous_invoices:
             made = _as_before(row, previous_invoices[invoice_id], *previous[1:])
         elif invoice_id in not_found:
-            made = _listed_only(source, row, answers["invoices"][0][1], landing)
+            made = _listed_only(source, row, responses["invoices"][0][1], landing)
         else:
             raise IntegrityError(
                 "an invoice's details are neither in this landing nor in an earlier one",
@@ -154,11 +154,11 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         invoices.append(made.row)
         lines += made.lines
         controls += made.controls
-    balances = [_balance(source, balance, where) for balance, where in answers.get("balance", [])]
+    balances = [_balance(source, balance, where) for balance, where in responses.get("balance", [])]
     currency = balances[0]["currency"] if balances else source.currency or "XXX"
     services = [
         row
-        for data, where in answers.get("services", [])
+        for data, where in responses.get("services", [])
         for row in _services(entries(data["services"]) or [], where, currency)
     ]
     _set_periods(invoices, lines, previous[1], services)
@@ -181,7 +181,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     # A balance that was known before proves nothing of tonight's invoices.
     proving = [] if (None, "balance") in kept(landed) else balances
     controls.append(_unpaid_control(source, listed, invoices, currency, proving, landing))
-    _, place = (answers.get("balance") or answers["invoices"])[0]
+    _, place = (responses.get("balance") or responses["invoices"])[0]
     account = {"vendor": source.vendor, "connection": source.name, "account_id": ACCOUNT, "name": source.name}
     rows = {
         INVOICE: invoices,
@@ -265,8 +265,8 @@ def _merged_into(entry: dict[str, Any]) -> str | None:
     return merged if merged not in ("", "0", str(entry["id"])) else None
 
 
-def _currency(source: Source, said: dict[str, Any]) -> str:
-    return currency_code(said.get("currency")) or source.currency or "XXX"
+def _currency(source: Source, payload: dict[str, Any]) -> str:
+    return currency_code(payload.get("currency")) or source.currency or "XXX"
 
 
 def _sign(detail: dict[str, Any], status: str) -> int:
@@ -347,8 +347,8 @@ def _services(services: list[dict[str, Any]], place: dict[str, Any], currency: s
         }
 
 
-def _balance(source: Source, said: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
-    details = balance_details(said) or {}
+def _balance(source: Source, payload: dict[str, Any], place: dict[str, Any]) -> dict[str, Any]:
+    details = balance_details(payload) or {}
     return {
         **place,
         "account_id": ACCOUNT,
@@ -578,8 +578,8 @@ def time4vps_assets(connection: Connection, days: PartitionsDefinition[str]) -> 
             raw_spec(
                 connection,
                 INVOICES,
-                "Answers of `/invoice`, of the details of those invoices that are open or have changed, of `/service` "
-                "and of `/balance`. A settled invoice that was landed is not asked for again.",
+                "Responses of `/invoice`, of the details of those invoices that are open or have changed, of "
+                "`/service` and of `/balance`. A settled invoice that was landed is not asked for again.",
             ),
             *core_specs(connection, INVOICES, (INVOICE, INVOICE_LINE, SERVICE, BALANCE, ACCOUNT_TABLE)),
         ],
@@ -588,7 +588,7 @@ def time4vps_assets(connection: Connection, days: PartitionsDefinition[str]) -> 
     )
     @typed_errors
     def invoices(context: AssetExecutionContext) -> Iterator[Any]:
-        source = house(context).source(connection.name, context)
+        source = runtime(context).source(connection.name, context)
         everything = [Window(None, None)]
         yield from materialize_stream(
             context, source, invoices_stream(source), everything, lambda window: fetch_invoices(source)

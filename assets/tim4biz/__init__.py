@@ -19,22 +19,22 @@ import duckdb
 import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds
+from assets.controls import control_total
+from assets.http import strict_json
+from assets.http.page import REFUSED, Page
+from assets.load import Fetch, Normalised, Source, Stream, Window, bounds
 from assets.materialize import (
     RESOURCE,
     Connection,
     asked_days,
     check_specs,
     core_specs,
-    house,
     materialize_stream,
     raw_spec,
+    runtime,
     typed_errors,
 )
-from assets.proof import control_total
-from assets.sources import strict_json
-from assets.sources.page import REFUSED, Page
-from assets.sources.tim4biz import STRETCH, Tim4biz, listed
+from assets.tim4biz.api import STRETCH, Tim4biz, listed
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import money, written_amounts
@@ -153,9 +153,9 @@ def fetch_totals(source: Source, window: Window, stretches: Sequence[Stretch] = 
 def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
     """One row per extension; the parts of a day that was asked for in parts are added up."""
     assert day is not None
-    answers = source.lake.answers(landing)
-    of_stretch = [answer for answer in answers if answer["kind"] in (STRETCH, REFUSED)]
-    of_day = [answer for answer in answers if answer not in of_stretch]
+    responses = source.lake.responses(landing)
+    of_stretch = [response for response in responses if response["kind"] in (STRETCH, REFUSED)]
+    of_day = [response for response in responses if response not in of_stretch]
     found = _totals(source, landing, of_day, day)
     rows = found.rows
     controls = _stretch_controls(source, landing, of_stretch[0], found, day) if of_stretch else []
@@ -178,7 +178,8 @@ Rows = list[dict[str, Any]]
 
 @dataclass
 class _Totals:
-    """The totals by extension that answers add up to, the rows for what could not be understood, and what to warn of.
+    """The totals by extension that the responses add up to, the rows for what could not be understood, and the
+    warnings.
 
     Each total has its duration exactly as well: ``seconds``, and ``number`` of an unknown unit. ``unsure`` is by how
     much the durations can be off because the vendor rounds them.
@@ -215,18 +216,18 @@ class _Totals:
         return found
 
 
-def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Totals:
-    """What these answers, the parts of a day or a whole stretch, say of each extension."""
+def _totals(source: Source, landing: Landing, responses: Rows, day: date) -> _Totals:
+    """What these responses, the parts of a day or a whole stretch, say of each extension."""
     totals: dict[str, dict[str, Any]] = {}
     unrated: set[str] = set()
     found = _Totals([], [])
-    for answer in answers:
-        entries = listed(strict_json.loads(answer["body"])) or []
+    for response in responses:
+        entries = listed(strict_json.loads(response["body"])) or []
         columns = _columns(source, entries, day)
         unit = _Unit.of(source.fields.get("duration_unit"), columns["duration_seconds"])
-        said = [entry.get(columns["cost"]) if columns["cost"] else None for entry in entries]
-        costs = written_amounts(said, source.currency)
-        unrated_rows = [cost is None and text not in (None, "") for cost, text in zip(costs, said, strict=True)]
+        reported = [entry.get(columns["cost"]) if columns["cost"] else None for entry in entries]
+        costs = written_amounts(reported, source.currency)
+        unrated_rows = [cost is None and text not in (None, "") for cost, text in zip(costs, reported, strict=True)]
         read = [_row(entry, columns, cost) for entry, cost in zip(entries, costs, strict=True)]
         understood = [number for number, (_, problem) in enumerate(read) if problem is None]
         # The costs add up to nothing where one of them is not known.
@@ -240,7 +241,7 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Tota
         for number, (row, unread) in enumerate(read):
             if number in sums:
                 continue
-            place = {"raw_file": landing.file, "raw_row": answer["first_row"] + number}
+            place = {"raw_file": landing.file, "raw_row": response["first_row"] + number}
             problem = unread or _no_extension(row["extension"])
             if problem:
                 found.quarantine.append(
@@ -250,8 +251,8 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Tota
                         "connection": source.name,
                         "stream": TOTALS,
                         "reason": problem,
-                        "page": answer["page"],
-                        "fetched_at": answer["fetched_at"],
+                        "page": response["page"],
+                        "fetched_at": response["fetched_at"],
                         **place,
                     }
                 )
@@ -270,7 +271,7 @@ def _totals(source: Source, landing: Landing, answers: Rows, day: date) -> _Tota
                     "connection": source.name,
                     "total_date": day,
                     "currency": source.currency or "XXX",
-                    "fetched_at": answer["fetched_at"],
+                    "fetched_at": response["fetched_at"],
                     **place,
                     **row,
                 }
@@ -300,17 +301,17 @@ def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], f
             other = date.fromisoformat(name)
             last = max(last, other)
             read = source.lake.landing_at(source.name, TOTALS, generation, other)
-            answers = [a for a in source.lake.answers(read) if a["kind"] not in (STRETCH, REFUSED)]
-            parts.append(_totals(source, read, answers, other))
+            responses = [a for a in source.lake.responses(read) if a["kind"] not in (STRETCH, REFUSED)]
+            parts.append(_totals(source, read, responses, other))
     theirs = _totals(source, landing, [whole], day)
     ours = [row for part in parts for row in part.rows]
     # What was set aside of the whole is missing from its sum.
-    told = whole["kind"] == STRETCH and not theirs.quarantine
+    comparable = whole["kind"] == STRETCH and not theirs.quarantine
     subject = f"{day}..{last}"
     rows = []
     for check, field in STRETCHES.items():
         unread = field == "cost" and any(part.unread_costs for part in (*parts, theirs))
-        figures = _sum(ours, field), _sum(theirs.rows, field) if told and not unread else None
+        figures = _sum(ours, field), _sum(theirs.rows, field) if comparable and not unread else None
         currency = (source.currency or "XXX") if field == "cost" else None
         unsure = sum((part.unsure for part in (*parts, theirs) if field == "duration_seconds"), Decimal(0))
         rows.append(
@@ -321,8 +322,8 @@ def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], f
 
 def _sum(rows: Rows, field: str) -> Decimal | None:
     """The sum of one figure; None where rows there are, but none says it. Durations exactly, in the unit they have."""
-    said = [Decimal(part) for row in rows for part in _given(row, field)]
-    return sum(said, Decimal(0)) if said or not rows else None
+    reported = [Decimal(part) for row in rows for part in _given(row, field)]
+    return sum(reported, Decimal(0)) if reported or not rows else None
 
 
 def _given(row: dict[str, Any], field: str) -> list[Any]:
@@ -355,11 +356,11 @@ def _columns(source: Source, entries: list[dict[str, Any]], day: date) -> dict[s
     return found
 
 
-def _others(source: Source, answers: Rows, day: date) -> list[str]:
+def _others(source: Source, responses: Rows, day: date) -> list[str]:
     """The names of the fields that stand for none of ours; what is not a name but may be a number is left out."""
     found: set[str] = set()
-    for answer in answers:
-        entries = listed(strict_json.loads(answer["body"])) or []
+    for response in responses:
+        entries = listed(strict_json.loads(response["body"])) or []
         found |= {name for entry in entries for name in entry} - set(_columns(source, entries, day).values())
     return sorted(
         name for name in found if re.fullmatch(r"[\w .()%£$€/-]{1,40}", name) and not re.search(r"\d{3}", name)
@@ -374,16 +375,19 @@ def _row(
     Its duration is a ``number`` without a unit, or ``seconds``; ``is_short``: of a clock of two parts, read as minutes
     and seconds.
     """
-    said = {ours: entry.get(theirs) if theirs else None for ours, theirs in columns.items()}
-    extension = str(said["extension"]).strip() if said["extension"] is not None else ""
-    row: dict[str, Any] = {"extension": extension, "name": str(said["name"]) if said["name"] is not None else None}
+    reported = {ours: entry.get(theirs) if theirs else None for ours, theirs in columns.items()}
+    extension = str(reported["extension"]).strip() if reported["extension"] is not None else ""
+    row: dict[str, Any] = {
+        "extension": extension,
+        "name": str(reported["name"]) if reported["name"] is not None else None,
+    }
     row |= {"seconds": None, "number": None, "is_short": False, "cost": cost}
     for field in _COUNTS:
-        row[field] = _count(said[field])
-        if row[field] is None and said[field] not in (None, ""):
+        row[field] = _count(reported[field])
+        if row[field] is None and reported[field] not in (None, ""):
             return row, f"{field} is not a number"
-    if said["duration_seconds"] not in (None, ""):
-        duration = _duration(said["duration_seconds"])
+    if reported["duration_seconds"] not in (None, ""):
+        duration = _duration(reported["duration_seconds"])
         if duration is None:
             return row, "the duration is not understood"
         row |= duration
@@ -587,7 +591,7 @@ def tim4biz_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
             raw_spec(
                 connection,
                 TOTALS,
-                "Answers of `ExtensionTotal`, one business day each; a day that is too long a period for TIM4biz is "
+                "Responses of `ExtensionTotal`, one business day each; a day that is too long a period for TIM4biz is "
                 "asked for in parts.",
                 partitions=days,
             ),
@@ -599,7 +603,7 @@ def tim4biz_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
     )
     @typed_errors
     def extension_total(context: AssetExecutionContext) -> Iterator[Any]:
-        source = house(context).source(connection.name, context)
+        source = runtime(context).source(connection.name, context)
         parts = in_stretches(asked_days(context))
         stretches = [stretch for part in parts if (stretch := Stretch.of(part, source))]
         yield from materialize_stream(

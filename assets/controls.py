@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from assets.loading import Source
+from assets.load import Source
 
 
 def control_total(
@@ -53,12 +53,12 @@ def control_total(
 def quarantined(
     source: Source, stream: str, con: duckdb.DuckDBPyConnection, file: str, day: date
 ) -> list[dict[str, Any]]:
-    """The rows of ``audit.quarantine`` for the records of the relation ``typed`` that have a ``problem``.
+    """The rows of ``audit.quarantine`` for the records of the relation ``parsed`` that have a ``problem``.
 
     ``file`` is that of the landing they are in.
     """
     found = con.execute(
-        "SELECT account_id, problem, page, raw_row, fetched_at FROM typed WHERE problem IS NOT NULL ORDER BY raw_row"
+        "SELECT account_id, problem, page, raw_row, fetched_at FROM parsed WHERE problem IS NOT NULL ORDER BY raw_row"
     ).fetchall()
     return [
         {

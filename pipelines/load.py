@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from assets.loading import Progress
+from assets.load import Progress
 from pipelines.history import dagster_home, open_history, sentence_of
 from pipelines.interruption import Interrupted, go_no_further, in_a_thread
-from pipelines.nights import today
+from pipelines.load_window import today
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, IntegrityError, InternalError, StorageError, TollbookError
 from warehouse.close import Close, Freeze, close_month
 from warehouse.identity import begun, end, finish_renaming, is_unfinished, rename
 from warehouse.lake import Lake
-from warehouse.reading import (
+from warehouse.published import (
     ask_public,
     clock_trouble,
     control_counts,
@@ -43,7 +43,7 @@ from warehouse.reference_notices import Notice, notices, old_rates, read_facts, 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
-    from pipelines.resources import House
+    from pipelines.resources import Runtime
     from warehouse.reports import ReportSettings
     from warehouse.reports.focus import Focus
     from warehouse.reports.model import Flag
@@ -53,7 +53,7 @@ Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
-class Ran:
+class LoadSummary:
     """What a load came to: its rows of ``audit.load``, what failed, and the public database (None: not published).
 
     ``dropped``: how many business days went because they are older than is kept; ``unfinished``: the loaded business
@@ -76,7 +76,7 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuildSummary:
     """What a rebuild made again."""
 
     partitions: int
@@ -90,7 +90,7 @@ def run_load(
     last: date,
     names: Sequence[str],
     watch: Watch,
-) -> Ran:
+) -> LoadSummary:
     """Load business days of the named connections (none: all) and publish; failures are in what comes back.
 
     Interrupted, which says which days are open, where a signal comes.
@@ -120,7 +120,7 @@ def _cancel_runs(settings: Settings) -> None:
 
 def _what_is_open(settings: Settings, first: date, last: date, names: Sequence[str], began: set[str]) -> str:
     """The days of connections that a load which was interrupted has not read, by what it has recorded."""
-    from assets.streams import DAILY
+    from assets.vendors import DAILY
 
     lake = Lake(settings.data_dir)
     rows = [row for load in sorted(set(lake.load_names()) - began) for row in lake.loads_of(load)]
@@ -141,8 +141,8 @@ def _what_is_open(settings: Settings, first: date, last: date, names: Sequence[s
             open_days.setdefault(_stretches(left), []).append(connection.name)
     if not open_days:
         return "every day was read, and nothing is published yet: run tollbook load"
-    said = "; ".join(f"{days} of {', '.join(whose)}" for days, whose in open_days.items())
-    return f"still open: {said}; nothing was published; what was loaded stays: run the same load again"
+    phrase = "; ".join(f"{days} of {', '.join(whose)}" for days, whose in open_days.items())
+    return f"still open: {phrase}; nothing was published; what was loaded stays: run the same load again"
 
 
 def _stretches(days: Sequence[date]) -> str:
@@ -156,24 +156,24 @@ def _stretches(days: Sequence[date]) -> str:
     return ", ".join(f"{each[0]} to {each[-1]}" if len(each) > 1 else f"{each[0]}" for each in stretches)
 
 
-def _run_load(settings: Settings, first: date, last: date, names: Sequence[str], watch: Watch) -> Ran:
+def _run_load(settings: Settings, first: date, last: date, names: Sequence[str], watch: Watch) -> LoadSummary:
     from pipelines.definitions import build
     from pipelines.jobs import LOAD, PUBLISH
-    from pipelines.resources import House, load_name
+    from pipelines.resources import Runtime, load_name
     from pipelines.run_locks import fail_dead_runs
     from pipelines.schedules import range_tags
 
-    house = House(settings, watch)
-    house.database.read_reference()
-    house.lake.check_writable()
-    if is_unfinished(house.lake):
+    runtime = Runtime(settings, watch)
+    runtime.database.read_reference()
+    runtime.lake.check_writable()
+    if is_unfinished(runtime.lake):
         _log.warning("a rebuild was interrupted: it comes to its end first")
         _run_rebuild(settings, watch)
-    house.hold()
-    house.refuse_same_records()
-    house.lake.refuse_dropped(first)
+    runtime.hold()
+    runtime.refuse_same_records()
+    runtime.lake.refuse_dropped(first)
     clock = ask_public(public_file(settings.data_dir), clock_trouble)
-    definitions = build(settings, house)
+    definitions = build(settings, runtime)
     failures: list[str] = []
     with open_history(settings) as instance:
         fail_dead_runs(instance)
@@ -182,12 +182,12 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
         keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in chosen]
         ran = _execute(job, instance, asset_selection=keys, tags=range_tags(first, last))
         load_id = load_name(instance, ran.run_id)
-        loads = house.lake.loads_of(load_id)
+        loads = runtime.lake.loads_of(load_id)
         failures += [*_failures(ran, loads), *_not_understood(loads)]
         published = _execute(definitions.resolve_job_def(PUBLISH), instance)
         failures += _failures(published, [])
     if not published.success:
-        return Ran(load_id, loads, [], [], failures, None, clock=clock)
+        return LoadSummary(load_id, loads, [], [], failures, None, clock=clock)
     public = public_file(settings.data_dir)
     figures = [made.metadata for made in published.asset_materializations_for_node("warehouse")]
     dropped = sum(int(str(each["dropped_days"].value)) for each in figures if "dropped_days" in each)
@@ -197,7 +197,9 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
         partial = {day for name, _, day in days_in_state(con, "partial") if name in loaded and first <= day <= last}
         noticed = reference_notices(con, first, last)
         gone = unconfigured(con, [connection.name for connection in settings.connections])
-    return Ran(load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)), noticed, gone, clock)
+    return LoadSummary(
+        load_id, loads, spent, checks, failures, public, dropped, tuple(sorted(partial)), noticed, gone, clock
+    )
 
 
 def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any) -> "ExecuteInProcessResult":
@@ -213,7 +215,7 @@ def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any
         )
 
 
-def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
+def run_rebuild(settings: Settings, watch: Watch) -> RebuildSummary:
     """Make core from raw and the database from core, offline.
 
     Every day that can be made is made. Where it is read otherwise than before, what that changes is restated. A
@@ -222,26 +224,26 @@ def run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
     return in_a_thread(partial(_run_rebuild, settings, watch))
 
 
-def _run_rebuild(settings: Settings, watch: Watch) -> Rebuilt:
-    from pipelines.resources import House
+def _run_rebuild(settings: Settings, watch: Watch) -> RebuildSummary:
+    from pipelines.resources import Runtime
 
-    house = House(settings, watch)
-    house.database.read_reference()
-    with house.lake.rebuilding():
-        with house.lake.writing():
-            finish_renaming(house.lake)
-        house.hold(rebuilds=True)
-        rebuilt = _rebuild(settings, house, watch)
-        end(house.lake)
+    runtime = Runtime(settings, watch)
+    runtime.database.read_reference()
+    with runtime.lake.rebuilding():
+        with runtime.lake.writing():
+            finish_renaming(runtime.lake)
+        runtime.hold(rebuilds=True)
+        rebuilt = _rebuild(settings, runtime, watch)
+        end(runtime.lake)
     return rebuilt
 
 
-def _rebuild(settings: Settings, house: "House", watch: Watch) -> Rebuilt:
-    from assets.loading import Window, scrub, update_partition
-    from assets.marts import rebuild_database
-    from assets.streams import streams_of
+def _rebuild(settings: Settings, runtime: "Runtime", watch: Watch) -> RebuildSummary:
+    from assets.load import Window, scrub, update_partition
+    from assets.vendors import streams_of
+    from assets.warehouse_asset import rebuild_database
 
-    lake = house.lake
+    lake = runtime.lake
     configured = {connection.name for connection in settings.connections}
     todo: set[tuple[str, str, date | None]] = set()
     for connection, stream, window_from, window_to in lake.windows():
@@ -260,7 +262,7 @@ def _rebuild(settings: Settings, house: "House", watch: Watch) -> Rebuilt:
     failures: list[str] = []
     kind: type[TollbookError] = IntegrityError
     for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
-        source = house.source(connection, load_id="rebuild")
+        source = runtime.source(connection, load_id="rebuild")
         failed = len(failures)
         watch(Progress(connection, stream, str(day or "all"), number - failed, len(todo), 0, failed))
         try:
@@ -274,19 +276,19 @@ def _rebuild(settings: Settings, house: "House", watch: Watch) -> Rebuilt:
     if failures:
         more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
         raise kind(f"{failures[0]}{more}", hint="nothing was published; the last good database stays")
-    published = rebuild_database(lake, house.database)
-    return Rebuilt(len(todo), len({(c, s) for c, s, _ in todo}), published.path)
+    published = rebuild_database(lake, runtime.database)
+    return RebuildSummary(len(todo), len({(c, s) for c, s, _ in todo}), published.path)
 
 
-def run_rename(settings: Settings, old: str, new: str, watch: Watch) -> Rebuilt | None:
+def run_rename(settings: Settings, old: str, new: str, watch: Watch) -> RebuildSummary | None:
     """Give the data of a connection another name; with the same name, say that its account has only moved.
 
     ConfigError, and nothing is changed, when the configuration does not say so, too.
     """
-    from pipelines.resources import House
+    from pipelines.resources import Runtime
 
-    house = House(settings)
-    identity, lake = house.identity(new), house.lake
+    runtime = Runtime(settings)
+    identity, lake = runtime.identity(new), runtime.lake
     if old != new and old in {connection.name for connection in settings.connections}:
         raise ConfigError(
             f"connections[{old}] is still in {settings.path}", hint=f"give it the name {new} there, then run this again"
@@ -318,15 +320,15 @@ def run_focus(settings: Settings, month: date, out: Path | None, *, for_spreadsh
 
 def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path, Path, ReportSettings]":
     """The published database, the folder for what is made of it, and what a report needs to know beside."""
-    from pipelines.resources import House
+    from pipelines.resources import Runtime
     from warehouse.reports import ReportSettings
 
     public = public_file(settings.data_dir)
     if not public.exists():
         raise StorageError(f"there is no published database at {public}", hint="run: tollbook load")
-    house = House(settings)
-    house.hold(records=False)
-    house.lake.refuse_dropped(month.replace(day=1))
+    runtime = Runtime(settings)
+    runtime.hold(records=False)
+    runtime.lake.refuse_dropped(month.replace(day=1))
     report = ReportSettings(
         timezone=settings.timezone,
         reporting_currency=settings.reporting_currency,
@@ -343,16 +345,16 @@ def run_close(
 
     ``announce`` is told what is frozen before it is.
     """
-    from assets.marts import update_and_publish
-    from pipelines.resources import House
+    from assets.warehouse_asset import update_and_publish
+    from pipelines.resources import Runtime
 
-    house = House(settings)
-    house.hold(records=False)
-    house.lake.refuse_dropped(month.replace(day=1))
-    if house.database.private.exists():
+    runtime = Runtime(settings)
+    runtime.hold(records=False)
+    runtime.lake.refuse_dropped(month.replace(day=1))
+    if runtime.database.private.exists():
         # What core has and the database has not yet seen is known, too.
-        update_and_publish(house.lake, house.database)
-    with house.lake.writing():
+        update_and_publish(runtime.lake, runtime.database)
+    with runtime.lake.writing():
         close = close_month(
             settings.data_dir,
             month,
@@ -363,17 +365,17 @@ def run_close(
             reopen=reopen,
             announce=announce,
         )
-    update_and_publish(house.lake, house.database)
+    update_and_publish(runtime.lake, runtime.database)
     return close
 
 
 def check_held(settings: Settings) -> tuple[str, ...]:
     """The unconfigured connections whose data counts. ConfigError where a load would be refused; nothing is written."""
-    from pipelines.resources import House
+    from pipelines.resources import Runtime
 
-    house = House(settings)
-    house.hold(records=False)
-    house.refuse_same_records()
+    runtime = Runtime(settings)
+    runtime.hold(records=False)
+    runtime.refuse_same_records()
     names = [connection.name for connection in settings.connections]
     return ask_public(public_file(settings.data_dir), lambda con: unconfigured(con, names)) or ()
 
@@ -383,7 +385,7 @@ def check_reference(settings: Settings) -> list[Notice]:
 
     ConfigError for a wrong line, StorageError when a file cannot be read.
     """
-    from pipelines.nights import today
+    from pipelines.load_window import today
 
     reference = read_reference(settings.reference_dir, settings.reporting_currency)
     connections = {connection.name: connection.vendor for connection in settings.connections}
@@ -404,13 +406,13 @@ def check_reference(settings: Settings) -> list[Notice]:
 
 def probe(settings: Settings, name: str) -> str | None:
     """Ask a connection one cheap thing; what is wrong with it, or None."""
-    from assets.streams import probe as ask
-    from pipelines.resources import House
+    from assets.vendors import probe as ask
+    from pipelines.resources import Runtime
 
     # One request fits any budget, and keeping count of it would write to the data directory.
     connection = replace(settings.connection(name), requests_per_hour=None)
     try:
-        ask(House(replace(settings, connections=(connection,)), patient=False).source(name))
+        ask(Runtime(replace(settings, connections=(connection,)), patient=False).source(name))
     except TollbookError as error:
         return f"{error.kind}: {error}"
     except Exception as error:
@@ -435,14 +437,14 @@ def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
         f"{connection} {stream}: {kind}: {errors[0]}" + (f"; so {len(errors)} times" if len(errors) > 1 else "")
         for (connection, stream, kind), errors in alike.items()
     ]
-    told = {(row["connection"], row["stream"]) for row in failed}
+    reported = {(row["connection"], row["stream"]) for row in failed}
     for event in ran.all_events:
         if event.is_step_failure:
             step, words = event.step_key or "", _words(event.step_failure_data.error)
             # A step whose lists were not read fails with their error.
             if any(str(row["error"]) in words for row in failed):
                 continue
-            if not any(step == f"{connection}_{stream}".replace("-", "_") for connection, stream in told):
+            if not any(step == f"{connection}_{stream}".replace("-", "_") for connection, stream in reported):
                 found.append(f"{step}: {words}")
     if not ran.success and not found:  # it failed before any step could
         errors = [getattr(event.event_specific_data, "error", None) for event in ran.all_events if event.is_failure]

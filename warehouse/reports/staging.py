@@ -22,16 +22,16 @@ def staging(out: Path) -> Iterator[Path]:
     """A private folder beside the finished files (one file system, so that a rename puts them in place)."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".report-", dir=out))
+        staged = Path(tempfile.mkdtemp(prefix=".report-", dir=out))
         try:
-            yield aside
+            yield staged
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(staged, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"the report cannot be written: {error.strerror}", hint="see the report folder") from error
 
 
-def settle(path: Path, mode: int | None = None) -> None:
+def sync(path: Path, mode: int | None = None) -> None:
     """Set the mode whatever the umask, and make the file or folder survive a power cut."""
     if mode is not None:
         path.chmod(mode)

@@ -26,7 +26,7 @@ def keep_from(settings: Settings, now: datetime | None = None) -> date | None:
     return (today(settings, now) - timedelta(days=settings.retention_days)).replace(day=1)
 
 
-def night(settings: Settings, now: datetime | None = None) -> tuple[date, date]:
+def default_window(settings: Settings, now: datetime | None = None) -> tuple[date, date]:
     """First and last business day of a load, both included.
 
     Yesterday and the look-back before it; and, where loads were missed for longer than that, back to the first day

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from assets.sources.client import Client, HttpStatusError, Wait
-from assets.sources.page import Page, refused
+from assets.http.client import Client, HttpStatusError, Wait
+from assets.http.page import Page, refused
 from tollbook_errors import ContractError
 
 STRETCH = "ExtensionTotal.stretch"  # kind of the page with the totals of several days at once
@@ -38,7 +38,7 @@ class Tim4biz:
         yield from self._parts(self._naive(start), self._naive(end), window)
 
     def stretch(self, start: datetime, end: datetime, *, window: str) -> Page:
-        """The extension totals of [start, end) in one answer; of kind ``refused`` where TIM4biz does not give it."""
+        """The extension totals of [start, end) in one response; of kind ``refused`` where TIM4biz does not give it."""
         start, end = self._naive(start), self._naive(end)
         try:
             return replace(self._ask(start, end, window), kind=STRETCH, rows=0)
@@ -61,18 +61,18 @@ class Tim4biz:
 
     def _ask(self, start: datetime, end: datetime, window: str) -> Page:
         arguments = _arguments(start, end)
-        answer = self.client.request(
+        response = self.client.request(
             "GET", "ExtensionTotal", arguments, endpoint="ExtensionTotal", window=window, rate_headers=rate_wait
         )
-        rows = listed(answer.data)
+        rows = listed(response.data)
         if rows is None:
             raise ContractError(
-                "the answer is neither a list nor an object with one list of objects",
+                "the response is neither a list nor an object with one list of objects",
                 connection=self.client.connection,
                 endpoint="ExtensionTotal",
                 window=window,
             )
-        return Page("ExtensionTotal", None, arguments, answer.body, answer.fetched_at, len(rows), answer.data)
+        return Page("ExtensionTotal", None, arguments, response.body, response.fetched_at, len(rows), response.data)
 
     def _naive(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None)

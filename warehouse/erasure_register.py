@@ -1,7 +1,7 @@
 """The register of erased telephone numbers: what was erased, told without the numbers.
 
 What lives here: the register in ``state/erasures``, the key of its digests, the digests themselves. What does not:
-finding a number in a text (``assets.erasure``), rewriting what was landed (``lake``), the command (``pipelines``).
+finding a number in a text (``assets.redaction``), rewriting what was landed (``lake``), the command (``pipelines``).
 
 A vendor can hand out an erased number again, so each is kept as keyed digests that tell it when it comes. Whoever has
 both the key and the digests can try every number there is: the folder is as private as the landings beside it.
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tollbook_errors import IntegrityError
-from warehouse.lake import read_json, storage, write_bytes, write_json
+from warehouse.lake import disk_errors, read_json, write_bytes, write_json
 
 _RESTORE = "restore state/erasures from a backup"
 
@@ -51,7 +51,7 @@ class Register:
         """HMAC-SHA256 of digits under the register's key, in hexadecimal; the key is made when there is none."""
         if self._key is None:
             path = self.folder / "key"
-            with storage(path):
+            with disk_errors(path):
                 if not path.exists():
                     if self._entries():
                         raise IntegrityError("the key of the erased numbers is gone", hint=_RESTORE)
@@ -66,7 +66,7 @@ class Register:
 
     def read(self) -> list[Erasure]:
         """Every erased number, by id. IntegrityError when an entry is not what was written."""
-        with storage(self.folder):
+        with disk_errors(self.folder):
             return [self._read(path) for path in self._entries()]
 
     def holds_only(self, known: Collection[str]) -> bool:
@@ -77,7 +77,7 @@ class Register:
         """The entry of a number of these digits: the one there is, else a new one that is not kept yet."""
         whole = self.digest(calling_code + national)
         path = self._path(whole[:16])
-        with storage(path):
+        with disk_errors(path):
             if path.exists():
                 return self._read(path)
         digits = (len(calling_code + national), len(national))
@@ -86,7 +86,7 @@ class Register:
     def keep(self, erasure: Erasure, rows: Mapping[str, int]) -> None:
         """Keep a number as erased now, from as many rows by table; of one that was erased before, one more line."""
         lines = [[at.isoformat(), dict(rows)] for at, rows in (*erasure.lines, (datetime.now(UTC), rows))]
-        with storage(self.folder):
+        with disk_errors(self.folder):
             write_json(self._path(erasure.id), {**erasure.__dict__, "lines": lines})
 
     def _path(self, name: str) -> Path:
@@ -97,8 +97,8 @@ class Register:
 
     def _read(self, path: Path) -> Erasure:
         try:
-            said = read_json(path)
-            lines = tuple((datetime.fromisoformat(at), dict(rows)) for at, rows in said["lines"])
-            return Erasure(**{**said, "digits": tuple(said["digits"]), "lines": lines})
+            content = read_json(path)
+            lines = tuple((datetime.fromisoformat(at), dict(rows)) for at, rows in content["lines"])
+            return Erasure(**{**content, "digits": tuple(content["digits"]), "lines": lines})
         except (IntegrityError, KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{path.name} of the erased numbers is not what was written", hint=_RESTORE) from error

@@ -1,4 +1,4 @@
-"""Bicom PBXware: what its answers mean, and the assets that load them. Reads top to bottom: raw, normalise, core.
+"""Bicom PBXware: what its responses mean, and the assets that load them. Reads top to bottom: raw, normalise, core.
 
 What lives here: the directory of a PBX (tenants, their extensions, numbers, departments, rates), the reading of call
 records with direction and outcome, the PBX's own sum of cost as a control total. What does not: what is asked
@@ -25,18 +25,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.loading import Fetch, Normalised, Source, Stream, Window, bounds, earlier_readings, optional_lists
+from assets.controls import control_total, quarantined
+from assets.http import strict_json
+from assets.http.optional_lists import not_given
+from assets.http.page import REFUSED, Page
+from assets.http.slices import NOTHING
+from assets.load import Fetch, Normalised, Source, Stream, Window, bounds, earlier_readings, optional_lists
 from assets.materialize import (
     RESOURCE,
     Connection,
     asked_days,
     check_specs,
     core_specs,
-    house,
     materialize_stream,
     raw_spec,
+    runtime,
     typed_errors,
 )
+from assets.pbxware.api import COUNT, STATUSES, PBXware, counted, slice_asked
 from assets.phone import (
     UNREADABLE,
     Number,
@@ -48,14 +54,8 @@ from assets.phone import (
     read_number,
     region_of_calling_code,
 )
-from assets.proof import control_total, quarantined
-from assets.sources import strict_json
-from assets.sources.optional_lists import not_given
-from assets.sources.page import REFUSED, Page
-from assets.sources.pbxware import COUNT, STATUSES, PBXware, counted, slice_asked
-from assets.sources.slices import NOTHING
 from tollbook_errors import ContractError
-from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
+from warehouse.lake import CoreWriter, Landing, RawWriter, StagedFile, make_folder
 from warehouse.money import amount_sql, currency_code, money
 from warehouse.restate import Changes, as_landed, with_values
 from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, MONEY, SERVICE_PLAN_RATE
@@ -73,7 +73,7 @@ CONTROLS = {
 SINGLE = "1"  # account_id of a PBX that is not in tenant mode
 _CODE_ALONE = re.compile("[*#]+[0-9]{0,4}[*#]?")
 _PLAIN_COST = r"(?:[0-9]{1,11}(?:\.[0-9]{1,6})?)?"
-_PLAIN_COSTS = re.compile(rf"(?:{_PLAIN_COST}\n)*{_PLAIN_COST}")  # of an answer, one a line
+_PLAIN_COSTS = re.compile(rf"(?:{_PLAIN_COST}\n)*{_PLAIN_COST}")  # of a response, one a line
 LARGEST_BLOCK = 10_000  # numbers of one DID
 LONGEST_EXTENSION = 6  # digits of a number that is taken for an own one by its length; public ones are longer
 READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before the variance is reported
@@ -128,8 +128,8 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
                 totals = _totals(pbx, server, start, end, str(day), outcomes if source.count_by_status else Counter())
                 yield from totals
                 theirs = money(totals[0].data.get("billamount"))
-                rows, said = _compared(outcomes, _counted([(page.request, page.data) for page in totals]))
-                variance |= theirs not in (None, ours) or said not in (None, rows)
+                rows, reported = _compared(outcomes, _counted([(page.request, page.data) for page in totals]))
+                variance |= theirs not in (None, ours) or reported not in (None, rows)
             if reading == READINGS - 1 or not variance:
                 return
             writer.restart()
@@ -138,7 +138,7 @@ def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
 
 
 def _cost_of(data: dict[str, Any]) -> Decimal:
-    """The sum of cost of one answer, as far as it can be read."""
+    """The sum of cost of one response, as far as it can be read."""
     cells = list(_cells(data, "cost"))
     if set(map(type, cells)) == {str}:
         counts = Counter(cells)  # most come often
@@ -148,7 +148,7 @@ def _cost_of(data: dict[str, Any]) -> Decimal:
     return sum((cost for cost in map(money, cells) if cost is not None), Decimal(0))
 
 
-@lru_cache(maxsize=10_000)  # the same costs come again in every answer
+@lru_cache(maxsize=10_000)  # the same costs come again in every response
 def _plain_cost(cell: str) -> Decimal:
     return Decimal(cell)
 
@@ -170,7 +170,7 @@ def _totals(
         pages = []
         for page in pbx.count(server, start, end, status, near, window=window):
             pages.append(page)
-            if not _heeded(status, page.data):
+            if not _filter_respected(status, page.data):
                 break
         return pages
 
@@ -186,7 +186,7 @@ def _totals(
 
 
 def _outcomes_of(data: dict[str, Any]) -> Counter[str]:
-    """How often each outcome stands in one answer."""
+    """How often each outcome stands in one response."""
     outcomes: Counter[str] = Counter()
     for word, number in Counter(map(str, _cells(data, "status"))).items():
         outcomes[_outcome(word)] += number
@@ -194,7 +194,7 @@ def _outcomes_of(data: dict[str, Any]) -> Counter[str]:
 
 
 def _cells(data: dict[str, Any], wanted: str) -> Iterable[Any]:
-    """The cells of one column of an answer, of every row that has as many cells as the header."""
+    """The cells of one column of a response, of every row that has as many cells as the header."""
     names = [_column(name) for name in data.get("header") or []]
     if wanted not in names:
         return ()
@@ -244,35 +244,35 @@ class Directory:
 
 def read_directory(source: Source, landing: Landing) -> Directory:
     """Read the lists of a landing."""
-    answers = source.lake.answers(landing)
-    said: dict[tuple[str, str | None], tuple[Any, dict[str, Any]]] = {}
+    responses = source.lake.responses(landing)
+    reported: dict[tuple[str, str | None], tuple[Any, dict[str, Any]]] = {}
     plans: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
     tenants_listed = True
-    for answer in answers:
-        data = strict_json.loads(answer["body"])
-        where = {"raw_file": landing.file, "fetched_at": answer["fetched_at"], "first_row": answer["first_row"]}
-        if answer["kind"] == REFUSED:
-            tenants_listed &= strict_json.loads(answer["request"])["action"] != "tenant.list"
-        elif answer["kind"] == "splan.rates":
-            plans.append((strict_json.loads(answer["request"])["id"], data if isinstance(data, dict) else {}, where))
+    for response in responses:
+        data = strict_json.loads(response["body"])
+        where = {"raw_file": landing.file, "fetched_at": response["fetched_at"], "first_row": response["first_row"]}
+        if response["kind"] == REFUSED:
+            tenants_listed &= strict_json.loads(response["request"])["action"] != "tenant.list"
+        elif response["kind"] == "splan.rates":
+            plans.append((strict_json.loads(response["request"])["id"], data if isinstance(data, dict) else {}, where))
         else:
-            said[(answer["kind"], answer["account_id"])] = (data if isinstance(data, dict) else {}, where)
-    listed, where = said.get(("tenant.list", None), ({}, where))
-    found = Directory({}, [], [], [], not_given(answers), tenants_listed)
-    servers = {account for kind, account in said if kind == "ext.list"}
+            reported[(response["kind"], response["account_id"])] = (data if isinstance(data, dict) else {}, where)
+    listed, where = reported.get(("tenant.list", None), ({}, where))
+    found = Directory({}, [], [], [], not_given(responses), tenants_listed)
+    servers = {account for kind, account in reported if kind == "ext.list"}
     for server in sorted(servers, key=str):
         account = server or SINGLE
         about = listed.get(account, {}) if isinstance(listed.get(account), dict) else {}
-        configuration = said.get(("tenant.configuration", server), ({}, where))[0]
+        configuration = reported.get(("tenant.configuration", server), ({}, where))[0]
         found.tenants[account] = _tenant(source, account, about, configuration, found.warnings)
-        _departments(source, account, said.get(("department.list", server)), found)
-        _extensions(source, account, said.get(("ext.list", server)), found)
-        _dids(source, account, said.get(("did.list", server)), found)
+        _departments(source, account, reported.get(("department.list", server)), found)
+        _extensions(source, account, reported.get(("ext.list", server)), found)
+        _dids(source, account, reported.get(("did.list", server)), found)
         tenant = found.tenants[account]
         if tenant.digits is None:  # as where there are no tenants
             tenant.lengths = frozenset(len(number) for number in tenant.extensions if len(number) <= LONGEST_EXTENSION)
-    _trunks(source, said.get(("trunk.list", None)), found)
-    names = {key: _text(plan.get("name")) for key, plan, _ in _entries(said.get(("splan.list", None)))}
+    _trunks(source, reported.get(("trunk.list", None)), found)
+    names = {key: _text(plan.get("name")) for key, plan, _ in _entries(reported.get(("splan.list", None)))}
     currency = next((tenant.currency for tenant in found.tenants.values() if tenant.currency), None)
     for plan, rates, place in plans:
         _rates(source, plan, names.get(plan), rates, place, currency, found)
@@ -282,10 +282,12 @@ def read_directory(source: Source, landing: Landing) -> Directory:
 def _tenant(
     source: Source, account: str, about: dict[str, Any], configuration: dict[str, Any], warnings: list[str]
 ) -> Tenant:
-    said = currency_code(_nested(configuration, "currency"))
-    if said and source.currency and said != source.currency:
-        warnings.append(f"account {account}: the PBX says {said}, tollbook.toml says {source.currency}; {said} is used")
-    if not said and not source.currency:
+    reported = currency_code(_nested(configuration, "currency"))
+    if reported and source.currency and reported != source.currency:
+        warnings.append(
+            f"account {account}: the PBX says {reported}, tollbook.toml says {source.currency}; {reported} is used"
+        )
+    if not reported and not source.currency:
         warnings.append(f"account {account}: no currency is known; set currency for this connection")
     digits = str(about.get("ext_length") or "")
     return Tenant(
@@ -293,7 +295,7 @@ def _tenant(
         _text(about.get("name")),
         str(about.get("tenantcode") or ""),
         region_of_calling_code(about.get("country_code")) or source.region,
-        said or source.currency,
+        reported or source.currency,
         int(digits) if digits.isdigit() and int(digits) < 10 else None,
         outside_line=source.outside_line,
     )
@@ -550,17 +552,17 @@ def _outcome(status: str) -> str:
 _LONG_NUMBER = r"[,\[]\s*[+-]?[0-9.]{16}"
 
 
-def _long_numbers_as_text(answers: pa.Table) -> pa.Table:
-    """The answers, with all cells as text in those that hold a number longer than DuckDB reads exactly."""
-    long = pc.match_substring_regex(answers["body"], _LONG_NUMBER).to_pylist()
+def _long_numbers_as_text(responses: pa.Table) -> pa.Table:
+    """The responses, with all cells as text in those that hold a number longer than DuckDB reads exactly."""
+    long = pc.match_substring_regex(responses["body"], _LONG_NUMBER).to_pylist()
     if not any(long):
-        return answers
+        return responses
     bodies = [
         _cells_as_text(body) if found and kind == "cdr.download" else body
-        for body, kind, found in zip(answers["body"].to_pylist(), answers["kind"].to_pylist(), long, strict=True)
+        for body, kind, found in zip(responses["body"].to_pylist(), responses["kind"].to_pylist(), long, strict=True)
     ]
-    place = answers.schema.get_field_index("body")
-    return answers.set_column(place, answers.schema.field(place), pa.array(bodies, answers["body"].type))
+    place = responses.schema.get_field_index("body")
+    return responses.set_column(place, responses.schema.field(place), pa.array(bodies, responses["body"].type))
 
 
 def _cells_as_text(body: str) -> str:
@@ -574,20 +576,20 @@ def _as_text(row: Any) -> Any:
     return [str(cell) if isinstance(cell, (int, Decimal)) and not isinstance(cell, bool) else cell for cell in row]
 
 
-# Cells by name, whatever order each answer has them in; what cannot be understood is named in ``problem``.
+# Cells by name, whatever order each response has them in; what cannot be understood is named in ``problem``.
 # Only what is read again is kept: a column more takes as long as a fortieth of the rest.
-_TYPED = f"""
-CREATE OR REPLACE TEMP TABLE typed AS
+_PARSED = f"""
+CREATE OR REPLACE TEMP TABLE parsed AS
 WITH page AS (
     SELECT page, coalesce(account_id, '{SINGLE}') AS account_id, first_row, fetched_at,
         epoch(strptime(request->>'start' || (request->>'starttime'), '%b-%d-%Y%H:%M:%S'))::BIGINT AS first_second,
         epoch(strptime(request->>'end' || (request->>'endtime'), '%b-%d-%Y%H:%M:%S'))::BIGINT AS last_second,
-        from_json(body, '{{"header":["VARCHAR"],"csv":[["VARCHAR"]]}}') AS answer
-    FROM answer WHERE kind = 'cdr.download' AND rows > 0
+        from_json(body, '{{"header":["VARCHAR"],"csv":[["VARCHAR"]]}}') AS response
+    FROM response WHERE kind = 'cdr.download' AND rows > 0
 ), named AS (
-    SELECT page, account_id, first_row, fetched_at, first_second, last_second, answer.csv AS csv,
-        to_json(coalesce(answer.header, []))::VARCHAR AS header, len(answer.header) AS width,
-        list_transform(answer.header, lambda name: {_COLUMN_MAP}[lower(trim(name))]) AS names
+    SELECT page, account_id, first_row, fetched_at, first_second, last_second, response.csv AS csv,
+        to_json(coalesce(response.header, []))::VARCHAR AS header, len(response.header) AS width,
+        list_transform(response.header, lambda name: {_COLUMN_MAP}[lower(trim(name))]) AS names
     FROM page
 ), placed AS (
     SELECT * EXCLUDE (names), {", ".join(f"list_position(names, '{name}') AS {name}_at" for name in _CELLS)} FROM named
@@ -596,7 +598,7 @@ WITH page AS (
     SELECT placed.* EXCLUDE (csv), first_row + unnest(range(len(csv))) AS raw_row, unnest(csv) AS cells FROM placed
 ), split AS (
     SELECT page, account_id, fetched_at, first_second, last_second, raw_row, width, len(cells) AS found,
-        CASE WHEN raw_row = first_row THEN header END AS header,  -- once an answer
+        CASE WHEN raw_row = first_row THEN header END AS header,  -- once a response
         {", ".join(f"cells[{name}_at] AS {name}" for name in _CELLS)}
     FROM cell
 )
@@ -604,7 +606,7 @@ SELECT page, account_id, fetched_at, raw_row, header, {amount_sql("trim(cost)")}
     from_text, to_text, status, unique_id, mos, recording,
     try_cast(started AS BIGINT) AS second, try_cast(nullif(duration, '') AS BIGINT) AS seconds,
     try_cast(nullif(rated, '') AS BIGINT) AS rated_seconds,
-    CASE WHEN $alike THEN
+    CASE WHEN $duplicates THEN
         concat_ws(chr(31), coalesce(amount::VARCHAR, ''), coalesce(rated, ''), coalesce(recording_path, ''),
             coalesce(recording, ''), coalesce(location, ''), coalesce(mos, '')) END AS rest, CASE
     WHEN found IS NULL THEN 'the row is not a list of cells'
@@ -628,7 +630,7 @@ FROM split
 # are looked up by the stretches of ten minutes that they touch; one of more than a day ends after it here.
 _LEG_OF_A_GROUP = """
     SELECT c.account_id, native_id AS unique_id, raw_row, epoch(started_at)::BIGINT AS start,
-        start + least(coalesce(duration_seconds, 0), 90000) AS until, f.made_by, t.put_to,
+        start + least(coalesce(duration_seconds, 0), 90000) AS until, f.from_group, t.routed_to_group,
         outcome = 'answered' AND to_kind = 'person' AS is_talk
     FROM read_parquet($legs) c
     LEFT JOIN party f ON f.account_id = c.account_id AND f.text = coalesce(from_text, '') AND NOT f.called
@@ -637,20 +639,21 @@ _LEG_OF_A_GROUP = """
 _CHILDREN = f"""
 CREATE OR REPLACE TEMP TABLE child AS
 WITH leg AS ({_LEG_OF_A_GROUP})
-SELECT account_id, unique_id, min(made_by) AS made_by, min(start) AS start, max(until) AS until,
+SELECT account_id, unique_id, min(from_group) AS from_group, min(start) AS start, max(until) AS until,
     bool_or(is_talk) AS is_talk
-FROM leg SEMI JOIN (FROM leg WHERE made_by IS NOT NULL) AS made USING (account_id, unique_id)
-GROUP BY account_id, unique_id HAVING count(made_by) = count(*) AND min(made_by) = max(made_by)
+FROM leg SEMI JOIN (FROM leg WHERE from_group IS NOT NULL) AS made USING (account_id, unique_id)
+GROUP BY account_id, unique_id HAVING count(from_group) = count(*) AND min(from_group) = max(from_group)
 """
 _SPANS = f"""
 CREATE OR REPLACE TEMP TABLE span AS
-SELECT *, unnest(range(start // 600, until // 600 + 1)) AS stretch FROM ({_LEG_OF_A_GROUP}) WHERE put_to IS NOT NULL
+SELECT *, unnest(range(start // 600, until // 600 + 1)) AS stretch
+FROM ({_LEG_OF_A_GROUP}) WHERE routed_to_group IS NOT NULL
 """
 _PUT_THROUGH = """
 CREATE OR REPLACE TEMP TABLE put_through AS
 WITH RECURSIVE parent AS (
     SELECT child.account_id, child.unique_id, min(span.unique_id) AS parent
-    FROM child JOIN span ON span.account_id = child.account_id AND span.put_to = child.made_by
+    FROM child JOIN span ON span.account_id = child.account_id AND span.routed_to_group = child.from_group
         AND span.stretch = child.start // 600 AND span.unique_id <> child.unique_id
         AND span.start <= child.start AND child.until <= span.until + 1
     GROUP BY ALL HAVING count(DISTINCT span.unique_id) = 1
@@ -665,11 +668,11 @@ HAVING max(depth) < 9  -- else two put through to each other, and neither was fi
 """
 # The legs to a group while somebody answered it for a caller who could not be told: that may have been theirs, so that
 # it is not known whether it was a machine alone that answered them.
-_UNTOLD = """
+_UNKNOWN_LINK = """
 SELECT DISTINCT span.raw_row, NULL
 FROM child ANTI JOIN put_through USING (account_id, unique_id)
-JOIN span ON span.account_id = child.account_id AND span.put_to = child.made_by AND span.stretch = child.start // 600
-    AND child.start BETWEEN span.start AND span.until
+JOIN span ON span.account_id = child.account_id AND span.routed_to_group = child.from_group
+    AND span.stretch = child.start // 600 AND child.start BETWEEN span.start AND span.until
 WHERE child.is_talk
 """
 _NONE_PUT_THROUGH = "CREATE OR REPLACE TEMP TABLE put_through (account_id VARCHAR, unique_id VARCHAR, root VARCHAR)"
@@ -735,22 +738,22 @@ FROM sent JOIN told USING (account_id, unique_id)
 """
 
 # The rows that are alike in what identifies a leg, told apart by the rest: all but the first have another id or number.
-_ALIKE_LEGS = """
-INSERT INTO alike_leg SELECT identity, raw_row, amount, rest FROM typed SEMI JOIN alike USING (raw_row)
+_DUPLICATE_LEGS = """
+INSERT INTO duplicate_leg SELECT identity, raw_row, amount, rest FROM parsed SEMI JOIN duplicates USING (raw_row)
 """
 _RANKED = """
 SELECT raw_row, CASE WHEN rank = 1 THEN identity ELSE md5(identity || '#' || rank) END, occurrence
 FROM (
     SELECT *, row_number() OVER (PARTITION BY identity ORDER BY amount NULLS FIRST, rest, raw_row) AS rank,
         row_number() OVER (PARTITION BY identity, rest ORDER BY raw_row) AS occurrence
-    FROM alike_leg
+    FROM duplicate_leg
 ) WHERE rank > 1 OR occurrence > 1
 """
 
 _NEW_TEXTS = """
 FROM (
-    SELECT account_id, coalesce(from_text, '') AS text, false AS called FROM typed WHERE problem IS NULL
-    UNION SELECT account_id, coalesce(to_text, ''), true FROM typed WHERE problem IS NULL
+    SELECT account_id, coalesce(from_text, '') AS text, false AS called FROM parsed WHERE problem IS NULL
+    UNION SELECT account_id, coalesce(to_text, ''), true FROM parsed WHERE problem IS NULL
 ) ANTI JOIN party USING (account_id, text, called)
 """
 
@@ -771,7 +774,7 @@ WITH placed AS (
             ELSE 'unknown' END AS direction,
         f.extension AS from_extension, t.extension AS to_extension, f.phone AS from_phone, t.phone AS to_phone,
         f.country AS from_country, t.country AS to_country, f.type AS from_type, t.type AS to_type
-    FROM typed n
+    FROM parsed n
     LEFT JOIN party f ON f.account_id = n.account_id AND f.text = coalesce(n.from_text, '') AND NOT f.called
     LEFT JOIN party t ON t.account_id = n.account_id AND t.text = coalesce(n.to_text, '') AND t.called
     WHERE identity IS NOT NULL
@@ -796,8 +799,8 @@ FROM placed
 """
 
 
-class CdrTyping:
-    """The legs of one landing, typed batch by batch; what of them can only be told in the end, then.
+class CdrParser:
+    """The legs of one landing, parsed batch by batch; what of them can only be told in the end, then.
 
     ``file`` is the landing's; ``folder`` takes the rows until they are core's, in the order in which they were landed.
     """
@@ -823,16 +826,16 @@ class CdrTyping:
         con.register("nobody", _party_table(self._directory, []))
         con.execute("CREATE TEMP TABLE party AS FROM nobody; CREATE TEMP TABLE seen (digest UBIGINT, raw_row BIGINT)")
 
-    def add(self, answers: pa.Table) -> None:
+    def add(self, responses: pa.Table) -> None:
         """Type these, the next of the landing. Raises ContractError for a header that cannot be understood."""
         con = self._con
-        con.register("answer", _long_numbers_as_text(answers))
-        con.execute(_TYPED, {"connection": self._source.name, "alike": False})
+        con.register("response", _long_numbers_as_text(responses))
+        con.execute(_PARSED, {"connection": self._source.name, "duplicates": False})
         self._unknown_columns |= _check_headers(self._source, con, self._day, self._directory)
         con.register("somebody", _party_table(self._directory, con.execute(_NEW_TEXTS).fetchall()))
         con.execute("INSERT INTO party FROM somebody")
-        con.execute("INSERT INTO seen SELECT hash(identity), raw_row FROM typed WHERE identity IS NOT NULL")
-        self._outside += con.execute("SELECT count(*) FROM typed WHERE outside").fetchall()[0][0]
+        con.execute("INSERT INTO seen SELECT hash(identity), raw_row FROM parsed WHERE identity IS NOT NULL")
+        self._outside += con.execute("SELECT count(*) FROM parsed WHERE outside").fetchall()[0][0]
         self._quarantine += quarantined(self._source, CDRS, con, self._file, self._day)
         known = {"connection": self._source.name, "day": self._day, "file": self._file}
         legs = as_landed(con.sql(_CDRS, params=known).to_arrow_table())
@@ -860,50 +863,50 @@ class CdrTyping:
         warnings += [f"account {row['account_id']}: {row['remark']}" for row in controls if row.get("remark")]
         return Normalised({CDR: written}, controls, self._quarantine, self._outside, warnings)
 
-    def _amended(self, landing: Landing) -> Written:
+    def _amended(self, landing: Landing) -> StagedFile:
         """The file of legs; another one where some are alike or were put through or forwarded."""
-        changes = self._alike(landing)
+        changes = self._find_duplicates(landing)
         links = self._put_through(changes)
         self._forward(changes, links)
         if not changes and not links:
-            return Written(self._path, self._legs.rows)
+            return StagedFile(self._path, self._legs.rows)
         path = self._path.with_suffix(".amended.parquet")
         with closing(CoreWriter(CDR, path)) as amended, pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches():
                 amended.write(_amend(batch, changes, links))
         self._path.unlink()
-        return Written(path, amended.rows)
+        return StagedFile(path, amended.rows)
 
-    def _alike(self, landing: Landing) -> Changes:
+    def _find_duplicates(self, landing: Landing) -> Changes:
         """Id and occurrence of the legs that are identified as one before them is."""
         con = self._con
         con.execute(
-            "CREATE TEMP TABLE alike AS SELECT raw_row FROM seen"
+            "CREATE TEMP TABLE duplicates AS SELECT raw_row FROM seen"
             " WHERE digest IN (SELECT digest FROM seen GROUP BY digest HAVING count(*) > 1)"
         )
-        places = [row for (row,) in con.execute("FROM alike ORDER BY raw_row").fetchall()]
+        places = [row for (row,) in con.execute("FROM duplicates ORDER BY raw_row").fetchall()]
         if not places:
             return {}
-        con.execute(f"CREATE TEMP TABLE alike_leg (identity VARCHAR, raw_row BIGINT, amount {MONEY}, rest VARCHAR)")
-        for answers in self._source.lake.answer_batches(landing):
-            spans = zip(answers["first_row"].to_pylist(), answers["rows"].to_pylist(), strict=True)
+        con.execute(f"CREATE TEMP TABLE duplicate_leg (identity VARCHAR, raw_row BIGINT, amount {MONEY}, rest VARCHAR)")
+        for responses in self._source.lake.response_batches(landing):
+            spans = zip(responses["first_row"].to_pylist(), responses["rows"].to_pylist(), strict=True)
             held = [bisect_left(places, first) < bisect_left(places, first + rows) for first, rows in spans]
             if any(held):
-                con.register("answer", _long_numbers_as_text(answers.filter(pa.array(held))))
-                con.execute(_TYPED, {"connection": self._source.name, "alike": True})
-                con.execute(_ALIKE_LEGS)
+                con.register("response", _long_numbers_as_text(responses.filter(pa.array(held))))
+                con.execute(_PARSED, {"connection": self._source.name, "duplicates": True})
+                con.execute(_DUPLICATE_LEGS)
         return _changes(("cdr_id", "occurrence"), con.execute(_RANKED).fetchall())
 
     def _put_through(self, changes: Changes) -> dict[tuple[str, str], str]:
         """By account and Unique ID, the Unique ID of the call that was put through to it; add what cannot be told."""
-        made, led = self._con.execute("SELECT count(made_by), count(put_to) FROM party").fetchall()[0]
+        made, led = self._con.execute("SELECT count(from_group), count(routed_to_group) FROM party").fetchall()[0]
         if not (made and led):
             self._con.execute(_NONE_PUT_THROUGH)
             return {}
         self._con.execute(_CHILDREN, {"legs": str(self._path)})
         self._con.execute(_SPANS, {"legs": str(self._path)})
         self._con.execute(_PUT_THROUGH)
-        changes |= _changes(("to_kind",), self._con.execute(_UNTOLD).fetchall())
+        changes |= _changes(("to_kind",), self._con.execute(_UNKNOWN_LINK).fetchall())
         return {
             (account, unique_id): root for account, unique_id, root in self._con.execute("FROM put_through").fetchall()
         }
@@ -932,12 +935,12 @@ class CdrTyping:
 def normalise_cdrs(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
     """The legs of a day, with what could not be understood, and the PBX's own sum beside ours."""
     assert day is not None
-    folder = source.lake.scratch_folder / f"{landing.generation}.typed"
+    folder = source.lake.scratch_folder / f"{landing.generation}.parsed"
     make_folder(folder)
-    typing = CdrTyping(source, con, landing.file, landing.depends_on, day, folder)
-    for answers in source.lake.answer_batches(landing):
-        typing.add(answers)
-    return typing.finish(landing)
+    parser = CdrParser(source, con, landing.file, landing.depends_on, day, folder)
+    for responses in source.lake.response_batches(landing):
+        parser.add(responses)
+    return parser.finish(landing)
 
 
 # By account, direction and outcome: the number of legs, and the sum of their cost.
@@ -990,14 +993,14 @@ def _amend(legs: pa.RecordBatch, changes: Changes, links: dict[tuple[str, str], 
 
 
 def _check_headers(source: Source, con: duckdb.DuckDBPyConnection, day: date, directory: Directory) -> set[str]:
-    """Refuse an answer whose header lacks a required column; the columns that are not known.
+    """Refuse a response whose header lacks a required column; the columns that are not known.
 
     Tenants in the records of a PBX that did not list them are refused as well: whose they are could not be told.
     """
-    headers = con.execute("SELECT DISTINCT header FROM typed WHERE header IS NOT NULL").fetchall()
+    headers = con.execute("SELECT DISTINCT header FROM parsed WHERE header IS NOT NULL").fetchall()
     extra: set[str] = set()
-    for (said,) in headers:
-        header = strict_json.loads(said)
+    for (reported,) in headers:
+        header = strict_json.loads(reported)
         names = [_column(name or "") for name in header]
         missing = [_NAME_OF[name] for name in _REQUIRED if name not in names]
         if missing or len({name for name in names if name}) < len([name for name in names if name]):
@@ -1045,23 +1048,25 @@ def _controls(
         kind = _TYPE_OF.get(direction, direction)
         if kind in sums:
             sums[kind] += cost
-    answers = con.execute(
+    responses = con.execute(
         "SELECT coalesce(account_id, $single), coalesce(request->>'cdrtype', ''), body, fetched_at"
         " FROM read_parquet($raw)"
         " WHERE kind = 'cdr.billamount' OR (kind = $refused AND request->>'action' = 'cdr.billamount')",
         {"raw": str(source.lake.data_dir / landing.file), "single": SINGLE, "refused": REFUSED},
     ).fetchall()
-    said = {(account, kind): money(strict_json.loads(body).get("billamount")) for account, kind, body, _ in answers}
+    reported = {
+        (account, kind): money(strict_json.loads(body).get("billamount")) for account, kind, body, _ in responses
+    }
     rows = []
-    for account, kind, _, fetched_at in answers:
+    for account, kind, _, fetched_at in responses:
         have = ours.get(account, nothing)
-        mine, theirs = have[kind], said[(account, kind)]
-        if kind and len({said.get((account, each)) for each in ("", INCOMING, OUTGOING)}) == 1:
+        mine, theirs = have[kind], reported[(account, kind)]
+        if kind and len({reported.get((account, each)) for each in ("", INCOMING, OUTGOING)}) == 1:
             theirs = None  # the PBX does not heed cdrtype
         tenant = directory.tenants.get(account)
         currency = tenant.currency if tenant else source.currency
         internal, remark = certain.get(account, Decimal(0)), ""
-        others_match = all(said.get((account, each)) == have[each] for each in ("", INCOMING))
+        others_match = all(reported.get((account, each)) == have[each] for each in ("", INCOMING))
         if kind == OUTGOING and internal and others_match and theirs == mine + internal:
             mine = theirs
             remark = (
@@ -1094,29 +1099,29 @@ def _row_controls(
         counts.setdefault(account, []).append((strict_json.loads(request), strict_json.loads(body)))
         read_at[account] = fetched_at
     rows = []
-    for account, answers in counts.items():
-        ours, theirs = _compared(outcomes.get(account, Counter()), _counted(answers))
+    for account, responses in counts.items():
+        ours, theirs = _compared(outcomes.get(account, Counter()), _counted(responses))
         figures = Decimal(ours), None if theirs is None else Decimal(theirs)
         rows.append(control_total(source, CDRS, day, account, ROWS_BY_STATUS, *figures, read_at[account]))
     return rows
 
 
-def _counted(answers: list[tuple[dict[str, str], Any]]) -> int | None:
+def _counted(responses: list[tuple[dict[str, str], Any]]) -> int | None:
     """The sum of the PBX's counts by status; None where one is missing, or where it does not heed the filter."""
-    counts = [_count_of(status, answers) for status in STATUSES]
+    counts = [_count_of(status, responses) for status in STATUSES]
     numbers = [number for number in counts if number is not None]
-    told = len(numbers) == len(counts) and (len(set(numbers)) > 1 or not any(numbers))
-    return sum(numbers) if told else None
+    repeats = len(numbers) == len(counts) and (len(set(numbers)) > 1 or not any(numbers))
+    return sum(numbers) if repeats else None
 
 
-def _count_of(status: str, answers: list[tuple[dict[str, str], Any]]) -> int | None:
-    """The PBX's count of one status, as far as these answers tell it."""
-    asked = [(int(request["page"]), data) for request, data in answers if request.get("status") == status]
-    return counted(asked) if all(_heeded(status, data) for _, data in asked) else None
+def _count_of(status: str, responses: list[tuple[dict[str, str], Any]]) -> int | None:
+    """The PBX's count of one status, as far as these responses tell it."""
+    asked = [(int(request["page"]), data) for request, data in responses if request.get("status") == status]
+    return counted(asked) if all(_filter_respected(status, data) for _, data in asked) else None
 
 
-def _heeded(status: str, data: dict[str, Any]) -> bool:
-    """Whether an answer can be one to this filter: answered calls where they were asked for, and nowhere else.
+def _filter_respected(status: str, data: dict[str, Any]) -> bool:
+    """Whether a response can be one to this filter: answered calls where they were asked for, and nowhere else.
 
     Which of the others a PBX files where is its own affair.
     """
@@ -1244,7 +1249,10 @@ def _is_telephone(extension: str, name: str, tenant: Tenant) -> bool:
 _PARTY = pa.schema(
     [
         *((name, pa.string()) for name in ("account_id", "text", "name", "number", "kind", "extension")),
-        *((name, pa.string()) for name in ("e164", "country", "type", "currency", "who", "made_by", "put_to")),
+        *(
+            (name, pa.string())
+            for name in ("e164", "country", "type", "currency", "who", "from_group", "routed_to_group")
+        ),
         *((name, pa.bool_()) for name in ("phone", "called")),
     ]
 )
@@ -1253,8 +1261,8 @@ _PARTY = pa.schema(
 def _party_table(directory: Directory, texts: list[tuple[str, str, bool]]) -> pa.Table:
     """The dimension of parties: one row per tenant, distinct text and side, with the tenant's currency.
 
-    ``who`` is in ``core.cdr.to_kind`` where a leg is to this party; ``made_by`` and ``put_to`` are the number without a
-    phone of its own that a leg from or to it is by.
+    ``who`` is in ``core.cdr.to_kind`` where a leg is to this party; ``from_group`` and ``routed_to_group`` are the
+    number without a phone of its own that a leg from or to it is by.
     """
     codes = directory.codes
     rows = []
@@ -1304,7 +1312,7 @@ def cdr_stream(source: Source) -> Stream:
         (CDR,),
         lambda con, landing, day: normalise_cdrs(source, con, landing, day),
         CONTROLS,
-        partial(CdrTyping, source),
+        partial(CdrParser, source),
         by_account="cdr.download",
         nameless=SINGLE,
     )
@@ -1312,8 +1320,10 @@ def cdr_stream(source: Source) -> Stream:
 
 def _tenant_list(source: Source, lists: Landing) -> Any:
     """What ``tenant.list`` said; None where the PBX does not give it, as one that is not in tenant mode may not."""
-    answers = source.lake.answers(lists)
-    return next((strict_json.loads(answer["body"]) for answer in answers if answer["kind"] == "tenant.list"), None)
+    responses = source.lake.responses(lists)
+    return next(
+        (strict_json.loads(response["body"]) for response in responses if response["kind"] == "tenant.list"), None
+    )
 
 
 # --- assets ----------------------------------------------------------------------------------------------------------
@@ -1329,8 +1339,8 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
             raw_spec(
                 connection,
                 LISTS,
-                "Answers of PBXware's lists: tenants with their configuration, extensions, departments, DIDs, trunks, "
-                "service plans with rates. Loaded whole on every load; landed as they came.",
+                "Responses of PBXware's lists: tenants with their configuration, extensions, departments, DIDs, "
+                "trunks, service plans with rates. Loaded whole on every load; landed as they came.",
             ),
             *core_specs(connection, LISTS, directory),
         ],
@@ -1339,7 +1349,7 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
     )
     @typed_errors
     def lists(context: AssetExecutionContext) -> Iterator[Any]:
-        source = house(context).source(connection.name, context)
+        source = runtime(context).source(connection.name, context)
         everything = [Window(None, None)]
         yield from materialize_stream(
             context,
@@ -1356,8 +1366,8 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
             raw_spec(
                 connection,
                 CDRS,
-                "Answers of `cdr.download`, read in time slices that each fit one answer, and of `cdr.billamount`, the "
-                "PBX's own sum of their cost. One landing a business day.",
+                "Responses of `cdr.download`, read in time slices that each fit one response, and of `cdr.billamount`, "
+                "the PBX's own sum of their cost. One landing a business day.",
                 deps=[connection.asset(f"raw_{LISTS}")],
                 partitions=days,
             ),
@@ -1369,7 +1379,7 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
     )
     @typed_errors
     def cdr(context: AssetExecutionContext) -> Iterator[Any]:
-        source = house(context).source(connection.name, context)
+        source = runtime(context).source(connection.name, context)
         landed = source.lake.newest_list(connection.name, LISTS)
         yield from materialize_stream(
             context,

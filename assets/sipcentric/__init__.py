@@ -1,4 +1,4 @@
-"""Sipcentric: what its answers mean, and the assets that load them. Reads top to bottom: raw, normalise, core.
+"""Sipcentric: what its responses mean, and the assets that load them. Reads top to bottom: raw, normalise, core.
 
 What lives here: customers, endpoints, numbers, bundles, credit; the reading of calls and messages with direction and
 outcome; the vendor's own counts as control totals. What does not: what is asked (``sources.sipcentric``), the steps
@@ -24,7 +24,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.loading import (
+from assets.controls import control_total, quarantined
+from assets.http import strict_json
+from assets.http.client import Forbidden, HttpStatusError
+from assets.http.optional_lists import kept, not_given
+from assets.http.page import REFUSED, Page
+from assets.http.slices import NOTHING
+from assets.load import (
     AccountsDenied,
     Fetch,
     Normalised,
@@ -42,21 +48,15 @@ from assets.materialize import (
     asked_stretch,
     check_specs,
     core_specs,
-    house,
     materialize_stream,
     raw_spec,
+    runtime,
     typed_errors,
 )
 from assets.phone import UNREADABLE, dialled_number, is_withheld, outside_country, read_number
-from assets.proof import control_total, quarantined
-from assets.sources import strict_json
-from assets.sources.client import Forbidden, HttpStatusError
-from assets.sources.optional_lists import kept, not_given
-from assets.sources.page import REFUSED, Page
-from assets.sources.sipcentric import CREDIT_STATUS, Sipcentric, identifier, instant, slice_asked
-from assets.sources.slices import NOTHING
+from assets.sipcentric.api import CREDIT_STATUS, Sipcentric, identifier, instant, slice_asked
 from tollbook_errors import TollbookError
-from warehouse.lake import CoreWriter, Landing, RawWriter, Written, make_folder
+from warehouse.lake import CoreWriter, Landing, RawWriter, StagedFile, make_folder
 from warehouse.money import amount_sql, currency_code, money
 from warehouse.restate import Changes, as_landed, with_values
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS, Table
@@ -146,8 +146,8 @@ def fetch_messages(source: Source, lists: Landing, window: Window) -> Fetch:
 
 
 def _customers(source: Source, lists: Landing) -> list[str]:
-    answers = [a for a in source.lake.answers(lists) if a["kind"] == "customers"]
-    items = [item for answer in answers for item in strict_json.loads(answer["body"])["items"]]
+    responses = [a for a in source.lake.responses(lists) if a["kind"] == "customers"]
+    items = [item for response in responses for item in strict_json.loads(response["body"])["items"]]
     found = (identifier(item.get("uri"), "customers") for item in items)
     return sorted({customer for customer in found if customer is not None})
 
@@ -164,28 +164,28 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     totals: dict[tuple[str | None, str], tuple[Any, datetime]] = {}
     today = landing.started_at.astimezone(source.zone).date()
     currencies, warnings = _currencies(source, landing)
-    answers = source.lake.answers(landing)
-    known_before = kept(answers)
-    for answer in answers:
-        if answer["kind"] == REFUSED:
+    responses = source.lake.responses(landing)
+    known_before = kept(responses)
+    for response in responses:
+        if response["kind"] == REFUSED:
             continue
-        data = strict_json.loads(answer["body"])
-        items = [data] if answer["kind"] == CREDIT_STATUS else data["items"]
-        listed = answer["account_id"], answer["kind"]
+        data = strict_json.loads(response["body"])
+        items = [data] if response["kind"] == CREDIT_STATUS else data["items"]
+        listed = response["account_id"], response["kind"]
         answered.add(listed)
-        if answer["kind"] != CREDIT_STATUS:
+        if response["kind"] != CREDIT_STATUS:
             # What was known before proves nothing tonight.
-            totals[listed] = None if listed in known_before else data["totalItems"], answer["fetched_at"]
+            totals[listed] = None if listed in known_before else data["totalItems"], response["fetched_at"]
         for number, item in enumerate(items):
             place = {
                 "vendor": source.vendor,
                 "connection": source.name,
-                "account_id": answer["account_id"],
+                "account_id": response["account_id"],
                 "raw_file": landing.file,
-                "raw_row": answer["first_row"] + number,
-                "fetched_at": answer["fetched_at"],
+                "raw_row": response["first_row"] + number,
+                "fetched_at": response["fetched_at"],
             }
-            made = _list_row(source, answer["kind"], item, answer["account_id"], currencies)
+            made = _list_row(source, response["kind"], item, response["account_id"], currencies)
             counts[listed] += 1
             if made is None:
                 quarantine.append(
@@ -193,8 +193,8 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
                         **place,
                         "window_date": today,
                         "stream": LISTS,
-                        "reason": f"an entry of {answer['kind']} has no id or no period",
-                        "page": answer["page"],
+                        "reason": f"an entry of {response['kind']} has no id or no period",
+                        "page": response["page"],
                     }
                 )
             else:
@@ -208,14 +208,16 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
         " WHERE old.valid_to < $read_at OR NOT list_contains($given, old.account_id)",
         {"read_at": landing.started_at, "given": [account for account, kind in answered if kind == "callbundles"]},
     )
-    names: dict[Table, str | Written] = {table_: f"fresh_{table_.name}" for table_ in rows}
+    names: dict[Table, str | StagedFile] = {table_: f"fresh_{table_.name}" for table_ in rows}
     names[BUNDLE] = "all_bundles"
     controls = [
-        control_total(source, LISTS, today, account, TOTAL_ITEMS, Decimal(counts[account, kind]), money(said), at, kind)
-        for (account, kind), (said, at) in totals.items()
+        control_total(
+            source, LISTS, today, account, TOTAL_ITEMS, Decimal(counts[account, kind]), money(reported), at, kind
+        )
+        for (account, kind), (reported, at) in totals.items()
     ]
     controls += _bundle_controls(source, rows[BUNDLE], today)
-    return Normalised(names, controls, quarantine, warnings=warnings + not_given(answers))
+    return Normalised(names, controls, quarantine, warnings=warnings + not_given(responses))
 
 
 def _currencies(source: Source, lists: Landing) -> tuple[dict[str, str], list[str]]:
@@ -225,12 +227,12 @@ def _currencies(source: Source, lists: Landing) -> tuple[dict[str, str], list[st
     cannot be understood without a configured one is XXX.
     """
     named: dict[str | None, Any] = {}
-    for answer in source.lake.answers(lists):
-        data = strict_json.loads(answer["body"])
-        if answer["kind"] == "customers":
+    for response in source.lake.responses(lists):
+        data = strict_json.loads(response["body"])
+        if response["kind"] == "customers":
             named |= {identifier(item.get("uri"), "customers"): _named_currency(item) for item in data["items"]}
-        elif answer["kind"] == CREDIT_STATUS and not named.get(answer["account_id"]):
-            named[answer["account_id"]] = _named_currency(data)
+        elif response["kind"] == CREDIT_STATUS and not named.get(response["account_id"]):
+            named[response["account_id"]] = _named_currency(data)
     currencies: dict[str, str] = {}
     warnings = []
     for account, name in named.items():
@@ -355,15 +357,15 @@ _INSTANT = "CASE WHEN {text} LIKE '____-__-__T%' THEN try_cast({text} AS TIMESTA
 
 
 def _items(fields: tuple[str, ...]) -> str:
-    """The form of an answer's items for ``from_json``: these fields, each as text."""
+    """The form of a response's items for ``from_json``: these fields, each as text."""
     return json.dumps({"items": [dict.fromkeys(fields, "VARCHAR")]})
 
 
-_TYPED_CALLS = f"""
-CREATE OR REPLACE TEMP TABLE typed AS
+_PARSED_CALLS = f"""
+CREATE OR REPLACE TEMP TABLE parsed AS
 WITH entry AS (
     SELECT page, account_id, fetched_at, first_row, from_json({_EXACT}, '{_items(_FIELDS)}').items AS items
-    FROM answer WHERE kind = 'calls' AND rows > 0
+    FROM response WHERE kind = 'calls' AND rows > 0
 ), listed AS (
     -- Unnested side by side: a join with the page would hold the whole page once for every item of it.
     SELECT page, account_id, fetched_at, first_row + unnest(range(len(items))) AS raw_row, unnest(items) AS item
@@ -386,8 +388,8 @@ FROM split
 
 _LETTERS = "regexp_replace(upper(coalesce({text}, '')), '[^A-Z]', '', 'g')"
 
-# What was read, in little: what tells which of the answers with the same call is the last, and what is counted.
-# ``said`` is all that an answer says of a call, by its hash.
+# What was read, in little: what tells which of the responses with the same call is the last, and what is counted.
+# ``said`` is all that a response says of a call, by its hash.
 _READ = """
 CREATE TEMP TABLE read (
     account_id VARCHAR, uri UHUGEINT, page INTEGER, raw_row BIGINT, fetched_at TIMESTAMPTZ, started TIMESTAMPTZ,
@@ -398,9 +400,9 @@ _HAVE_READ = f"""
 INSERT INTO read SELECT account_id, md5_number(uri) AS uri, page, raw_row, fetched_at, started, amount, seconds,
     problem IS NULL AS good, outside, {_LETTERS.format(text="scope")} = 'LOCAL' AS local,
     hash({", ".join(f'"{name}"' for name in _FIELDS)}) AS said
-FROM typed
+FROM parsed
 """
-# Neighbouring slices overlap by a second, so some calls stand in two answers. The last one counts, and of those that
+# Neighbouring slices overlap by a second, so some calls stand in two responses. The last one counts, and of those that
 # say the same the first: the others need not be written. These are they, as far as they come soon after it, from the
 # row $first on.
 _AGAIN = """
@@ -427,7 +429,7 @@ _CDRS = f"""
 WITH call AS (
     SELECT *, {_LETTERS.format(text="scope")} AS scope_word, {_LETTERS.format(text="direction")} AS direction_word,
         {_LETTERS.format(text="outcome")} AS outcome_word
-    FROM typed WHERE problem IS NULL AND NOT outside
+    FROM parsed WHERE problem IS NULL AND NOT outside
 ), placed AS (
     SELECT c.*, f.name AS from_name, f.number AS from_number, f.e164 AS from_e164,
         t.name AS to_name, t.number AS to_number, t.e164 AS to_e164,
@@ -489,8 +491,8 @@ SELECT raw_row, owner.telephone FROM leg JOIN owner USING (account_id, linked_id
 _Calls = TypeVar("_Calls", pa.Table, pa.RecordBatch)
 
 
-class CallTyping:
-    """The calls of one landing, typed batch by batch; what of them can only be told in the end, then.
+class CallParser:
+    """The calls of one landing, parsed batch by batch; what of them can only be told in the end, then.
 
     ``file`` is the landing's; ``folder`` takes the rows until they are core's, in the order in which they were landed.
     """
@@ -516,17 +518,17 @@ class CallTyping:
         con.execute("CREATE TEMP TABLE party AS FROM nobody")
         con.execute(_READ)
 
-    def add(self, answers: pa.Table) -> None:
+    def add(self, responses: pa.Table) -> None:
         """Type these, the next of the landing."""
         source, con = self._source, self._con
-        con.register("answer", answers)
-        con.execute(_TYPED_CALLS, self._bounds)
+        con.register("response", responses)
+        con.execute(_PARSED_CALLS, self._bounds)
         texts = con.execute(f"FROM ({_TEXTS}) ANTI JOIN party USING (account_id, text, called)").fetchall()
         con.register("somebody", _party_table(source, self._own, texts))
         con.execute("INSERT INTO party FROM somebody")
         con.execute(_HAVE_READ)
         self._quarantine += quarantined(source, CALLS, con, self._file, self._day)
-        again = [row for (row,) in con.execute(_AGAIN, {"first": answers["first_row"][0].as_py()}).fetchall()]
+        again = [row for (row,) in con.execute(_AGAIN, {"first": responses["first_row"][0].as_py()}).fetchall()]
         self._again.update(again)
         known = {"connection": source.name, "day": self._day, "file": self._file}
         calls = as_landed(con.sql(_CDRS, params=known).to_arrow_table()).cast(CDR.arrow())
@@ -552,18 +554,18 @@ class CallTyping:
         controls = _call_controls(self._source, con, raw, self._day, **self._bounds)
         return Normalised({CDR: written}, controls, self._quarantine, outside, warnings)
 
-    def _amended(self, earlier: list[int], changes: Changes) -> Written:
-        """The file of calls; another one without those that were changed between two answers, of which the last one
+    def _amended(self, earlier: list[int], changes: Changes) -> StagedFile:
+        """The file of calls; another one without those that were changed between two responses, of which the last one
         counts, and where some were forwarded.
         """
         if not earlier and not changes:
-            return Written(self._path, self._calls.rows)
+            return StagedFile(self._path, self._calls.rows)
         path = self._path.with_suffix(".amended.parquet")
         with closing(CoreWriter(CDR, path)) as amended, pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches():
                 amended.write(_without(with_values(batch, changes), earlier))
         self._path.unlink()
-        return Written(path, amended.rows)
+        return StagedFile(path, amended.rows)
 
 
 def _without(calls: _Calls, gone: list[int]) -> _Calls:
@@ -574,12 +576,12 @@ def _without(calls: _Calls, gone: list[int]) -> _Calls:
 def normalise_calls(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
     """The calls of a day, with what could not be understood, and the vendor's own counts beside ours."""
     assert day is not None
-    folder = source.lake.scratch_folder / f"{landing.generation}.typed"
+    folder = source.lake.scratch_folder / f"{landing.generation}.parsed"
     make_folder(folder)
-    typing = CallTyping(source, con, landing.file, landing.depends_on, day, folder)
-    for answers in source.lake.answer_batches(landing):
-        typing.add(answers)
-    return typing.finish(landing)
+    parser = CallParser(source, con, landing.file, landing.depends_on, day, folder)
+    for responses in source.lake.response_batches(landing):
+        parser.add(responses)
+    return parser.finish(landing)
 
 
 def _call_controls(
@@ -617,11 +619,13 @@ def _call_controls(
         mine = Decimal(counted.get(account, 0)) + overlap
         rows.append(control_total(source, CALLS, day, account, TOTAL_ITEMS, mine, theirs, at[account]))
         for metric in METRICS:
-            said = stats.get(account, {}).get(metric)
+            reported = stats.get(account, {}).get(metric)
             sums = [of_account.get(account, {}).get(metric, Decimal(0)) for of_account in within]
-            mine = said if said in sums else sums[0]
+            mine = reported if reported in sums else sums[0]
             check, currency = f"calls_stats_{metric}", currencies.get(account) if metric == "cost" else None
-            rows.append(control_total(source, CALLS, day, account, check, mine, said, at[account], currency=currency))
+            rows.append(
+                control_total(source, CALLS, day, account, check, mine, reported, at[account], currency=currency)
+            )
     return rows
 
 
@@ -646,7 +650,7 @@ def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local:
 
 
 def _twice(con: duckdb.DuckDBPyConnection, account: str) -> Decimal:
-    """Calls that stand in two answers: those in the second by which neighbouring slices overlap."""
+    """Calls that stand in two responses: those in the second by which neighbouring slices overlap."""
     found = con.execute(
         "SELECT count(*) - count(DISTINCT uri) FROM (SELECT DISTINCT page, uri FROM read WHERE account_id = $account)",
         {"account": account},
@@ -655,7 +659,7 @@ def _twice(con: duckdb.DuckDBPyConnection, account: str) -> Decimal:
 
 
 def _stat(data: Any, metric: str) -> Decimal | None:
-    """A ``calls/stats`` answer's total: its ``totals``, else the sum of its rows' last column; None if unreadable."""
+    """A ``calls/stats`` response's total: its ``totals``, else the sum of its rows' last column; None if unreadable."""
     if not isinstance(data, dict):
         return None
     totals = data.get("totals")
@@ -678,13 +682,13 @@ def _stat(data: Any, metric: str) -> Decimal | None:
 def _register_lists(source: Source, con: duckdb.DuckDBPyConnection, lists: Landing) -> None:
     """The endpoints: which numbers are ours, and behind which of them there is a person; and ``account_currency``."""
     rows = []
-    for answer in source.lake.answers(lists):
-        if answer["kind"] == "endpoints":
-            for item in strict_json.loads(answer["body"])["items"]:
+    for response in source.lake.responses(lists):
+        if response["kind"] == "endpoints":
+            for item in strict_json.loads(response["body"])["items"]:
                 found = identifier(item.get("uri"), "endpoints")
                 if found and item.get("shortNumber") is not None:
                     kind = "machine" if str(item.get("type")).lower() in MACHINES else "person"
-                    row = {"account_id": answer["account_id"], "uri_id": found, "kind": kind}
+                    row = {"account_id": response["account_id"], "uri_id": found, "kind": kind}
                     rows.append({**row, "extension": str(item["shortNumber"])})
     schema = pa.schema([(name, pa.string()) for name in ("account_id", "uri_id", "extension", "kind")])
     con.register("endpoint", pa.Table.from_pylist(rows, schema=schema))
@@ -703,10 +707,10 @@ def _own_numbers(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     return own
 
 
-# The parties of the relation ``typed``: account, distinct text, and whether it was called.
+# The parties of the relation ``parsed``: account, distinct text, and whether it was called.
 _TEXTS = """
-SELECT account_id, coalesce("from", '') AS text, false AS called FROM typed WHERE problem IS NULL
-UNION SELECT account_id, coalesce("to", ''), true FROM typed WHERE problem IS NULL
+SELECT account_id, coalesce("from", '') AS text, false AS called FROM parsed WHERE problem IS NULL
+UNION SELECT account_id, coalesce("to", ''), true FROM parsed WHERE problem IS NULL
 """
 
 
@@ -754,8 +758,8 @@ def _party(text: str, own: dict[str, str], region: str, outside_line: str) -> di
 
 _SMS_FIELDS = ("uri", "created", "direction", "from", "to", "sendStatus", "deliveryStatus", "cost")
 
-_TYPED_SMS = f"""
-CREATE OR REPLACE TEMP TABLE typed AS
+_PARSED_SMS = f"""
+CREATE OR REPLACE TEMP TABLE parsed AS
 WITH entry AS (
     SELECT page, account_id, fetched_at, first_row, from_json({_EXACT}, '{_items(_SMS_FIELDS)}').items AS items
     FROM read_parquet($raw) WHERE kind = 'sms' AND rows > 0
@@ -778,7 +782,7 @@ FROM split
 _SMS = f"""
 CREATE OR REPLACE TEMP TABLE fresh_sms AS
 WITH message AS (
-    SELECT * FROM typed WHERE problem IS NULL AND sent >= $start AND sent < $end
+    SELECT * FROM parsed WHERE problem IS NULL AND sent >= $start AND sent < $end
     QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1
 ), placed AS (
     SELECT m.*, k.currency, f.e164 AS from_e164, t.e164 AS to_e164, f.country AS from_country, t.country AS to_country,
@@ -815,19 +819,21 @@ def normalise_messages(
     assert day is not None
     start, end = bounds(day, source.zone)
     _register_lists(source, con, source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS]))
-    con.execute(_TYPED_SMS, {"raw": str(source.lake.verified(landing))})
+    con.execute(_PARSED_SMS, {"raw": str(source.lake.verified(landing))})
     con.register("party", _party_table(source, _own_numbers(con), con.execute(_TEXTS).fetchall()))
     parameters = {"connection": source.name, "day": day, "file": landing.file, "start": start, "end": end}
     con.execute(_SMS, parameters)
     if day != landing.window_from:
         return Normalised({SMS: "fresh_sms"})
     lists = source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS])
-    missing = len(_customers(source, lists)) - len({answer["account_id"] for answer in source.lake.answers(landing)})
+    missing = len(_customers(source, lists)) - len(
+        {response["account_id"] for response in source.lake.responses(landing)}
+    )
     warnings = [f"the vendor does not give {MESSAGES} of {missing} customers"] if missing else []
     assert landing.window_to is not None
     _, end = bounds(landing.window_to, source.zone)
     outside = con.execute(
-        "SELECT count(*) FROM typed WHERE problem IS NULL AND NOT (sent >= $start AND sent < $end)",
+        "SELECT count(*) FROM parsed WHERE problem IS NULL AND NOT (sent >= $start AND sent < $end)",
         {"start": start, "end": end},
     ).fetchall()[0][0]
     controls = _message_controls(source, con, landing, day)
@@ -843,9 +849,9 @@ def _message_controls(
     It counts the messages of all time. Where the reading could end before it came to them all, there is no figure to
     compare with.
     """
-    typed = dict(
+    parsed = dict(
         con.execute(
-            "SELECT account_id, count(DISTINCT coalesce(nullif(uri, ''), raw_row::VARCHAR)) FROM typed GROUP BY ALL"
+            "SELECT account_id, count(DISTINCT coalesce(nullif(uri, ''), raw_row::VARCHAR)) FROM parsed GROUP BY ALL"
         ).fetchall()
     )
     rows = []
@@ -856,7 +862,7 @@ def _message_controls(
     ).fetchall():
         theirs = Decimal(total) if total is not None and landed == total else None
         subject = f"{landing.window_from}..{landing.window_to}"
-        ours = Decimal(typed.get(account, 0))
+        ours = Decimal(parsed.get(account, 0))
         rows.append(control_total(source, MESSAGES, day, account, TOTAL_ITEMS, ours, theirs, read_at, subject))
     return rows
 
@@ -887,7 +893,7 @@ def calls_stream(source: Source) -> Stream:
         (CDR,),
         lambda con, landing, day: normalise_calls(source, con, landing, day),
         CALL_CONTROLS,
-        partial(CallTyping, source),
+        partial(CallParser, source),
         by_account="calls",
     )
 
@@ -916,7 +922,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
             raw_spec(
                 connection,
                 LISTS,
-                "Answers of Sipcentric's lists: every customer that the user may see, with endpoints, phone numbers, "
+                "Responses of Sipcentric's lists: every customer that the user may see, with endpoints, phone numbers, "
                 "call bundles and credit status. Loaded whole on every load; landed as they came.",
             ),
             *core_specs(connection, LISTS, tables),
@@ -926,7 +932,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
     )
     @typed_errors
     def lists(context: AssetExecutionContext) -> Iterator[Any]:
-        source = house(context).source(connection.name, context)
+        source = runtime(context).source(connection.name, context)
         everything = [Window(None, None)]
         yield from materialize_stream(
             context,
@@ -943,7 +949,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
             raw_spec(
                 connection,
                 CALLS,
-                "Answers of `/calls`, local calls included, read in time slices that each fit one answer, and of "
+                "Responses of `/calls`, local calls included, read in time slices that each fit one response, and of "
                 "`/calls/stats` where the release offers it. One landing a business day.",
                 deps=[connection.asset(f"raw_{LISTS}")],
                 partitions=days,
@@ -956,7 +962,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
     )
     @typed_errors
     def cdr(context: AssetExecutionContext) -> Iterator[Any]:
-        source = house(context).source(connection.name, context)
+        source = runtime(context).source(connection.name, context)
         landed = source.lake.newest_list(connection.name, LISTS)
         yield from materialize_stream(
             context,
@@ -973,7 +979,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
             raw_spec(
                 connection,
                 MESSAGES,
-                "Answers of `/sms` with the texts taken out before anything is written. The resource cannot be "
+                "Responses of `/sms` with the texts taken out before anything is written. The resource cannot be "
                 "filtered by time, so one landing holds the whole stretch of days of a load.",
                 deps=[connection.asset(f"raw_{LISTS}")],
                 partitions=days,
@@ -986,7 +992,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
     )
     @typed_errors
     def sms(context: AssetExecutionContext) -> Iterator[Any]:
-        source = house(context).source(connection.name, context)
+        source = runtime(context).source(connection.name, context)
         landed = source.lake.newest_list(connection.name, LISTS)
         yield from materialize_stream(
             context,

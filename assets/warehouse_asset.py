@@ -25,10 +25,10 @@ from dagster import (
     multi_asset,
 )
 
-from assets.materialize import RESOURCE, column_schema, fresh_for, house, typed_errors
+from assets.materialize import RESOURCE, column_schema, fresh_for, runtime, typed_errors
 from warehouse.database import Database
-from warehouse.lake import CorePartition, Lake, storage
-from warehouse.reading import costs, days_in_state, open_public, row_counts, unusual_days
+from warehouse.lake import CorePartition, Lake, disk_errors
+from warehouse.published import costs, days_in_state, open_public, row_counts, unusual_days
 from warehouse.schema import CALL, CALL_LEG, COVERAGE, MARTS, TIE_OUT, Table, table
 from warehouse.update import Partition, UpdateResult
 
@@ -79,7 +79,7 @@ def update_and_publish(lake: Lake, database: Database, keep_from: date | None = 
     database, and once that is published out of the lake. Costs what has changed, not what there is. Raises
     IntegrityError, and publishes nothing, when a mart does not tie out to its fact or a file is not what was written.
     """
-    with storage(lake.data_dir), lake.writing():
+    with disk_errors(lake.data_dir), lake.writing():
         kept_from = lake.keep_from(keep_from)
         changed, loaded = lake.pending(), lake.pending_loads()
         if database.private.exists():
@@ -102,7 +102,7 @@ def update_and_publish(lake: Lake, database: Database, keep_from: date | None = 
 
 def rebuild_database(lake: Lake, database: Database) -> Published:
     """Make the private database again from all of core, and publish it."""
-    with storage(lake.data_dir), lake.writing():
+    with disk_errors(lake.data_dir), lake.writing():
         partitions = lake.core_partitions()
         result = database.update(
             [_partition(lake, p) for p in partitions], lake.loads(), full=True, kept_from=lake.kept_from()
@@ -159,7 +159,7 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]], stale_after: timedelt
     )
     @typed_errors
     def warehouse(context: AssetExecutionContext) -> Iterator[Any]:
-        place = house(context)
+        place = runtime(context)
         published = update_and_publish(place.lake, place.database, place.keep_from())
         result = published.result
         days = sorted(result.touched)

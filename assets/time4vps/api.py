@@ -7,8 +7,8 @@ invoices need their details again (``assets.time4vps`` decides), what a status m
 import re
 from typing import Any
 
-from assets.sources.client import Answer, Client, Forbidden, HttpStatusError, Refused, offered
-from assets.sources.page import Page
+from assets.http.client import Client, Forbidden, HttpStatusError, Refused, Response, if_available
+from assets.http.page import Page
 from tollbook_errors import AuthError, ContractError
 
 NOT_FOUND = "invoice_not_found"
@@ -30,22 +30,22 @@ class Time4VPS:
 
     def probe(self) -> None:
         """One cheap authenticated request, and another where the balance is not offered."""
-        if offered(self.balance) is None:
+        if if_available(self.balance) is None:
             self.invoices()
 
     def balance(self) -> Page:
         """The account's balance (what is unpaid) and credit."""
         page = self._page("balance", "balance", {})
         if balance_details(page.data) is None:
-            raise self._contract("balance", "the answer has no acc_balance")
+            raise self._contract("balance", "the response has no acc_balance")
         return page
 
     def invoices(self) -> Page:
-        """Every invoice of the account in one answer: no paging is documented."""
+        """Every invoice of the account in one response: no paging is documented."""
         page = self._page("invoice", "invoices", {})
         listed = entries(page.data.get("invoices"))
         if listed is None or not all(invoice.get("id") for invoice in listed):
-            raise self._contract("invoice", "the answer has no list of invoices with ids")
+            raise self._contract("invoice", "the response has no list of invoices with ids")
         return page
 
     def invoice(self, invoice_id: str) -> Page:
@@ -60,9 +60,9 @@ class Time4VPS:
             return Page(NOT_FOUND, None, {"id": invoice_id}, "{}", self.client.now(), 0, {})
         detail = page.data.get("invoice")
         if not isinstance(detail, dict) or entries(detail.get("items")) is None:
-            raise self._contract("invoice/@id", "the answer has no invoice with items")
+            raise self._contract("invoice/@id", "the response has no invoice with items")
         if str(detail.get("id")) != invoice_id:
-            raise self._contract("invoice/@id", "the answer is another invoice than was asked for")
+            raise self._contract("invoice/@id", "the response is another invoice than was asked for")
         return page
 
     def services(self) -> Page:
@@ -70,31 +70,31 @@ class Time4VPS:
         page = self._page("service", "services", {})
         listed = entries(page.data.get("services"))
         if listed is None or not all(service.get("id") for service in listed):
-            raise self._contract("service", "the answer has no list of services with ids")
+            raise self._contract("service", "the response has no list of services with ids")
         return page
 
     def _page(self, path: str, kind: str, request: dict[str, str]) -> Page:
-        answer = self.client.request("GET", path, {}, endpoint=kind)
-        self._refuse_error(answer, kind)
-        rows = entries(answer.data.get(kind)) if kind in _LISTS else [answer.data]
-        return Page(kind, None, request, answer.body, answer.fetched_at, len(rows or []), answer.data)
+        response = self.client.request("GET", path, {}, endpoint=kind)
+        self._refuse_error(response, kind)
+        rows = entries(response.data.get(kind)) if kind in _LISTS else [response.data]
+        return Page(kind, None, request, response.body, response.fetched_at, len(rows or []), response.data)
 
-    def _refuse_error(self, answer: Answer, kind: str) -> None:
+    def _refuse_error(self, response: Response, kind: str) -> None:
         """Errors come as ``{"error": ["wronglogin"]}``, also with HTTP 200."""
-        data: Any = answer.data
+        data: Any = response.data
         if not isinstance(data, dict):
-            raise self._contract(kind, "the answer is not an object")
+            raise self._contract(kind, "the response is not an object")
         if data.get("error"):
-            said = str(data["error"]).lower()
-            if any(word in said for word in _NOT_ALLOWED):
+            payload = str(data["error"]).lower()
+            if any(word in payload for word in _NOT_ALLOWED):
                 raise Forbidden(
                     "Time4VPS does not allow this account to ask for this",
                     connection=self.client.connection,
                     endpoint=kind,
                     hint="check the privileges of the connection's user",
                 )
-            if any(word in said for word in _REFUSED):
-                raise self.client.refuse(
+            if any(word in payload for word in _REFUSED):
+                raise self.client.mark_unauthorized(
                     AuthError(
                         "Time4VPS refused the user name or password",
                         connection=self.client.connection,
@@ -102,7 +102,7 @@ class Time4VPS:
                         hint="check username and password of the connection",
                     )
                 )
-            raise (NotFound if re.search("not[ _]?found", said) else Refused)(
+            raise (NotFound if re.search("not[ _]?found", payload) else Refused)(
                 "Time4VPS answered with an error (its text is not shown)",
                 connection=self.client.connection,
                 endpoint=kind,
@@ -119,7 +119,7 @@ def entries(value: Any) -> list[dict[str, Any]] | None:
 
 
 def balance_details(data: dict[str, Any]) -> dict[str, Any] | None:
-    """The object that says ``acc_balance``: under ``details``, or the answer itself; None where neither does."""
+    """The object that says ``acc_balance``: under ``details``, or the response itself; None where neither does."""
     nested = data.get("details")
-    said = nested if isinstance(nested, dict) else data
-    return said if "acc_balance" in said else None
+    payload = nested if isinstance(nested, dict) else data
+    return payload if "acc_balance" in payload else None

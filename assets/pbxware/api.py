@@ -3,7 +3,7 @@
 Source: PBXware API reference (October 2025) and its introduction. What lives here: what is asked, and when a reading
 is complete. What does not: HTTP (``client``), the walk over a day (``slices``), what a cell means (``assets.pbxware``).
 
-The stop rule: a slice is complete when its first answer says that there is no next page, and has room left. Where it
+The stop rule: a slice is complete when its first response says that there is no next page, and has room left. Where it
 says anything else, or is full, the next page is asked for too; the slice is complete if that one is empty and the first
 still says the same, and overfull otherwise.
 """
@@ -14,10 +14,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from assets.sources.client import Answer, Client, Refused
-from assets.sources.optional_lists import OptionalLists
-from assets.sources.page import REFUSED, Page, refused
-from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
+from assets.http.client import Client, Refused, Response
+from assets.http.optional_lists import OptionalLists
+from assets.http.page import REFUSED, Page, refused
+from assets.http.slices import NOTHING, Earlier, Reading, Slice, read_slices
 from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError, TransientError
 
 LIMIT = 1000  # the documented maximum of ``limit``
@@ -29,7 +29,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 
 
 STATUSES = ("8", "4", "2", "1")  # values of the filter ``status``: answered, unanswered, busy, failed
-COUNT_LIMIT = 100  # of an answer that is read only to count
+COUNT_LIMIT = 100  # of a response that is read only to count
 COUNT_REQUESTS = 24  # for one status, before a PBX whose pages never end is believed to have no count
 
 COUNT = "cdr.count"  # kind of the page of ``cdr.download`` that was asked for only to count
@@ -56,7 +56,7 @@ class PBXware:
             if page.kind == REFUSED or page.data == [] or _has_entries(page):
                 return page
             if any(map(_has_entries, optional.known(page.kind, page.account_id, page.request.get("id")))):
-                raise self._contract(page.kind, "", "the answer has no entry, and had some before")
+                raise self._contract(page.kind, "", "the response has no entry, and had some before")
             return page
 
         def ask(action: str, server: str | None, **arguments: str) -> list[Page]:
@@ -102,7 +102,7 @@ class PBXware:
     def cdrs(
         self, server: str | None, start: datetime, end: datetime, *, window: str, earlier: Earlier = NOTHING
     ) -> Iterator[Page]:
-        """Yield the call records that started in [start, end), each slice as one answer.
+        """Yield the call records that started in [start, end), each slice as one response.
 
         What an ``earlier`` reading found spares requests; it changes nothing in what is read.
         """
@@ -132,13 +132,13 @@ class PBXware:
         except (ContractError, TransientError) as error:
             return self._refused("cdr.billamount", server, arguments, error)
         if not isinstance(page.data, dict) or "billamount" not in page.data:
-            raise self._contract("cdr.billamount", window, "the answer has no billamount")
+            raise self._contract("cdr.billamount", window, "the response has no billamount")
         return replace(page, rows=0)
 
     def count(
         self, server: str | None, start: datetime, end: datetime, status: str, near: int, *, window: str
     ) -> Iterator[Page]:
-        """Yield the answers that tell how many records of [start, end) have a ``status`` (see :func:`counted`).
+        """Yield the responses that tell how many records of [start, end) have a ``status`` (see :func:`counted`).
 
         PBXware states no totals. The page on which the last of ``near`` records would stand tells, in one request, if
         there are about so many; from there the last page is searched for. A PBX that does not take the filter yields a
@@ -200,11 +200,11 @@ class PBXware:
             pages, rows = self._paged(server, part, window)
             found = Counter(row for page in rows for row in set(page))
             proved = max(found.values(), default=1) == 1
-            said = [sorted(row for page in rows for row in page)] if proved else rows
-            alike = alike + 1 if said == before else 1
+            reported = [sorted(row for page in rows for row in page)] if proved else rows
+            alike = alike + 1 if reported == before else 1
             if alike >= (2 if proved else READINGS):
                 return Reading(part, pages, sum(len(page) for page in rows), True, LIMIT)
-            before = said
+            before = reported
         raise IntegrityError(
             "the call records of one second changed every time they were read",
             connection=self.client.connection,
@@ -235,17 +235,17 @@ class PBXware:
         return self._rows(server, {**_window_arguments(part), "limit": str(LIMIT), "page": str(number)}, window)
 
     def _rows(self, server: str | None, arguments: Mapping[str, str], window: str) -> Page:
-        """One answer with call records."""
-        answer = self._ask("cdr.download", server, arguments, window)
-        data = answer.data
+        """One response with call records."""
+        response = self._ask("cdr.download", server, arguments, window)
+        data = response.data
         if not isinstance(data, dict) or not isinstance(data.get("csv"), list):
-            raise self._contract("cdr.download", window, "the answer has no csv list")
+            raise self._contract("cdr.download", window, "the response has no csv list")
         header = data.get("header")
         if (data["csv"] or header) and not (isinstance(header, list) and all(isinstance(name, str) for name in header)):
             raise self._contract("cdr.download", window, "the header is no list of names")
         if (_number(data.get("records")) or 0) > len(data["csv"]):
-            raise self._contract("cdr.download", window, "the answer holds fewer records than it says")
-        return _page("cdr.download", server, arguments, answer, len(data["csv"]))
+            raise self._contract("cdr.download", window, "the response holds fewer records than it says")
+        return _page("cdr.download", server, arguments, response, len(data["csv"]))
 
     def _tenants(self) -> Page:
         """``tenant.list``; of kind ``refused`` where the PBX says that it has none, as one not in tenant mode may."""
@@ -270,31 +270,31 @@ class PBXware:
 
     def _keyed(self, page: Page) -> Page:
         if not isinstance(page.data, dict) and page.data != []:
-            raise self._contract(page.kind, "", "the answer is not a keyed list")
+            raise self._contract(page.kind, "", "the response is not a keyed list")
         return page
 
     def _refused(self, action: str, server: str | None, arguments: Mapping[str, str], error: TollbookError) -> Page:
         return refused(server, {"action": action, **arguments, "because": error.what}, self.client.now())
 
     def _page(self, action: str, server: str | None, arguments: Mapping[str, str], window: str = "") -> Page:
-        answer = self._ask(action, server, arguments, window)
+        response = self._ask(action, server, arguments, window)
         return _page(
-            action, server, arguments, answer, len(answer.data) if isinstance(answer.data, (dict, list)) else 0
+            action, server, arguments, response, len(response.data) if isinstance(response.data, (dict, list)) else 0
         )
 
-    def _ask(self, action: str, server: str | None, arguments: Mapping[str, str], window: str) -> Answer:
+    def _ask(self, action: str, server: str | None, arguments: Mapping[str, str], window: str) -> Response:
         """Ask as the connection says: by GET, which every release reads, or by POST, out of the PBX's access log."""
         asked = {"action": f"pbxware.{action}", **arguments}
         if server is not None and action != "tenant.configuration":
             asked["server"] = server
         form = self.client.posts_forms
-        answer = self.client.request("POST" if form else "GET", "", asked, form=form, endpoint=action, window=window)
-        if isinstance(answer.data, dict) and (
-            "error" in answer.data or _flag(answer.data.get("success", True)) is False
+        response = self.client.request("POST" if form else "GET", "", asked, form=form, endpoint=action, window=window)
+        if isinstance(response.data, dict) and (
+            "error" in response.data or _flag(response.data.get("success", True)) is False
         ):
-            said = str(answer.data.get("error", "")).lower()
-            if ("key" in said or "auth" in said) and not any(word in said for word in _OF_PERMISSION):
-                raise self.client.refuse(
+            reported = str(response.data.get("error", "")).lower()
+            if ("key" in reported or "auth" in reported) and not any(word in reported for word in _OF_PERMISSION):
+                raise self.client.mark_unauthorized(
                     AuthError(
                         "the PBX refused the API key",
                         connection=self.client.connection,
@@ -310,20 +310,21 @@ class PBXware:
                 window=window,
                 hint="check that the API key may do this, in Admin Settings, API Keys",
             )
-        return answer
+        return response
 
     def _contract(self, endpoint: str, window: str, what: str) -> ContractError:
         return ContractError(what, connection=self.client.connection, endpoint=endpoint, window=window)
 
 
-def counted(answers: Iterable[tuple[int, Any]]) -> int | None:
-    """How many records there are by the answers of one ``count`` (number of the page, data); None if they do not tell.
+def counted(responses: Iterable[tuple[int, Any]]) -> int | None:
+    """How many records there are by the responses of one ``count`` (number of the page, data); None if they do not
+    tell.
 
-    An answer of another limit than was asked for, or one that is not full and yet promises more, tells nothing.
+    A response of another limit than was asked for, or one that is not full and yet promises more, tells nothing.
     """
     low = 0
     high: int | None = None
-    for number, data in answers:
+    for number, data in responses:
         rows = len(data.get("csv", ())) if isinstance(data, dict) and "csv" in data else None
         limit, more = (_number(data.get("limit")), _flag(data.get("next_page"))) if rows is not None else (None, None)
         if rows is None or rows > COUNT_LIMIT or limit not in (None, COUNT_LIMIT) or (0 < rows < COUNT_LIMIT and more):
@@ -335,13 +336,13 @@ def counted(answers: Iterable[tuple[int, Any]]) -> int | None:
 
 
 def _has_entries(page: Page) -> bool:
-    """Whether a keyed list has any entry; fields of ``tenant.configuration`` may stand in the answer itself."""
+    """Whether a keyed list has any entry; fields of ``tenant.configuration`` may stand in the response itself."""
     entries = page.data.values() if isinstance(page.data, dict) else ()
     return any(isinstance(each, dict) or page.kind == "tenant.configuration" for each in entries)
 
 
-def _page(action: str, server: str | None, arguments: Mapping[str, str], answer: Answer, rows: int) -> Page:
-    return Page(action, server, dict(arguments), answer.body, answer.fetched_at, rows, answer.data)
+def _page(action: str, server: str | None, arguments: Mapping[str, str], response: Response, rows: int) -> Page:
+    return Page(action, server, dict(arguments), response.body, response.fetched_at, rows, response.data)
 
 
 def _window_arguments(part: Slice) -> dict[str, str]:
@@ -389,7 +390,7 @@ def _number(value: Any) -> int | None:
 
 
 def _times(page: Page) -> list[int]:
-    """When the records of an answer started, in epoch seconds; a hint for sizing, nothing more."""
+    """When the records of a response started, in epoch seconds; a hint for sizing, nothing more."""
     header = page.data.get("header") or []
     if "Date/Time" not in header:
         return []

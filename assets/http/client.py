@@ -30,10 +30,10 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from assets.sources import strict_json
-from assets.sources.rate_limit import DAY, QuotaExhausted, RateLimit, resume_time
-from assets.sources.secret import MASK, Secret, basic_token, spellings
-from assets.sources.wire import Reply, Trouble, Wire
+from assets.http import strict_json
+from assets.http.rate_limit import DAY, QuotaExhausted, RateLimit, resume_time
+from assets.http.secret import MASK, Secret, basic_token, spellings
+from assets.http.transport import RawResponse, RetryableError, Transport
 from tollbook_errors import AuthError, ConfigError, ContractError, SecurityError, TollbookError, TransientError
 
 _P = ParamSpec("_P")
@@ -43,10 +43,10 @@ _T = TypeVar("_T")
 MIB = 1 << 20
 FIRST_PAUSE_SECONDS = 0.5  # doubled with every try, and drawn at random below that
 LONGEST_PAUSE_SECONDS = 30.0
-UNTOLD_WAIT_SECONDS = 30.0  # after a 429 that says nothing; doubled with every one
+DEFAULT_WAIT_SECONDS = 30.0  # after a 429 that says nothing; doubled with every one
 STEP_SECONDS = 1.0  # of a long sleep; between two steps it can be ended
-GARBLED_TRIES = 3  # a damaged answer, or one that is no JSON, that comes so often is the answer
-_WANTED = frozenset({200})  # statuses of an answer
+GARBLED_TRIES = 3  # a damaged response, or one that is no JSON, that comes so often is the response
+_WANTED = frozenset({200})  # statuses of a response
 _NOT_OFFERED = frozenset({404, 405, 406, 410, 501})  # statuses of what a release does not have
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Forbidden(AuthError):
 
 
 class ServerError(TransientError):
-    """The server is there, and its answer is an error of its own (5xx) however often it is asked."""
+    """The server is there, and its response is an error of its own (5xx) however often it is asked."""
 
 
 class Unauthorized(AuthError):
@@ -79,8 +79,8 @@ class Refused(ContractError):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A vendor's answer: ``body`` verbatim (UTF-8, no byte order mark, our key masked), ``data`` its exact value.
+class Response:
+    """A vendor's response: ``body`` verbatim (UTF-8, no byte order mark, our key masked), ``data`` its exact value.
 
     ``fetched_at`` is UTC by our clock; ``headers`` are looked up without regard to case.
     """
@@ -217,10 +217,10 @@ class Client:
         self._sleep = sleep
         self._monotonic = monotonic
         self.now = now
-        self._wire = Wire(
+        self._wire = Transport(
             connections=max_in_flight, verify=_checked_bundle(ca_bundle, connection), max_body_bytes=max_body_bytes
         )
-        # What is short or all digits stands in answers by chance, as a number or a word.
+        # What is short or all digits stands in responses by chance, as a number or a word.
         telling = (key for key in auth.keys if len(key.reveal()) >= 8 and not key.reveal().isdigit())
         self._thrown_back = spellings(telling)
         self._parsing = threading.Lock()
@@ -259,30 +259,30 @@ class Client:
         window: str = "",
         rate_headers: RateHeaders | None = None,
         remember_refusal: bool = True,
-    ) -> Answer:
+    ) -> Response:
         """Ask for ``path`` below the base address; ``params`` go into the query, or into the posted form.
 
         ``endpoint`` and ``window`` name the request in errors and logs. ``rate_headers`` reads the vendor's own limit
-        headers, given an answer's headers and status. Without ``remember_refusal`` a 401 is Unauthorized, and says
+        headers, given a response's headers and status. Without ``remember_refusal`` a 401 is Unauthorized, and says
         nothing of other requests.
 
         Raises AuthError (401; Forbidden for 403), ConfigError (the account's limit is 0), QuotaExhausted,
         TransientError (network and server trouble that outlasted the retries), HttpStatusError (any other status than
-        200), ContractError (not the JSON of an answer, also when tried again) and SecurityError (a redirect elsewhere,
+        200), ContractError (not the JSON of a response, also when tried again) and SecurityError (a redirect elsewhere,
         TLS).
         """
         where = {"connection": self.connection, "endpoint": endpoint, "window": window}
         prepared = self._prepare(method, path, params, form, where)
         effort = _Effort(remember_refusal=remember_refusal)
         while True:
-            trouble: Trouble | None = None
+            trouble: RetryableError | None = None
             try:
-                answer = self._try(prepared, effort, rate_headers, where)
-                if answer is not None:
+                response = self._try(prepared, effort, rate_headers, where)
+                if response is not None:
                     self._other_path = ""
                     self._down.discard(endpoint)
-                    return answer
-            except Trouble as caught:
+                    return response
+            except RetryableError as caught:
                 trouble = caught
             except HttpStatusError as error:
                 if error.status != 404 or not self._other_path:
@@ -297,7 +297,7 @@ class Client:
         """The exact value of a body, as ``request`` gives it. Raises ContractError."""
         return strict_json.loads(body, connection=self.connection, endpoint=endpoint, window=window)
 
-    def refuse(self, error: AuthError) -> AuthError:
+    def mark_unauthorized(self, error: AuthError) -> AuthError:
         """Remember that the vendor refused the credentials, so that nothing is sent with them again; gives ``error``.
 
         For vendors that say so in the body of a 200; a 401 is remembered by itself.
@@ -355,40 +355,40 @@ class Client:
         effort: "_Effort",
         rate_headers: RateHeaders | None,
         where: dict[str, str],
-    ) -> Answer | None:
+    ) -> Response | None:
         """One try; None where the vendor said to wait and ask again."""
         with self._slot():
             self._refuse_again(where)
             # Both waits are made while holding a slot: until they are over nobody else may send either.
             self._wait_until_open(effort, where)
             number = self._take_room(effort, where)
-            reply = self._send(prepared, effort, where)
+            raw = self._send(prepared, effort, where)
         fetched_at = self.now()
-        told = rate_headers(reply.headers, reply.status) if rate_headers else None
-        self._heed(told, number)
-        if reply.body is not None:
-            return self._answer(reply, reply.body, fetched_at, where)
-        if reply.status == 429:
-            self._heed_refusal(reply, told, effort, where)
+        limits = rate_headers(raw.headers, raw.status) if rate_headers else None
+        self._use_limits(limits, number)
+        if raw.body is not None:
+            return self._answer(raw, raw.body, fetched_at, where)
+        if raw.status == 429:
+            self._use_refusal(raw, limits, effort, where)
             return None
-        raise self._refused_status(reply, effort, where)
+        raise self._refused_status(raw, effort, where)
 
-    def _send(self, prepared: requests.PreparedRequest, effort: "_Effort", where: dict[str, str]) -> Reply:
+    def _send(self, prepared: requests.PreparedRequest, effort: "_Effort", where: dict[str, str]) -> RawResponse:
         started = self._monotonic()
-        reply: Reply | None = None
+        raw: RawResponse | None = None
         try:
-            reply = self._wire.exchange(
+            raw = self._wire.exchange(
                 prepared,
                 timeout_seconds=self._timeout_seconds,
                 deadline_seconds=max(0.001, self._deadline_seconds - effort.spent),
                 wanted=_WANTED,
                 where=where,
             )
-            return reply
+            return raw
         finally:
             took = self._monotonic() - started
             effort.spent += took
-            status, size = (reply.status, reply.wire_bytes) if reply else (0, 0)
+            status, size = (raw.status, raw.wire_bytes) if raw else (0, 0)
             with self._lock:
                 self.requests_made += 1
                 self.bytes_read += size
@@ -402,26 +402,26 @@ class Client:
                 1000 * took,
             )
 
-    def _answer(self, reply: Reply, body: bytes, fetched_at: datetime, where: dict[str, str]) -> Answer:
+    def _answer(self, raw: RawResponse, body: bytes, fetched_at: datetime, where: dict[str, str]) -> Response:
         garbled = ""
         with self._parsing:  # one at a time: no slower in Python, and what it takes in between is taken once
             try:
                 text = strict_json.decode(body, **where)
-                for spelling in self._thrown_back:  # a vendor that repeats our key: an answer is landed, the key never
+                for spelling in self._thrown_back:  # a vendor that repeats our key: a response is landed, the key never
                     text = text.replace(spelling, MASK)
                 data = strict_json.loads(text, **where)
             except strict_json.NoJson as error:
                 garbled = error.what
         if garbled:
-            raise Trouble(garbled, garbled=True)
-        return Answer(text, data, CaseInsensitiveDict(reply.headers), fetched_at, reply.status)
+            raise RetryableError(garbled, garbled=True)
+        return Response(text, data, CaseInsensitiveDict(raw.headers), fetched_at, raw.status)
 
-    def _refused_status(self, reply: Reply, effort: "_Effort", where: dict[str, str]) -> Exception:
-        status = reply.status
+    def _refused_status(self, raw: RawResponse, effort: "_Effort", where: dict[str, str]) -> Exception:
+        status = raw.status
         if status == 401 and not effort.remember_refusal:
             return Unauthorized("the vendor refused the credentials (401)", **where)
         if status == 401:
-            return self.refuse(
+            return self.mark_unauthorized(
                 AuthError("the vendor refused the credentials (401)", **where, hint="check the connection's secrets")
             )
         if status == 403:
@@ -431,38 +431,38 @@ class Client:
                 hint="check the account's permissions and licence",
             )
         if (status >= 500 and status != 501) or status == 408:  # 501: it never will
-            wait = _retry_after(reply.headers, self.now()) or 0.0
+            wait = _retry_after(raw.headers, self.now()) or 0.0
             not_before = min(wait, LONGEST_PAUSE_SECONDS)
-            return Trouble(f"the server answered {status}", answered=True, not_before=not_before)
+            return RetryableError(f"the server answered {status}", answered=True, not_before=not_before)
         if 200 < status < 300:
-            return Trouble(f"the server answered {status}", garbled=True)
-        location = reply.headers.get("Location")
+            return RetryableError(f"the server answered {status}", garbled=True)
+        location = raw.headers.get("Location")
         if 300 <= status < 400 and location is not None and not _same_origin(location, self._base_url):
             return SecurityError(f"the server redirects elsewhere ({status}); nothing was sent there", **where)
         hint = "correct the connection's url" if 300 <= status < 400 and status != 304 else ""
         return HttpStatusError(f"the server answered {status}", status=status, **where, hint=hint)
 
-    def _heed(self, told: Wait | None, number: int | None) -> None:
+    def _use_limits(self, limits: Wait | None, number: int | None) -> None:
         """Keep to what the vendor's headers say remains."""
-        if told is None or told.remaining is None or told.limit == 0:  # no wait gives more of nothing
+        if limits is None or limits.remaining is None or limits.limit == 0:  # no wait gives more of nothing
             return
         if self._rate_limit is not None and number is not None:
-            self._rate_limit.learn(number, told.remaining, told.seconds)
-        if told.remaining == 0 and told.seconds:
-            self._hold(told.seconds)
+            self._rate_limit.learn(number, limits.remaining, limits.seconds)
+        if limits.remaining == 0 and limits.seconds:
+            self._hold(limits.seconds)
 
-    def _heed_refusal(self, reply: Reply, told: Wait | None, effort: "_Effort", where: dict[str, str]) -> None:
+    def _use_refusal(self, raw: RawResponse, limits: Wait | None, effort: "_Effort", where: dict[str, str]) -> None:
         """After a 429: hold everybody's requests for as long as the vendor says, if that is not too long."""
-        if told is not None and told.limit == 0:
+        if limits is not None and limits.limit == 0:
             raise ConfigError(
                 "the account's API limit is 0", **where, hint="ask the vendor to raise it: waiting does not help"
             )
-        asked = _retry_after(reply.headers, self.now())
-        window = told.seconds if told is not None else None
+        asked = _retry_after(raw.headers, self.now())
+        window = limits.seconds if limits is not None else None
         wait = next((each for each in (asked, window) if each is not None), None)
         effort.refusals += 1
         if wait is None:
-            wait = min(UNTOLD_WAIT_SECONDS * 2 ** min(effort.refusals - 1, 10), self._max_wait_seconds)
+            wait = min(DEFAULT_WAIT_SECONDS * 2 ** min(effort.refusals - 1, 10), self._max_wait_seconds)
         # A vendor that asks for no wait at all and refuses again is not asked ever faster.
         wait = min(max(wait, min(60.0, 2.0 ** min(effort.refusals - 1, 6))), DAY)
         # The end of the vendor's own window is worth a longer wait than a bare wish.
@@ -514,7 +514,7 @@ class Client:
         with self._lock:
             self.quota_waits_seconds += seconds
 
-    def _back_off(self, trouble: Trouble, effort: "_Effort", where: dict[str, str]) -> None:
+    def _back_off(self, trouble: RetryableError, effort: "_Effort", where: dict[str, str]) -> None:
         """Pause before the next try, or raise where there is none."""
         effort.attempts += 1
         effort.garbled += trouble.garbled
@@ -544,7 +544,7 @@ class Client:
             self._check_stopped()
         try:
             yield
-        except Trouble as trouble:
+        except RetryableError as trouble:
             if trouble.unanswered:
                 self._go_one_by_one()
             raise
@@ -642,7 +642,7 @@ class _Effort:
     waited: float = 0.0
 
 
-def offered(read: Callable[[], _T]) -> _T | None:
+def if_available(read: Callable[[], _T]) -> _T | None:
     """What ``read`` gives; None where the vendor has no such thing, or keeps it from this account."""
     try:
         return read()

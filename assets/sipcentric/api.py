@@ -3,10 +3,10 @@
 Source: Sipcentric API v1. What lives here: what is asked, and when a reading is complete. What does not: HTTP
 (``client``), the walk over a day (``slices``), what a field means (``assets.sipcentric``).
 
-The stop rules: a slice of calls is complete when the one answer holds ``totalItems`` different calls; a list, when its
-pages hold ``totalItems`` different items and a second reading has the same ones; messages may come in meanwhile, and
-those need not be the same. The server's links are never followed: of ``nextPage`` only a ``createdBefore`` that freezes
-the result is taken.
+The stop rules: a slice of calls is complete when the one response holds ``totalItems`` different calls; a list, when
+its pages hold ``totalItems`` different items and a second reading has the same ones; messages may come in meanwhile,
+and those need not be the same. The server's links are never followed: of ``nextPage`` only a ``createdBefore`` that
+freezes the result is taken.
 """
 
 import re
@@ -15,11 +15,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from assets.sources import strict_json
-from assets.sources.client import Answer, Client, Forbidden, Unauthorized, Wait, link_query, offered
-from assets.sources.optional_lists import OptionalLists
-from assets.sources.page import Page
-from assets.sources.slices import NOTHING, Earlier, Reading, Slice, read_slices
+from assets.http import strict_json
+from assets.http.client import Client, Forbidden, Response, Unauthorized, Wait, if_available, link_query
+from assets.http.optional_lists import OptionalLists
+from assets.http.page import Page
+from assets.http.slices import NOTHING, Earlier, Reading, Slice, read_slices
 from tollbook_errors import ContractError, IntegrityError, TransientError
 
 PAGE_SIZE = 200  # the documented maximum
@@ -71,13 +71,15 @@ class Sipcentric:
         path = f"customers/{customer}/{name}"
         if name != CREDIT_STATUS:
             return self._all(path, name, customer, {}, "")
-        answer = self._ask(path, name, {}, "")
-        if not isinstance(answer.data, dict) or not {"balance", "creditRemaining", "accountType"} & set(answer.data):
-            raise self._contract(name, "", "the answer is no credit status")
-        return [Page(name, customer, {}, answer.body, answer.fetched_at, 1, answer.data)]
+        response = self._ask(path, name, {}, "")
+        if not isinstance(response.data, dict) or not {"balance", "creditRemaining", "accountType"} & set(
+            response.data
+        ):
+            raise self._contract(name, "", "the response is no credit status")
+        return [Page(name, customer, {}, response.body, response.fetched_at, 1, response.data)]
 
     def customers(self, data: Any) -> list[str]:
-        """The customer ids in one answer of ``/customers``."""
+        """The customer ids in one response of ``/customers``."""
         ids = [identifier(item.get("uri"), "customers") for item in data["items"]]
         if None in ids:
             raise self._contract("customers", "", "a customer has no id in its uri")
@@ -90,12 +92,12 @@ class Sipcentric:
     def calls(
         self, customer: str, start: datetime, end: datetime, *, window: str, earlier: Earlier = NOTHING
     ) -> Iterator[Page]:
-        """Yield the calls of a customer that started in [start, end), local ones included, each slice as one answer.
+        """Yield the calls of a customer that started in [start, end), local ones included, each slice as one response.
 
         What an ``earlier`` reading found spares requests; it changes nothing in what is read.
 
         Whether the vendor's bounds are inclusive is not documented, so each slice is asked from a second earlier; what
-        lies outside is left out when the calls are typed.
+        lies outside is left out when the calls are parsed.
         """
 
         def fetch(part: Slice) -> Reading:
@@ -130,10 +132,10 @@ class Sipcentric:
             "includeLocal": "true",
         }
         try:
-            answer = self._ask(f"customers/{customer}/calls/stats", "calls/stats", arguments, window)
+            response = self._ask(f"customers/{customer}/calls/stats", "calls/stats", arguments, window)
         except (ContractError, TransientError):
             return None
-        return Page("calls/stats", customer, arguments, answer.body, answer.fetched_at, 0, answer.data)
+        return Page("calls/stats", customer, arguments, response.body, response.fetched_at, 0, response.data)
 
     def messages(self, customer: str, since: datetime, *, window: str) -> list[Page]:
         """Messages of a customer, at least back to ``since``; their texts are taken out here.
@@ -142,14 +144,14 @@ class Sipcentric:
         is older, else to its end. Each message stands on one page only. No pages where messages are not offered.
         """
         path = f"customers/{customer}/sms"
-        pages = offered(lambda: self._all(path, "sms", customer, {}, window, since=since))
+        pages = if_available(lambda: self._all(path, "sms", customer, {}, window, since=since))
         seen: set[str] = set()
         return [_without_text(page, seen) for page in pages or ()]
 
     def _calls_page(self, customer: str, part: Slice, extra: Mapping[str, str], window: str) -> Page:
         arguments = {**_calls_filters(part), "pageSize": str(PAGE_SIZE), **extra}
-        answer = self._ask(f"customers/{customer}/calls", "calls", arguments, window)
-        return self._listed("calls", customer, arguments, answer, window)
+        response = self._ask(f"customers/{customer}/calls", "calls", arguments, window)
+        return self._listed("calls", customer, arguments, response, window)
 
     def _all(
         self,
@@ -231,18 +233,18 @@ class Sipcentric:
             frozen |= {name: query[name] for name in ("createdBefore",) if name in query and name not in filters}
 
     def _listed(
-        self, kind: str, customer: str | None, arguments: Mapping[str, str], answer: Answer, window: str
+        self, kind: str, customer: str | None, arguments: Mapping[str, str], response: Response, window: str
     ) -> Page:
-        data = answer.data
+        data = response.data
         if not isinstance(data, dict) or not isinstance(data.get("items"), list) or "totalItems" not in data:
-            raise self._contract(kind, window, "the answer has no items and totalItems")
+            raise self._contract(kind, window, "the response has no items and totalItems")
         if not all(isinstance(item, dict) for item in data["items"]):
             raise self._contract(kind, window, "an item is not an object")
         if _count(data["totalItems"]) < 0:
             raise self._contract(kind, window, "totalItems is not a count")
-        return Page(kind, customer, dict(arguments), answer.body, answer.fetched_at, len(data["items"]), data)
+        return Page(kind, customer, dict(arguments), response.body, response.fetched_at, len(data["items"]), data)
 
-    def _ask(self, path: str, kind: str, arguments: Mapping[str, str], window: str) -> Answer:
+    def _ask(self, path: str, kind: str, arguments: Mapping[str, str], window: str) -> Response:
         return self.client.request(
             "GET",
             path,
@@ -341,7 +343,7 @@ def _keys(page: Page, newest: datetime | None = None) -> list[str]:
 
 
 def _times(page: Page) -> list[int]:
-    """When the calls of an answer started, in epoch seconds; a hint for sizing, nothing more."""
+    """When the calls of a response started, in epoch seconds; a hint for sizing, nothing more."""
     times = (instant(item.get("callStarted")) for item in page.data["items"])
     return [int(time.timestamp()) for time in times if time is not None]
 

@@ -5,11 +5,11 @@ streams themselves (the vendor modules).
 """
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
-from assets.loading import Source, Stream
-from assets.sources.pbxware import PBXware
-from assets.sources.sipcentric import Sipcentric
-from assets.sources.tim4biz import Tim4biz
-from assets.sources.time4vps import Time4VPS
+from assets.load import Source, Stream
+from assets.pbxware.api import PBXware
+from assets.sipcentric.api import Sipcentric
+from assets.tim4biz.api import Tim4biz
+from assets.time4vps.api import Time4VPS
 
 # What each vendor's connections are asked for day by day; what is not here is a list.
 DAILY: dict[str, tuple[str, ...]] = {

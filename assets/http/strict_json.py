@@ -1,12 +1,12 @@
-"""Exact JSON: a vendor's answer becomes exactly the values that it spells, or it is refused.
+"""Exact JSON: a vendor's response becomes exactly the values that it spells, or it is refused.
 
 What lives here: decoding and parsing with bounds. Numbers with a point or an exponent become ``Decimal``, whole numbers
 ``int``. What does not: what the values mean (the vendor modules).
 
-Refused, each in time linear in the answer's size: anything that is not JSON (``NoJson``: another try may bring some),
+Refused, each in time linear in the response's size: anything that is not JSON (``NoJson``: another try may bring some),
 and JSON that cannot be trusted however often it comes: repeated keys, NaN and Infinity, numbers beyond ``MAX_DIGITS``,
 nesting beyond ``MAX_DEPTH``, more values than ``MAX_VALUES``, texts beyond ``MAX_TEXT``, halves of surrogate pairs. A
-value takes many times the memory of what spells it, so these bound what an answer can take.
+value takes many times the memory of what spells it, so these bound what a response can take.
 """
 
 import json
@@ -39,20 +39,20 @@ class _Refused(Exception):
 
 
 def decode(raw: bytes, **where: str) -> str:
-    """The text of an answer: UTF-8 without a byte order mark. ``where``: connection, endpoint, window of the error.
+    """The text of a response: UTF-8 without a byte order mark. ``where``: connection, endpoint, window of the error.
 
     Raises NoJson for any other encoding, and ContractError for a text beyond ``MAX_TEXT``: before any of it takes more
     room.
     """
     if len(raw) > MAX_TEXT and raw[:1000].lstrip()[:1] != b"<" and _long_text(raw):
-        raise ContractError(f"the answer holds a text of more than {MAX_TEXT} bytes", **where)
+        raise ContractError(f"the response holds a text of more than {MAX_TEXT} bytes", **where)
     text: str | None
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = None
     if text is None:
-        raise NoJson("the answer is not UTF-8", **where)
+        raise NoJson("the response is not UTF-8", **where)
     return text.removeprefix("\ufeff")
 
 
@@ -73,11 +73,11 @@ def loads(text: str, **where: str) -> Any:
     if problem is None and garbled is None:
         deepest, cut = _nesting(text)
         if deepest > MAX_DEPTH:
-            problem = f"the answer is nested more than {MAX_DEPTH} deep"
+            problem = f"the response is nested more than {MAX_DEPTH} deep"
         else:
             value, problem, garbled = _parse(text)
             if cut and (problem or garbled) and text[:1000].lstrip()[:1] in {"{", "["}:
-                garbled = "the answer ends in the middle"
+                garbled = "the response ends in the middle"
     # Raised here and not where it was met: a parser's exception carries the whole text with it.
     if garbled is not None:
         raise NoJson(garbled, **where)
@@ -112,30 +112,30 @@ def _parse(text: str) -> tuple[Any, str | None, str | None]:
     except _Refused as refused:
         return None, str(refused), None
     except UnicodeEncodeError:
-        return None, "the answer holds half a surrogate pair", None
+        return None, "the response holds half a surrogate pair", None
     except RecursionError:
-        return None, "the answer is nested too deep", None
+        return None, "the response is nested too deep", None
     except ValueError:
-        return None, None, "the answer is not JSON"
+        return None, None, "the response is not JSON"
     return value, None, None
 
 
 def _not_json(text: str) -> str | None:
     start = text[:1000].lstrip()[:1]
     if not start and not text.strip():
-        return "the answer is empty"
-    return "the answer is not JSON (it looks like an HTML page)" if start == "<" else None
+        return "the response is empty"
+    return "the response is not JSON (it looks like an HTML page)" if start == "<" else None
 
 
 def _bound_problem(text: str) -> str | None:
     if len(text) > MAX_VALUES and sum(map(text.count, ",[{")) > MAX_VALUES:
-        return f"the answer holds more than {MAX_VALUES} values"
+        return f"the response holds more than {MAX_VALUES} values"
     if text.isascii():
         return None
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        return "the answer holds half a surrogate pair"
+        return "the response holds half a surrogate pair"
     return None
 
 
@@ -164,7 +164,7 @@ def _nesting(text: str) -> tuple[int, bool]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise _Refused("an object in the answer has a key twice")
+        raise _Refused("an object in the response has a key twice")
     return value
 
 
@@ -174,17 +174,17 @@ def _decimal(text: str) -> Decimal:
         try:
             value = Decimal(text)
         except ArithmeticError:
-            raise _Refused("a number in the answer is out of bounds") from None
+            raise _Refused("a number in the response is out of bounds") from None
         if value.is_finite() and abs(value.adjusted()) <= MAX_DIGITS:
             return value
-    raise _Refused("a number in the answer is out of bounds")
+    raise _Refused("a number in the response is out of bounds")
 
 
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        raise _Refused("a number in the answer is out of bounds")
+        raise _Refused("a number in the response is out of bounds")
     return int(text)
 
 
 def _constant(text: str) -> NoReturn:
-    raise _Refused("the answer holds NaN or Infinity")
+    raise _Refused("the response holds NaN or Infinity")

@@ -1,7 +1,7 @@
 """Loading one stream of one connection: land what the vendor says, then make its core partition.
 
 What lives here: the steps that are the same for every vendor: landing, merging the landings of a day into core in the
-order in which they were read, and the record of the load. What does not: what to ask and what an answer means (the
+order in which they were read, and the record of the load. What does not: what to ask and what a response means (the
 vendor modules), how files rest (``warehouse.lake``), how the steps hang together in Dagster (the vendor modules too).
 
 Core is a function of the landings alone: each reading of a day is merged in once, in order, whenever and however often
@@ -29,11 +29,11 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from assets.erasure import eraser
-from assets.sources.client import Client, ServerError
-from assets.sources.optional_lists import OptionalLists
-from assets.sources.page import Page
-from assets.sources.slices import Earlier, Found, Slice
+from assets.http.client import Client, ServerError
+from assets.http.optional_lists import OptionalLists
+from assets.http.page import Page
+from assets.http.slices import Earlier, Found, Slice
+from assets.redaction import eraser
 from tollbook_errors import (
     AuthError,
     ConfigError,
@@ -47,16 +47,16 @@ from tollbook_errors import (
     TransientError,
 )
 from warehouse.duck import connect
-from warehouse.erasures import Register
+from warehouse.erasure_register import Register
 from warehouse.lake import (
-    TYPED_BYTES,
+    PARSED_BYTES,
     CorePartition,
     Lake,
     Landing,
     RawWriter,
-    Written,
+    StagedFile,
     check_core,
-    storage,
+    disk_errors,
     write_parquet,
 )
 from warehouse.money import add_exact_amount
@@ -64,7 +64,7 @@ from warehouse.restate import Reading, merge, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
 from warehouse.text import one_line
 
-# Of typing a day, beyond which it spills to the disk. Each thread needs some 50 MB of it.
+# Of parsing a day, beyond which it spills to the disk. Each thread needs some 50 MB of it.
 MEMORY = "144MB"
 MAX_THREADS = 2
 
@@ -127,7 +127,7 @@ class Past:
 
 
 class AccountsDenied(Exception):
-    """Raised by a fetch that has handed over all the answers there were: the vendor denies some ``accounts``.
+    """Raised by a fetch that has handed over all the responses there were: the vendor denies some ``accounts``.
 
     ``error`` is what it said of the first of them.
     """
@@ -151,40 +151,40 @@ class Normalised:
     each key once.
     """
 
-    tables: dict[Table, str | Written]
+    tables: dict[Table, str | StagedFile]
     controls: list[dict[str, Any]] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
     out_of_window: int = 0
     warnings: list[str] = field(default_factory=list)
 
 
-class Typing(Protocol):
-    """Makes core rows of the answers of one landing as they come."""
+class Parser(Protocol):
+    """Makes core rows of the responses of one landing as they come."""
 
-    def add(self, answers: pa.Table) -> None:
+    def add(self, responses: pa.Table) -> None:
         """Type these, the next of the landing."""
 
     def finish(self, landing: Landing) -> Normalised:
         """What all of them together mean."""
 
 
-Rows: TypeAlias = pa.Table | pa.RecordBatchReader | Written
+Rows: TypeAlias = pa.Table | pa.RecordBatchReader | StagedFile
 Normalise = Callable[[duckdb.DuckDBPyConnection, Landing, date | None], Normalised]
-Begin = Callable[[duckdb.DuckDBPyConnection, str, Mapping[str, str], date, Path], Typing]
+Begin = Callable[[duckdb.DuckDBPyConnection, str, Mapping[str, str], date, Path], Parser]
 Fetch = Callable[[RawWriter], Iterable[Page]]
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A kind of landing: its name, the tables that are made of it, and how an answer is read.
+    """A kind of landing: its name, the tables that are made of it, and how a response is read.
 
     ``normalise`` finds the rows that were there before as ``previous_<table>`` in its connection. ``controls`` are the
-    control totals it makes: check name -> what is compared. ``begin``, where there is one, starts the same typing on a
+    control totals it makes: check name -> what is compared. ``begin``, where there is one, starts the same parser on a
     landing that is still being made, given its ``file``, ``depends_on``, day, and a folder for files.
 
-    ``by_account``: the kind of its answers that hold the records of one account each. An account that a landing has no
-    such answer of was not asked about, or refused: what is known of it stays. ``nameless``: the account of records
-    whose answers name none, which are all records there are.
+    ``by_account``: the kind of its responses that hold the records of one account each. An account that a landing has
+    no such response of was not asked about, or refused: what is known of it stays. ``nameless``: the account of records
+    whose responses name none, which are all records there are.
     """
 
     name: str
@@ -252,7 +252,7 @@ def earlier_readings(
         like = day - timedelta(days=back)
         try:
             landing = source.lake.last_landing(source.name, stream, like, like)
-            asked = source.lake.asked(landing, kind) if landing else []
+            asked = source.lake.requests_of(landing, kind) if landing else []
             rows: dict[str | None, Counter[Slice]] = {}
             for account, request, count in asked:
                 rows.setdefault(account, Counter())[slice_asked(request)] += count
@@ -271,7 +271,7 @@ def optional_lists(source: Source, stream: str) -> OptionalLists:
 
     def landed() -> list[dict[str, Any]]:
         landing = source.lake.last_landing(source.name, stream, None, None)
-        return source.lake.answers(landing) if landing else []
+        return source.lake.responses(landing) if landing else []
 
     return OptionalLists(landed, source.client().now)
 
@@ -323,7 +323,7 @@ def _load(
     outcome.failures.extend([stopped] if stopped else [])
     failed = 0
 
-    def tell(window: Window, over: int, rows: int) -> None:
+    def report(window: Window, over: int, rows: int) -> None:
         source.watch(Progress(source.name, stream.name, str(window), over - failed, len(windows), rows, failed))
 
     for number, window in enumerate(windows):
@@ -334,10 +334,10 @@ def _load(
         try:
             if stopped is not None:
                 raise stopped
-            tell(window, number, 0)
+            report(window, number, 0)
             with _Ahead(source, stream, window) as ahead:
                 landing, denied = _land(
-                    source, stream, window, fetch(window), depends_on, partial(tell, window, number), ahead
+                    source, stream, window, fetch(window), depends_on, partial(report, window, number), ahead
                 )
                 partitions = [update_partition(source, stream, day, ahead) for day in window.days]
             warnings = sorted({warning for partition in partitions for warning in partition.warnings})
@@ -377,7 +377,7 @@ def _load(
         failed += row["status"] == "failed"
         row["finished_at"] = source.lake.now()
         source.lake.record_load(row)
-        tell(window, number + 1, row["rows"])
+        report(window, number + 1, row["rows"])
     return outcome
 
 
@@ -405,7 +405,7 @@ def scrub(lake: Lake, dialling: Mapping[str, tuple[str, str]], watch: Callable[[
         cleaner = cleaners[dialling[connection]]
         if cleaner is not None:
             watch(Progress(connection, stream, str(Window(first, last)), number, len(windows), 0))
-            lake.rewrite_answers(window, cleaner.body)
+            lake.rewrite_responses(window, cleaner.body)
 
 
 def update_partition(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | None" = None) -> CorePartition:
@@ -415,7 +415,7 @@ def update_partition(source: Source, stream: Stream, day: date | None, ahead: "_
     the day from being read again. Raises what is wrong with the newest.
     """
     lake = source.lake
-    with storage(lake.data_dir), lake.writing():
+    with disk_errors(lake.data_dir), lake.writing():
         current = lake.core_partition(stream.name, source.name, day)
         landings = lake.landings(source.name, stream.name, day)
         if not landings:
@@ -437,7 +437,7 @@ def update_partition(source: Source, stream: Stream, day: date | None, ahead: "_
         # The others of those to do say what the one before them said.
         news = [new for old, new in pairwise([last, *(step.key for step in steps)]) if new != old]
         if current is not None and not news:
-            return lake.repeat_core(current, applied=len(landings), last=landings[-1])
+            return lake.mark_unchanged(current, applied=len(landings), last=landings[-1])
         with lake.scratch() as scratch:
             for number, step in enumerate(steps):
                 if step.key != last:
@@ -491,7 +491,7 @@ def _steps(source: Source, stream: Stream, landings: Sequence[Landing], *, from_
     """
     if not (source.past and from_the_first):
         return [_Step(landing, source, stream, len(source.past)) for landing in landings]
-    from assets.streams import streams_of  # here, since the vendors' modules import this one
+    from assets.vendors import streams_of  # here, since the vendors' modules import this one
 
     ways = [past.source for past in source.past] + [source]
     streams = [streams_of(way)[stream.name] for way in ways]
@@ -528,22 +528,22 @@ def _merge_landing(
         day or (last_read_at or landing.started_at).astimezone(source.zone).date(),
         step.again_at or landing.started_at,
         settled=last_read_at is not None and (day is None or last_read_at >= bounds(day, source.zone)[1]),
-        same_answers=step.again_at is not None,
+        same_responses=step.again_at is not None,
     )
     rows: dict[Table, Rows] = {}
-    con, typing = (ahead.typing(landing) if ahead else None) or (session(source.lake), None)
+    con, parser = (ahead.parser(landing) if ahead else None) or (session(source.lake), None)
     with closing(con):
         previous = {
             table_: _previous_rows(con, table_, (previous_files or {}).get(table_.full_name))
             for table_ in (*stream.tables, CONTROL_TOTAL, RESTATEMENT)
         }
-        normalised = typing.finish(landing) if typing else stream.normalise(con, landing, day)
+        normalised = parser.finish(landing) if parser else stream.normalise(con, landing, day)
         restatements = [previous[RESTATEMENT]]
         retained = _retained_accounts(source, con, stream, landing, previous) if previous_files is not None else ()
         for table_ in stream.tables:
             before = None if previous_files is None else previous[table_]
             fresh = normalised.tables[table_]
-            if isinstance(fresh, Written):
+            if isinstance(fresh, StagedFile):
                 if before is None:
                     rows[table_] = fresh
                     continue
@@ -572,7 +572,11 @@ def _retained_accounts(
     source: Source, con: duckdb.DuckDBPyConnection, stream: Stream, landing: Landing, previous: Mapping[Table, str]
 ) -> tuple[str, ...]:
     """The accounts that have rows and that the landing says nothing of; also a relation ``retained``."""
-    read = {account for account, _, _ in source.lake.asked(landing, stream.by_account)} if stream.by_account else {None}
+    read = (
+        {account for account, _, _ in source.lake.requests_of(landing, stream.by_account)}
+        if stream.by_account
+        else {None}
+    )
     if None in read:  # records of the one account there is
         return ()
     (table_,) = stream.tables
@@ -618,7 +622,7 @@ def _controls(
 
 
 def session(lake: Lake, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory for typing answers: reads what was landed or typed, no more, spills to ``spill``.
+    """A DuckDB in memory for parsing responses: reads what was landed or parsed, no more, spills to ``spill``.
 
     Without one it spills to the lake's own place, for whoever holds ``lake.writing``.
     """
@@ -638,13 +642,13 @@ def _land(
     window: Window,
     fetch: Fetch,
     depends_on: dict[str, str],
-    tell: Callable[[int], None],
+    report: Callable[[int], None],
     ahead: "_Ahead",
 ) -> tuple[Landing, AccountsDenied | None]:
     client = source.client()
     denied: AccountsDenied | None = None
     before = client.requests_made
-    told = time.monotonic()
+    reported_at = time.monotonic()
     cleaner = eraser(source.lake.data_dir, source.region, source.outside_line)
     where = (source.name, source.vendor, stream.name, window.first, window.last)
     after = source.past[-1].generation if source.past else ""
@@ -660,9 +664,9 @@ def _land(
                     fetched_at=page.fetched_at,
                     rows=page.rows,
                 )
-                if time.monotonic() - told > 0.2:
-                    told = time.monotonic()
-                    tell(writer.rows)
+                if time.monotonic() - reported_at > 0.2:
+                    reported_at = time.monotonic()
+                    report(writer.rows)
         except AccountsDenied as caught:
             denied = caught
         with source.lake.writing():
@@ -680,9 +684,9 @@ def _land(
 class _Ahead:
     """Types the first landing of a day in a thread of its own, while the vendor is still being read.
 
-    It does nothing that is not done anyway once the answers are landed, and the same way. What becomes of it is a file
-    aside, which is thrown away where the reading begins anew or fails, or where typing fails: then it is done again
-    from the landing, and fails there. A landing that fits into one batch is not worth a thread.
+    It does nothing that is not done anyway once the responses are landed, and the same way. What becomes of it is a
+    file aside, which is thrown away where the reading begins anew or fails, or where parsing fails: then it is done
+    again from the landing, and fails there. A landing that fits into one batch is not worth a thread.
     """
 
     def __init__(self, source: Source, stream: Stream, window: Window) -> None:
@@ -698,15 +702,15 @@ class _Ahead:
         self.restart()
 
     def watch(self, writer: RawWriter) -> None:
-        """Follow this landing, if it is one whose rows will stand as they are typed."""
+        """Follow this landing, if it is one whose rows will stand as they are parsed."""
         if self._stream.begin is not None and writer.first and self._window.first == self._window.last:
             self._landed = writer
             writer.watch(self)
 
-    def add(self, answers: pa.Table) -> None:
+    def add(self, responses: pa.Table) -> None:
         """These have been landed."""
         if self._run is None and self._held is None:
-            self._held = answers
+            self._held = responses
             return
         if self._run is None:
             assert self._landed is not None
@@ -714,7 +718,7 @@ class _Ahead:
         if self._held is not None:
             self._run.add(self._held)
             self._held = None
-        self._run.add(answers)
+        self._run.add(responses)
 
     def restart(self) -> None:
         """What was landed so far does not count."""
@@ -723,8 +727,8 @@ class _Ahead:
             self._run.close()
             self._run = None
 
-    def typing(self, landing: Landing) -> tuple[duckdb.DuckDBPyConnection, Typing] | None:
-        """The typing of this landing with all its answers, and its session, if it was followed to the end."""
+    def parser(self, landing: Landing) -> tuple[duckdb.DuckDBPyConnection, Parser] | None:
+        """The parser of this landing with all its responses, and its session, if it was followed to the end."""
         if self._run is None or self._landed is None or self._landed.file != landing.file:
             return None
         return self._run.result()
@@ -742,17 +746,17 @@ class _Run:
         self._folder = self._open.enter_context(source.lake.ahead())
         self._con = self._open.enter_context(closing(session(source.lake, self._folder / "spill")))
         self._waiting: Queue[pa.Table | None] = Queue(maxsize=4)  # what waits is in memory
-        self._typing: Typing | None = None
+        self._parser: Parser | None = None
         self._failed = self._ended = False
-        self._thread = Thread(target=self._work, name="typing", daemon=True)
+        self._thread = Thread(target=self._work, name="parsing", daemon=True)
         self._thread.start()
 
-    def add(self, answers: pa.Table) -> None:
-        self._waiting.put(answers)
+    def add(self, responses: pa.Table) -> None:
+        self._waiting.put(responses)
 
-    def result(self) -> tuple[duckdb.DuckDBPyConnection, Typing] | None:
+    def result(self) -> tuple[duckdb.DuckDBPyConnection, Parser] | None:
         self._end()
-        return None if self._failed or self._typing is None else (self._con, self._typing)
+        return None if self._failed or self._parser is None else (self._con, self._parser)
 
     def close(self) -> None:
         self._failed = True
@@ -766,22 +770,22 @@ class _Run:
 
     def _work(self) -> None:
         try:
-            self._typing = self._begin(self._con, self._writer.file, self._writer.depends_on, self._day, self._folder)
-            while answers := self._come():
+            self._parser = self._begin(self._con, self._writer.file, self._writer.depends_on, self._day, self._folder)
+            while responses := self._come():
                 if not self._failed:
-                    self._typing.add(pa.concat_tables(answers))
+                    self._parser.add(pa.concat_tables(responses))
         except Exception:
             self._failed = True
             while self._come():
                 pass  # nobody shall wait for room in the queue
 
     def _come(self) -> list[pa.Table]:
-        """As many as are typed at once, or the last; [] once nothing more comes."""
+        """As many as are parsed at once, or the last; [] once nothing more comes."""
         come: list[pa.Table] = []
-        while not self._ended and sum(each.nbytes for each in come) < TYPED_BYTES:
-            answers = self._waiting.get()
-            self._ended = answers is None
-            come += [] if answers is None else [answers]
+        while not self._ended and sum(each.nbytes for each in come) < PARSED_BYTES:
+            responses = self._waiting.get()
+            self._ended = responses is None
+            come += [] if responses is None else [responses]
         return come
 
 

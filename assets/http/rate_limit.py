@@ -199,10 +199,10 @@ _NUMBERS = ("taken", "reported", "others", "others_until", "held_until")
 def _read(descriptor: int, now: float, window: float) -> _Counted:
     first, _, rest = os.pread(descriptor, os.fstat(descriptor).st_size, 0).partition(b"\n")
     try:
-        told = json.loads(first)
-        numbers = {name: told[name] for name in _NUMBERS}
-        counted = _Counted(now, **numbers, times=array("d", rest[: 8 * told["times"]]))
-        if len(counted.times) != told["times"] or not math.isfinite(sum(counted.times)):
+        known = json.loads(first)
+        numbers = {name: known[name] for name in _NUMBERS}
+        counted = _Counted(now, **numbers, times=array("d", rest[: 8 * known["times"]]))
+        if len(counted.times) != known["times"] or not math.isfinite(sum(counted.times)):
             return _Counted(now)
     except (ValueError, TypeError, KeyError):  # it is new, or damaged
         return _Counted(now)
@@ -218,8 +218,8 @@ def _read(descriptor: int, now: float, window: float) -> _Counted:
 
 
 def _write(descriptor: int, counted: _Counted) -> None:
-    told = {"format": 1, **{name: getattr(counted, name) for name in _NUMBERS}, "times": len(counted.times)}
-    written = json.dumps(told).encode() + b"\n" + counted.times.tobytes()
+    known = {"format": 1, **{name: getattr(counted, name) for name in _NUMBERS}, "times": len(counted.times)}
+    written = json.dumps(known).encode() + b"\n" + counted.times.tobytes()
     os.pwrite(descriptor, written, 0)
     os.ftruncate(descriptor, len(written))
 

@@ -1,4 +1,4 @@
-"""One HTTP exchange: a prepared request goes out, a bounded answer comes back, or it is said why not.
+"""One HTTP exchange: a prepared request goes out, a bounded response comes back, or it is said why not.
 
 What lives here: deadlines, size caps, unpacking, TLS, and what a broken connection means. What does not: retries,
 limits, credentials, and what a status means (``client``).
@@ -34,10 +34,10 @@ for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.response"
     logging.getLogger(_name).addFilter(lambda record: False)
 
 
-class Trouble(Exception):
+class RetryableError(Exception):
     """An exchange failed in a way that another try can mend. Its text is fit for people and holds nothing private.
 
-    ``garbled``: the answer arrived but is damaged, which too many tries in a row show to be its nature.
+    ``garbled``: the response arrived but is damaged, which too many tries in a row show to be its nature.
     ``answered``: the server is there, and answered with an error of its own.
     ``unanswered``: nothing came within the time for one wait. ``not_before``: seconds that the server asked to be left
     alone.
@@ -60,7 +60,7 @@ class Trouble(Exception):
 
 
 @dataclass(frozen=True)
-class Reply:
+class RawResponse:
     """What came back. ``body`` is unpacked, and None where the status was not one of those whose body is wanted."""
 
     status: int
@@ -69,7 +69,7 @@ class Reply:
     wire_bytes: int
 
 
-class Wire:
+class Transport:
     """The connections to one server, kept open between requests.
 
     ``verify`` is the path of a CA bundle, or True for the well-known authorities. There is no way to verify nothing.
@@ -96,11 +96,11 @@ class Wire:
         deadline_seconds: float,
         wanted: frozenset[int],
         where: Mapping[str, str],
-    ) -> Reply:
-        """Send ``request`` and read the answer; the body only for a ``wanted`` status.
+    ) -> RawResponse:
+        """Send ``request`` and read the response; the body only for a ``wanted`` status.
 
         ``timeout_seconds`` bounds every wait for the server, ``deadline_seconds`` all of them together, headers and
-        body included. Raises Trouble, ContractError (no known form, or beyond the cap) and SecurityError (TLS).
+        body included. Raises RetryableError, ContractError (no known form, or beyond the cap) and SecurityError (TLS).
         """
         failure: Exception
         wait = min(timeout_seconds, deadline_seconds)
@@ -114,17 +114,17 @@ class Wire:
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             failure = _failure(error, where)
         if time.monotonic() >= _deadline.until:
-            failure = Trouble(f"the answer was not complete after {deadline_seconds:.0f} s")
+            failure = RetryableError(f"the response was not complete after {deadline_seconds:.0f} s")
         # Raised only here: those exceptions carry the request's address and body.
         raise failure
 
-    def _read(self, response: requests.Response, wanted: frozenset[int], where: Mapping[str, str]) -> Reply:
+    def _read(self, response: requests.Response, wanted: frozenset[int], where: Mapping[str, str]) -> RawResponse:
         status, headers = response.status_code, response.headers
         if status not in wanted:
-            return Reply(status, headers, None, 0)
+            return RawResponse(status, headers, None, 0)
         packed = headers.get("Content-Encoding", "").strip().lower()
         if packed not in {"", "identity", "gzip", "x-gzip"}:
-            raise Trouble("the answer is packed in a way that was not asked for", garbled=True)
+            raise RetryableError("the response is packed in a way that was not asked for", garbled=True)
         unpacker = _Gunzip() if packed.endswith("gzip") else None
         body = bytearray()
         arrived = 0
@@ -136,20 +136,20 @@ class Wire:
                     break
             if max(arrived, len(body)) > self._max_body_bytes:
                 raise ContractError(
-                    f"the answer is larger than {self._max_body_bytes >> 20} MiB",
+                    f"the response is larger than {self._max_body_bytes >> 20} MiB",
                     **where,
                     hint="if the vendor means it, raise max_answer_mib for this connection",
                 )
         # Where a length was declared, the layers below have counted it.
         if not arrived and "Content-Length" not in headers and "Transfer-Encoding" not in headers:
-            raise Trouble("the connection ended before the answer", garbled=True)
+            raise RetryableError("the connection ended before the response", garbled=True)
         if unpacker and arrived and not unpacker.complete:
-            raise Trouble("the packed answer was cut short", garbled=True)
-        return Reply(status, headers, bytes(body), arrived)
+            raise RetryableError("the packed response was cut short", garbled=True)
+        return RawResponse(status, headers, bytes(body), arrived)
 
 
 class _Gunzip:
-    """Unpacks gzip piece by piece, so that a small answer cannot fill the memory before it is measured."""
+    """Unpacks gzip piece by piece, so that a small response cannot fill the memory before it is measured."""
 
     def __init__(self) -> None:
         self._inflater = zlib.decompressobj(wbits=31)
@@ -165,7 +165,7 @@ class _Gunzip:
             try:
                 part = self._inflater.decompress(chunk, CHUNK_BYTES)
             except zlib.error:
-                raise Trouble("the packed answer is damaged", garbled=True) from None
+                raise RetryableError("the packed response is damaged", garbled=True) from None
             yield part
             chunk = self._inflater.unconsumed_tail or self._inflater.unused_data
 
@@ -258,18 +258,18 @@ def _failure(error: BaseException, where: Mapping[str, str]) -> Exception:
     ):
         return SecurityError("no secure connection to the server could be made", **where)
     if found(requests.exceptions.InvalidHeader, urllib3.exceptions.InvalidHeader):
-        return ContractError("the answer's headers contradict each other", **where)
+        return ContractError("the response's headers contradict each other", **where)
     if found(requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError):
         return ContractError("the server's address is not valid", **where)
     if found(urllib3.exceptions.NameResolutionError, socket.gaierror):
-        return Trouble("the server's name was not found")
+        return RetryableError("the server's name was not found")
     if found(ConnectionRefusedError):
-        return Trouble("the server refused the connection")
+        return RetryableError("the server refused the connection")
     if found(requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
-        return Trouble("the server did not answer in time", unanswered=True)
+        return RetryableError("the server did not answer in time", unanswered=True)
     if found(http.client.IncompleteRead, urllib3.exceptions.IncompleteRead):
-        return Trouble("the answer was cut short")
-    return Trouble("the connection broke")
+        return RetryableError("the response was cut short")
+    return RetryableError("the connection broke")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import ceil
 
-from assets.sources.client import Client
-from assets.sources.page import Page
+from assets.http.client import Client
+from assets.http.page import Page
 
 FILL = 0.88  # of a response that a slice is expected to fill, since days differ (measured: bench/RESULTS.md)
 MOST_PARTS = 10  # of a slice that is cut: more are wasted where records come at once, or a total is wrong
@@ -41,8 +41,8 @@ class Slice:
 class Reading:
     """What one request for a slice gave.
 
-    ``complete``: the answer holds the whole slice. Otherwise ``total`` is how many records the vendor says there are
-    (None: it does not say) and ``times`` the epoch seconds of the answer's records, in its order.
+    ``complete``: the response holds the whole slice. Otherwise ``total`` is how many records the vendor says there are
+    (None: it does not say) and ``times`` the epoch seconds of the response's records, in its order.
     """
 
     slice: Slice

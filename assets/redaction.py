@@ -1,7 +1,7 @@
 """Erased telephone numbers, taken out of whatever a vendor says.
 
-What lives here: finding a number of the register in a text or an answer, in any way of writing it, and what stands in
-its place. What does not: the register (``warehouse.erasures``), the landings (``warehouse.lake``), the command.
+What lives here: finding a number of the register in a text or a response, in any way of writing it, and what stands in
+its place. What does not: the register (``warehouse.erasure_register``), the landings (``warehouse.lake``), the command.
 
 In the place of a number stands what normalising still needs of it (``phone.erased``): its country and its kind, so that
 a call is counted where it was. Two erased numbers of one country and kind cannot be told apart.
@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from assets.http import strict_json
 from assets.phone import dialled_number, erased, read_number
-from assets.sources import strict_json
 from tollbook_errors import ContractError
-from warehouse.erasures import Erasure, Register
+from warehouse.erasure_register import Erasure, Register
 
 _BETWEEN = r"[ \u00a0.\-/()]{0,3}"
 _RUN = re.compile(rf"[0-9](?:{_BETWEEN}[0-9]){{5,}}")
@@ -61,15 +61,15 @@ class Eraser:
         return "".join([*parts, text[done:]]) if parts else text
 
     def body(self, body: str) -> str:
-        """An answer without the numbers: letter for letter as it came where it holds none."""
+        """A response without the numbers: letter for letter as it came where it holds none."""
         if not (_ESCAPED in body or self.holds(body)):
             return body
         try:
-            said = strict_json.loads(body)
+            payload = strict_json.loads(body)
         except ContractError:
             return self.text(body)
-        cleaned = self._value(said)
-        return body if cleaned == said else strict_json.dumps(cleaned)
+        cleaned = self._value(payload)
+        return body if cleaned == payload else strict_json.dumps(cleaned)
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -160,7 +160,7 @@ def _beginning(text: str, start: int, calling_code: str) -> int:
 
 
 def eraser(data_dir: Path, region: str, outside_line: str) -> Eraser | None:
-    """What takes the erased numbers out of a connection's answers; None when none was ever erased."""
+    """What takes the erased numbers out of a connection's responses; None when none was ever erased."""
     register = Register(data_dir)
     known = register.read()
     return Eraser(register.digest, known, region, outside_line) if known else None

@@ -1,7 +1,7 @@
 """Which of a hosting account's documents are an expense: merged families, money on account, credit notes.
 
 What lives here: rules over the rows of ``core.invoice`` and ``core.invoice_line`` of one connection, all of them, every
-time. What does not: reading a vendor's answers (``time4vps``), what an expense comes to by day (the marts).
+time. What does not: reading a vendor's responses (``time4vps``), what an expense comes to by day (the marts).
 
 Money that fills the account's credit (``credit_added``) is an asset: the expense is what is paid with it, later. A
 credit note counts, and with it the invoice that it takes back, whatever that one's status says: both or neither.
@@ -155,15 +155,15 @@ def _notes(by_id: Mapping[str, Row], lines_of: Mapping[str, list[Row]]) -> list[
     found = []
     # What is named is taken first, so that it is not there to be guessed.
     for note in sorted(notes, key=lambda note: not named[note["invoice_id"]]):
-        originals, told = named[note["invoice_id"]], True
+        originals, certain = named[note["invoice_id"]], True
         if not originals:
-            originals, told = _meant(note, lines_of, [other for other in others if left[other["invoice_id"]]], left)
+            originals, certain = _meant(note, lines_of, [other for other in others if left[other["invoice_id"]]], left)
         amount = rest = abs(whole_of(note) or _ZERO)
         for original in originals:
             part = min(rest, left[original["invoice_id"]])
             left[original["invoice_id"]] -= part
             rest -= part
-        found.append(Note(note, tuple(originals), amount - rest if told and whole_of(note) is not None else None))
+        found.append(Note(note, tuple(originals), amount - rest if certain and whole_of(note) is not None else None))
     return found
 
 

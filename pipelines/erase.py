@@ -1,7 +1,7 @@
 """Erasing a telephone number from everything under the data directory.
 
 What lives here: the order of it: the register, what was landed, what was left lying about, all that is made of the
-landings, and the search that proves it. What does not: finding a number in a text (``assets.erasure``), rewriting a
+landings, and the search that proves it. What does not: finding a number in a text (``assets.redaction``), rewriting a
 landing (``warehouse.lake``), making core and the database again (``running.run_rebuild``).
 
 Every step can be repeated: whoever was interrupted erases the same number again. Until then the register keeps it from
@@ -19,16 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from assets.erasure import Eraser
-from assets.loading import scrub
+from assets.load import scrub
 from assets.phone import Digits, digits_of
+from assets.redaction import Eraser
 from pipelines.history import dagster_home
-from pipelines.resources import House
-from pipelines.running import Watch, run_rebuild
+from pipelines.load import Watch, run_rebuild
+from pipelines.resources import Runtime
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, IntegrityError, TollbookError
-from warehouse.erasures import Erasure, Register
-from warehouse.lake import storage
+from warehouse.erasure_register import Erasure, Register
+from warehouse.lake import disk_errors
 from warehouse.schema import LAKE_TABLES
 
 RAW = "raw"  # as a table's name: the landed answers
@@ -72,7 +72,7 @@ def find_number(settings: Settings, written: str) -> Held:
     number = digits_of(written, settings.region)
     if number is None:
         raise NumberError("this is no public telephone number", hint="write it as +442079460123, or as dialled here")
-    lake = House(settings).lake
+    lake = Runtime(settings).lake
     lake.check_timezone(settings.timezone)
     configured = {connection.name for connection in settings.connections}
     gone = sorted({connection for connection, *_ in lake.windows()} - configured)
@@ -97,7 +97,7 @@ def run_erase(settings: Settings, held: Held, watch: Watch) -> Erased:
 
     IntegrityError when a file is damaged or still holds the number at the end.
     """
-    lake = House(settings, watch).lake
+    lake = Runtime(settings, watch).lake
     with lake.writing():
         # Kept first: from here on no load lands the number, and whatever stops this, a repetition finishes.
         Register(settings.data_dir).keep(held.erasure, held.rows)
@@ -130,7 +130,7 @@ def _rows_holding(data_dir: Path, only: Eraser) -> dict[str, int]:
 def _rows(path: Path, only: Eraser) -> int:
     """Rows of a Parquet file that hold the number in any column that is no id."""
     count = 0
-    with storage(path), pq.ParquetFile(path) as file:
+    with disk_errors(path), pq.ParquetFile(path) as file:
         names = [f.name for f in file.schema_arrow if pa.types.is_string(f.type) and not _ID.search(f.name)]
         for group in range(file.num_row_groups):
             held = [False] * file.metadata.row_group(group).num_rows
@@ -159,13 +159,13 @@ def _remove_reports(folder: Path, only: Eraser) -> tuple[Path, ...]:
     """Delete the reports that hold the number; which they were."""
     found = tuple(path for path in sorted(folder.rglob("*")) if path.is_file() and _text_holds(path, only))
     for path in found:
-        with storage(path):
+        with disk_errors(path):
             path.unlink()
     return found
 
 
 def _text_holds(path: Path, only: Eraser) -> bool:
-    with storage(path):
+    with disk_errors(path):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return any(only.holds(archive.read(name).decode("utf-8", "replace")) for name in archive.namelist())
@@ -185,7 +185,7 @@ def _holds(path: Path, only: Eraser, number: Digits) -> bool:
     if path.suffix in (".xlsx", ".html", ".csv", ".json"):
         return _text_holds(path, only)
     forms = [f"{prefix}{number.national}".encode() for prefix in (number.calling_code, "0")]
-    with storage(path), path.open("rb") as file:
+    with disk_errors(path), path.open("rb") as file:
         tail = b""
         while block := file.read(1 << 20):
             if any(form in tail + block for form in forms):

@@ -1,4 +1,4 @@
-"""What a source hands over: one landed-to-be answer of a vendor, with what was asked for.
+"""What a source hands over: one response of a vendor, soon to be landed, with what was asked for.
 
 What lives here: the record passed from the vendor modules to the landing, also of what a vendor does not give. What
 does not: HTTP (``client``), vendor knowledge (the vendor modules), files (``warehouse.lake``).
@@ -14,7 +14,7 @@ REFUSED = "refused"  # kind of the page that stands for what the vendor does not
 
 @dataclass(frozen=True)
 class Page:
-    """One answer of a vendor.
+    """One response of a vendor.
 
     ``kind`` names what was asked (``cdr``, ``billamount``, ``calls``, …), ``request`` holds the arguments without any
     secret, ``rows`` the number of records in ``body`` (0 for a control total); ``fetched_at`` is UTC; ``data`` is the

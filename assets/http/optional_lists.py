@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from assets.sources import strict_json
-from assets.sources.client import Forbidden, is_not_offered
-from assets.sources.page import REFUSED, Page, refused
+from assets.http import strict_json
+from assets.http.client import Forbidden, is_not_offered
+from assets.http.page import REFUSED, Page, refused
 from tollbook_errors import ContractError, IntegrityError, TransientError
 
 Response = Mapping[str, Any]  # as it was landed
@@ -36,8 +36,8 @@ class OptionalLists:
     ) -> list[Page]:
         """The pages of one list as ``read`` gives them; where it cannot, a ``refused`` page and what was known.
 
-        Of a list that nothing is known of, only the vendor's own word that it does not offer it is an answer: any other
-        error is raised.
+        Of a list that nothing is known of, only the vendor's own word that it does not offer it is a response: any
+        other error is raised.
         """
         try:
             return read()
