@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
+from support.fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
 
 from assets import load, pbxware
 from assets.load import Source, update_partition

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from core_rows import load, warehouse
 from dagster import DagsterInstance, RunStatusSensorContext, SkipReason, build_sensor_context
-from listening import ended_run, listening
-from loading import LONDON, World, unwatched, world
+from support.core_rows import load, warehouse
+from support.listening import ended_run, listening
+from support.loading import LONDON, World, unwatched, world
 
 from assets.http.secret import Secret
 from pipelines import alerts

@@ -19,11 +19,11 @@ from typing import Any
 import openpyxl
 import pyarrow.dataset as ds
 import pytest
-from core_rows import warehouse
-from fake_pbx import FakePbx, load_day, row, source_of
-from loading import SHM, query
-from soaking import part, told
-from stand_in import Literal, StandIn, run, source
+from support.core_rows import warehouse
+from support.fake_pbx import FakePbx, load_day, row, source_of
+from support.loading import SHM, query
+from support.soaking import part, told
+from support.stand_in import Literal, StandIn, run, source
 
 from assets import sipcentric
 from assets.warehouse_asset import update_and_publish

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_rows import Row, cdr_days, leg, partition, query, row, warehouse
-from fraud_year import Measured, Year
+from support.core_rows import Row, cdr_days, leg, partition, query, row, warehouse
+from support.fraud_year import Measured, Year
 
 from warehouse.database import Database
 from warehouse.fraud import FraudRules

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pytest
-from core_rows import cdr_days, query, warehouse
-from fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
+from support.core_rows import cdr_days, query, warehouse
+from support.fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
 
 OUT, OUT2 = "02079460123", "Contoso (07700900123)"
 ADA, BEN, CYD, DEE = "Ada Quill (100)", "Ben Ash (101)", "102", "344103"

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from loading import World, world
+from support.loading import World, world
 from test_planted_faults import Found, found_in
 
 from pipelines.demo.company import PBX, SIP, TIM

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from loading import HASTY_CLIENT, LONDON, World, forms_of_people, forms_of_secrets, hashes, traces, world
+from support.loading import HASTY_CLIENT, LONDON, World, forms_of_people, forms_of_secrets, hashes, traces, world
 
 from pipelines.cli import main
 from pipelines.demo import showing

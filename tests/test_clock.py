@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from core_rows import at, load, query, warehouse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loading import World, read, world
-from loading import query as ask
+from support.core_rows import at, load, query, warehouse
+from support.loading import World, read, world
+from support.loading import query as ask
 from test_status import HQ, configured, status
 
 from assets.warehouse_asset import update_and_publish

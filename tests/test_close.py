@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pyarrow.parquet as pq
 import pytest
-from core_rows import Row, at, cdr_days, invoice, leg, line, load, partition, query, row, warehouse
-from loading import World, hashes, world
+from support.core_rows import Row, at, cdr_days, invoice, leg, line, load, partition, query, row, warehouse
+from support.loading import World, hashes, world
 
 from tollbook_errors import IntegrityError
 from warehouse import update as module

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from core_rows import Row, at, leg, load, partition, query, warehouse
+from support.core_rows import Row, at, leg, load, partition, query, warehouse
 
 from pipelines.cli import main
 from warehouse.database import Database

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from loading import SHM, world
-from serving import DAY, served, wait_for
-from soaking import part, told
+from support.loading import SHM, world
+from support.serving import DAY, served, wait_for
+from support.soaking import part, told
 
 
 def check_killed_runs(seeds: Sequence[int]) -> None:

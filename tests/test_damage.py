@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
-from loading import SHM, World, published, read_and_publish, world
-from soaking import part, told
+from support.loading import SHM, World, published, read_and_publish, world
+from support.soaking import part, told
 
 from pipelines.demo.company import PBX
 from pipelines.resources import Runtime

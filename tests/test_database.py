@@ -20,7 +20,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from core_rows import (
+from support.core_rows import (
     OWNED,
     Row,
     at,
@@ -544,7 +544,7 @@ import os, signal, sys
 from datetime import date
 from pathlib import Path
 sys.path[:0] = sys.argv[1:3]
-from core_rows import cdr_days, leg, warehouse
+from support.core_rows import cdr_days, leg, warehouse
 from warehouse import database as module
 
 def die(*_):

@@ -30,8 +30,8 @@ from dagster import (
 )
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._utils.schedules import schedule_execution_time_iterator
-from listening import ended_run, listening
-from loading import LONDON, World, days, forms_of_people, forms_of_secrets, traces, unwatched, world
+from support.listening import ended_run, listening
+from support.loading import LONDON, World, days, forms_of_people, forms_of_secrets, traces, unwatched, world
 
 from assets import materialize, pbxware, sipcentric, tim4biz, time4vps
 from pipelines.alerts import send_alert

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import pytest
 from dagster import DagsterInstance
-from disk_states import ASIDE, States
-from killing import Cut, Ended, Nursery, needs_watching, nursery
-from loading import SHM, World, published, world
-from soaking import part, told
+from support.disk_states import ASIDE, States
+from support.killing import Cut, Ended, Nursery, needs_watching, nursery
+from support.loading import SHM, World, published, world
+from support.soaking import part, told
 
 from warehouse.lake import file_sha256
 

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from loading import World, hashes, world
+from support.loading import World, hashes, world
 
 import warehouse.lake
 from assets.phone import dialled_number, digits_of, read_number

@@ -13,10 +13,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from core_rows import cdr_days, invoice, leg, line, partition, query, warehouse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_month import ACCOUNTS, ALLOCATION, BUDGETS, HQ, SIP, VPS, Rows, charge, golden_month
+from support.core_rows import cdr_days, invoice, leg, line, partition, query, warehouse
+from support.report_month import ACCOUNTS, ALLOCATION, BUDGETS, HQ, SIP, VPS, Rows, charge, golden_month
 
 from tollbook_errors import ConfigError, IntegrityError
 from warehouse.money import MACROS

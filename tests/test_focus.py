@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from report_month import MONTH, SETTINGS, VPS, Rows, charge, golden_month, monthly, publish
+from support.report_month import MONTH, SETTINGS, VPS, Rows, charge, golden_month, monthly, publish
 
 from assets.time4vps.invoice_period import period_of_cycle
 from warehouse.reports import focus

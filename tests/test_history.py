@@ -20,8 +20,8 @@ import pytest
 from click.testing import Result
 from dagster import DagsterInstance
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from loading import World, world
 from sqlalchemy.exc import OperationalError
+from support.loading import World, world
 
 from pipelines.demo.company import TIM
 from pipelines.history import keep_to_one_data_dir

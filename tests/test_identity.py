@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from killing import Cut, needs_watching, nursery
-from loading import HASTY_CLIENT, World, published, world
+from support.killing import Cut, needs_watching, nursery
+from support.loading import HASTY_CLIENT, World, published, world
 
 from pipelines.demo.company import PBX, SIP
 from pipelines.settings import load_settings

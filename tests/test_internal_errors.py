@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import World, traces, world
-from stand_in import everything_written
+from support.loading import World, traces, world
+from support.stand_in import everything_written
 
 from assets.load import Progress
 from pipelines.demo.company import PBX, TIM

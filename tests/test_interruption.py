@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from dagster import AssetsDefinition, DagsterInstance
-from loading import World, world
-from soaking import part, told
+from support.loading import World, world
+from support.soaking import part, told
 
 from assets.vendors import DAILY
 from pipelines.definitions import build

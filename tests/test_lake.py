@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
+from support.fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
 
 from assets import pbxware
 from assets.load import Source, update_partition
@@ -208,7 +208,7 @@ import os, sys, signal
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from test_lake import a_pbx, changed
-from fake_pbx import load_day, source_of
+from support.fake_pbx import load_day, source_of
 steps = int(sys.argv[2])
 def counting(function):
     def call(*arguments, **named):

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 from dagster import DagsterInstance, RunsFilter
-from loading import (
+from support.loading import (
     HASTY_CLIENT,
     Expected,
     Row,

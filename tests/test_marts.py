@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_rows import Row, at, cdr_days, invoice, leg, line, load, partition, query, row, warehouse
+from support.core_rows import Row, at, cdr_days, invoice, leg, line, load, partition, query, row, warehouse
 
 from tollbook_errors import ConfigError
 from warehouse.database import Database

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from loading import World, world
+from support.loading import World, world
 
 from assets.http.strict_json import MAX_TEXT, MAX_VALUES
 from pipelines.demo.company import SIP

@@ -8,9 +8,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from fake_pbx import FakePbx, load_day, row, rows_of, source_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support.fake_pbx import FakePbx, load_day, row, rows_of, source_of
 
 from assets.http import strict_json
 from warehouse.lake import read_core, write_parquet

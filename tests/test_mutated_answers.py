@@ -27,9 +27,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import requests
-from loading import SHM, World, world
-from mutants import mutated
-from soaking import part, told
+from support.loading import SHM, World, world
+from support.mutants import mutated
+from support.soaking import part, told
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
 from assets.http.client import Client

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_pbx import DAY, NOON, FakePbx, row
-from loading import hashes
-from stand_in import Literal, StandIn, Status, rows, run, source, statuses
+from support.fake_pbx import DAY, NOON, FakePbx, row
+from support.loading import hashes
+from support.stand_in import Literal, StandIn, Status, rows, run, source, statuses
 from test_sipcentric import Account as SipAccount
 from test_sipcentric import endpoint
 from test_sipcentric import sample as sip_sample

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import world
-from serving import DAY, Served, served, wait_for
+from support.loading import world
+from support.serving import DAY, Served, served, wait_for
 
 from pipelines.stopped import stopped
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_pbx import (
+from support.fake_pbx import (
     DAY,
     HEADER,
     LISTS,

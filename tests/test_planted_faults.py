@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from core_rows import at, leg, load, partition, query, warehouse
-from loading import LONDON, World, read, unwatched, world
+from support.core_rows import at, leg, load, partition, query, warehouse
+from support.loading import LONDON, World, read, unwatched, world
 
 from assets.load import bounds
 from assets.warehouse_asset import rebuild_database, update_and_publish

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from core_rows import Row, cdr_days, leg, partition, row, warehouse
+from support.core_rows import Row, cdr_days, leg, partition, row, warehouse
 
 from pipelines.settings import load_settings
 from tollbook_errors import ConfigError

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from core_rows import cdr_days, leg, warehouse
+from support.core_rows import cdr_days, leg, warehouse
 
 # The generation by which legs, calls, costs and tie-outs were made: in a whole night all are the same.
 LEGS = 3

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core_rows import at, cdr_days, leg, load, partition, query, row, warehouse
+from support.core_rows import at, cdr_days, leg, load, partition, query, row, warehouse
 
 from tollbook_errors import ConfigError
 from warehouse.published import open_public, reference_notices

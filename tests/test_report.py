@@ -14,7 +14,7 @@ import openpyxl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from report_month import (
+from support.report_month import (
     HOSTILE,
     HQ,
     MONTH,

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from report_month import MONTH, SETTINGS, golden_month, publish
+from support.report_month import MONTH, SETTINGS, golden_month, publish
 
 from warehouse.reports import write_report
 

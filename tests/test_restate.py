@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
 
 from assets import pbxware
 from assets.load import Past, Source, update_partition

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import World, world
+from support.loading import World, world
 
 import pipelines.load_window
 from pipelines.definitions import SAMPLE

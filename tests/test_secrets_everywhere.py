@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from loading import HASTY_CLIENT, forms_of_secrets, traces, world
-from stand_in import everything_written
+from support.loading import HASTY_CLIENT, forms_of_secrets, traces, world
+from support.stand_in import everything_written
 
 from pipelines.demo.company import CUSTOMERS
 from pipelines.demo.faults import ASK, DATA, Fault

@@ -12,12 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import core_rows
 import duckdb
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from stand_in import (
+from support import core_rows
+from support.stand_in import (
     LONDON,
     Literal,
     StandIn,

@@ -12,9 +12,9 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from fake_pbx import NOON, START, FakeClient, FakePbx, load_day, row, second_of, source_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.fake_pbx import NOON, START, FakeClient, FakePbx, load_day, row, second_of, source_of
 
 from assets.http.slices import NOTHING, Earlier, Found, Reading, Slice, read_slices
 from assets.load import bounds

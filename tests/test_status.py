@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from core_rows import Row, at, load, partition, row, warehouse
-from loading import LONDON
+from support.core_rows import Row, at, load, partition, row, warehouse
+from support.loading import LONDON
 
 from pipelines.cli import main
 from pipelines.freshness import read_freshness

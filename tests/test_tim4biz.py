@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stand_in import LONDON, Literal, StandIn, Status, controls, rows, run, source, statuses
+from support.stand_in import LONDON, Literal, StandIn, Status, controls, rows, run, source, statuses
 
 from assets import tim4biz
 from assets.http.client import BasicAuth, Client

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stand_in import Literal, StandIn, Status, controls, rows, run, sample, source, statuses
+from support.stand_in import Literal, StandIn, Status, controls, rows, run, sample, source, statuses
 
 from assets import time4vps
 from assets.http.client import BasicAuth, Client

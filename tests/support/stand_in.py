@@ -27,7 +27,7 @@ from warehouse.lake import Lake
 HOST = "http://127.0.0.1:9"  # nobody listens there: what is not answered by the stand-in is not answered
 BASE = f"{HOST}/api"
 LONDON = ZoneInfo("Europe/London")
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 Answering = Callable[[str, dict[str, str]], Any]
 

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from dagster import DagsterInstance, DagsterRun, RunsFilter
 from dagster_graphql import DagsterGraphQLClient
-from loading import World, published
 
 from pipelines.jobs import LOAD, PUBLISH
 from pipelines.schedules import range_tags
+from support.loading import World, published
 from warehouse.schema import TABLES
 
 DAY = date(2026, 10, 24)

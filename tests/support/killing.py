@@ -27,7 +27,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
-from disk_states import States
+
+from support.disk_states import States
 
 # What changes a file: name -> number, and where the file is said: by a handle, by a path, or by a folder and a path.
 _X86 = {
@@ -235,10 +236,9 @@ def _unrecorded(config: str, arguments: tuple[str, ...]) -> tuple[int, str]:
 
 def _load(config: str, arguments: tuple[str, ...]) -> tuple[int, str]:
     """1 and the errors by kind where something failed that was foreseen; else Python says what it was."""
-    from loading import read_and_publish
-
     from pipelines.resources import Runtime
     from pipelines.settings import load_settings
+    from support.loading import read_and_publish
 
     (day,) = map(date.fromisoformat, arguments)
     try:

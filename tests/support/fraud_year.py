@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from core_rows import Row, leg
+from support.core_rows import Row, leg
 
 FIRST = date(2026, 1, 5)  # a Monday
 ACCOUNTS = ("2", "7")
