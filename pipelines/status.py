@@ -32,7 +32,7 @@ from warehouse.published import (
     unusual_days,
 )
 from warehouse.reports.model import show_exact
-from warehouse.reports.proof import movement_text
+from warehouse.reports.sections.closed import movement_text
 
 _SHOWN = 20  # variances and unusual days at most; all of them are in audit
 _NAMED = 5  # days of a sentence

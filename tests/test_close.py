@@ -21,7 +21,7 @@ from warehouse import update as module
 from warehouse.close import Close, CloseError, Freeze, Remark, close_month, read_closes
 from warehouse.database import Database
 from warehouse.published import Movement, movements, open_public
-from warehouse.reports.proof import movement_text
+from warehouse.reports.sections.closed import movement_text
 from warehouse.update import Partition
 
 MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)

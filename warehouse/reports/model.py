@@ -199,6 +199,11 @@ _MONTHS = (
 )
 
 
+def count_of(count: int, what: str = "record") -> str:
+    """``1 record``, ``1,200 records``."""
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
+
+
 def month_name(month: date) -> str:
     """``October 2026``, in English whatever the machine's locale."""
     return f"{_MONTHS[month.month - 1]} {month.year}"

@@ -10,6 +10,8 @@ VENDOR = Column("vendor", "Vendor")
 ACCOUNT = Column("account_id", "Account")
 CURRENCY = Column("currency", "Currency")
 COST_CENTRE = Column("cost_centre", "Cost centre")
+IN_MONTH = "window_date >= $first AND window_date < $next"
+SHOWN = 10  # the largest differences and restatements on the first page; all of them are in sections of their own
 
 # One name and department for an extension: its telephone's, where several things share the number.
 EXTENSIONS = """
@@ -69,3 +71,23 @@ def totals_by_currency(
 def fraction(part: Decimal | None, whole: Decimal | None) -> Decimal | None:
     """``part / whole`` to four places; None where it means nothing."""
     return (part / whole).quantize(Decimal("0.0001")) if part is not None and whole else None
+
+
+def whole_and_largest(
+    reader: Reader,
+    sql: str,
+    columns: tuple[Column, ...],
+    *,
+    order: str,
+    size: str,
+    whole: tuple[str, str, str],
+    largest: tuple[str, str],
+) -> tuple[Section, Section]:
+    """The answer to ``sql`` as a list of its own, and its largest rows for the first page."""
+    (count,) = reader.one(f"SELECT count(*) FROM ({sql})")
+    top = list(Query(reader, f"{sql} ORDER BY {size} DESC NULLS FIRST, {order} LIMIT {SHOWN}", columns))
+    rest = (f"The {SHOWN} largest of {count:,}; the others stand under “{whole[1]}”.",) if count > SHOWN else ()
+    return (
+        Section(whole[0], whole[1], columns, Query(reader, f"{sql} ORDER BY {order}", columns), count, (), whole[2:]),
+        Section(*largest, columns, top, len(top), (), rest),
+    )
