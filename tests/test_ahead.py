@@ -13,6 +13,7 @@ from support.fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source
 
 from assets import load, pbxware
 from assets.load import Source, update_partition
+from assets.pbxware.legs import CdrParser
 from warehouse import lake as lake_module
 from warehouse.lake import CorePartition
 
@@ -26,13 +27,13 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     monkeypatch.setattr(lake_module, "PARSED_BYTES", 60_000)
     monkeypatch.setattr(load, "PARSED_BYTES", 60_000)
     typed: list[tuple[str, int]] = []
-    add = pbxware.CdrParser.add
+    add = CdrParser.add
 
-    def watched(typing: pbxware.CdrParser, responses: pa.Table) -> None:
+    def watched(typing: CdrParser, responses: pa.Table) -> None:
         typed.append((threading.current_thread().name, responses.num_rows))
         add(typing, responses)
 
-    monkeypatch.setattr(pbxware.CdrParser, "add", watched)
+    monkeypatch.setattr(CdrParser, "add", watched)
     return typed
 
 
@@ -102,14 +103,14 @@ def test_of_a_reading_that_began_anew_nothing_counts(tmp_path: Path, batches: li
 def test_what_fails_ahead_is_done_afterwards(
     tmp_path: Path, batches: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = pbxware.CdrParser.add
+    add = CdrParser.add
 
-    def failing(typing: pbxware.CdrParser, responses: pa.Table) -> None:
+    def failing(typing: CdrParser, responses: pa.Table) -> None:
         if threading.current_thread().name == "parsing" and len(batches) > 1:
             raise MemoryError
         add(typing, responses)
 
-    monkeypatch.setattr(pbxware.CdrParser, "add", failing)
+    monkeypatch.setattr(CdrParser, "add", failing)
     source = source_of(a_day(), tmp_path)
     outcome = load_day(source)
     assert not outcome.failures

@@ -40,7 +40,7 @@ def nothing_of_it(place: World, told: str, caplog: pytest.LogCaptureFixture) -> 
 
 
 @pytest.mark.parametrize(
-    ("broken", "landed"), [("assets.pbxware.read_party", True), ("assets.pbxware.api.PBXware.cdrs", False)]
+    ("broken", "landed"), [("assets.pbxware.parties.read_party", True), ("assets.pbxware.api.PBXware.cdrs", False)]
 )
 def test_a_load_says_so_and_blames_no_vendor(
     loaded: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str, landed: bool
@@ -81,7 +81,7 @@ def test_a_load_says_so_and_blames_no_vendor(
             ["load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM],
         ),
         ("assets.materialize._checks", ["load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM]),
-        ("assets.pbxware.read_party", ["rebuild"]),
+        ("assets.pbxware.parties.read_party", ["rebuild"]),
         ("assets.warehouse_asset.rebuild_database", ["rebuild"]),
         ("pipelines.load.public_file", ["report", "--month", "2026-10"]),
         ("pipelines.status.read_status", ["status"]),

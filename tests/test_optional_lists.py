@@ -225,7 +225,7 @@ def test_lists_that_were_landed_and_not_understood_stand_for_nothing(
     def not_understood(*_: Any) -> Any:
         raise ContractError("not understood")
 
-    monkeypatch.setattr("assets.pbxware.read_directory", not_understood)
+    monkeypatch.setattr("assets.pbxware.directory.read_directory", not_understood)
     outcome = vendor.outcome(tmp_path)
     assert [str(failure) for failure in outcome.failures] == ["not understood"]
     assert outcome.known == []

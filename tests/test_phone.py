@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.pbxware import Tenant, read_party
+from assets.pbxware.directory import Tenant
+from assets.pbxware.parties import read_party
 from assets.phone import (
     UNREADABLE,
     dialled_number,

@@ -36,6 +36,8 @@ from assets.http.client import BasicAuth, Client
 from assets.http.secret import Secret
 from assets.load import Source, Window, bounds, load, update_partition
 from assets.sipcentric.api import PAGE_SIZE, READINGS, Sipcentric, identifier, instant
+from assets.sipcentric.calls import CallParser
+from assets.sipcentric.controls import total_of_stats
 from pipelines.demo import Fault, Vendors
 from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError
 from warehouse import lake as lake_module
@@ -272,13 +274,13 @@ def test_calls_typed_while_they_are_read_are_those_typed_afterwards(
     """In many batches, and with the calls of a second that two responses hold in different ones."""
     monkeypatch.setattr(lake_module, "_BATCH_BYTES", 30_000)
     threads: list[str] = []
-    add = sipcentric.CallParser.add
+    add = CallParser.add
 
-    def watched(typing: sipcentric.CallParser, responses: Any) -> None:
+    def watched(typing: CallParser, responses: Any) -> None:
         threads.append(threading.current_thread().name)
         add(typing, responses)
 
-    monkeypatch.setattr(sipcentric.CallParser, "add", watched)
+    monkeypatch.setattr(CallParser, "add", watched)
     account = Account([call(START + timedelta(seconds=70 * number // 3), cost="0.01") for number in range(1_500)])
     account.calls[700]["uri"] = ""
     account.inclusive = inclusive
@@ -870,7 +872,7 @@ def test_statistics_that_are_not_offered_are_unavailable_and_no_failure(tmp_path
 )
 def test_statistics_are_read_in_several_shapes(totals: Any) -> None:
     exact = json.loads(json.dumps(totals), parse_float=Decimal)
-    assert sipcentric._stat(exact, "cost") == Decimal("0.09")
+    assert total_of_stats(exact, "cost") == Decimal("0.09")
 
 
 def test_refused_credentials_are_not_taken_for_missing_statistics(tmp_path: Path) -> None:

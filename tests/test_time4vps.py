@@ -16,7 +16,9 @@ from assets.http.client import BasicAuth, Client
 from assets.http.secret import Secret
 from assets.load import Outcome, Source, update_partition
 from assets.time4vps.api import Time4VPS, entries
+from assets.time4vps.controls import OF_AN_INVOICE
 from assets.time4vps.invoice_period import period_of_cycle, period_of_text
+from assets.time4vps.invoices import invoice_lines
 from pipelines.demo import Fault, Vendors
 from tollbook_errors import AuthError, ContractError, IntegrityError
 
@@ -1037,7 +1039,7 @@ def test_an_invoice_that_is_not_to_be_found_keeps_back_no_other(tmp_path: Path, 
     assert (found["1"]["subtotal"], found["2"]["subtotal"]) == (Decimal(10), None)
     assert (found["2"]["total"], found["2"]["counts_as_expense"]) == (Decimal("12.10"), True)
     assert {row["invoice_id"] for row in rows(from_, "invoice_line")} == {"1"}
-    for check in time4vps.OF_AN_INVOICE:
+    for check in OF_AN_INVOICE:
         proof = {subject: status for (_, subject), (_, _, status) in controls(from_, check).items()}
         assert proof == {"1": "matched", "2": "unavailable"}, check
     # It is asked for again until it is there; and gone once more, it stays as it stood.
@@ -1087,7 +1089,7 @@ def test_every_amount_that_fits_is_read_digit_for_digit(units: int, style: str) 
     amount = Decimal(units).scaleb(-6)
     written = {"plain": amount, "text": f"{amount:f}", "e": Decimal(f"{amount:e}")}[style]
     item = line(1, "1.00") | {"linetotal": written, "amount": written}
-    row = time4vps._lines({"items": [item]}, {"invoice_id": "1", "currency": "EUR"}, {}, 1)[0]
+    row = invoice_lines({"items": [item]}, {"invoice_id": "1", "currency": "EUR"}, {}, 1)[0]
     assert (row["line_total"], row["unit_amount"]) == (amount, amount)
 
 
