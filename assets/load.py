@@ -59,7 +59,7 @@ from warehouse.lake import (
     disk_errors,
     write_parquet,
 )
-from warehouse.money import add_exact_amount
+from warehouse.money import add_amount_of
 from warehouse.restate import Reading, merge, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
 from warehouse.text import one_line
@@ -632,7 +632,7 @@ def session(lake: Lake, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
         threads=min(MAX_THREADS, os.cpu_count() or 1),
         spill=spill or lake.spill,
     )
-    add_exact_amount(con)
+    add_amount_of(con)
     return con
 
 

@@ -41,7 +41,7 @@ from assets.sipcentric.controls import total_of_stats
 from pipelines.demo import Fault, Vendors
 from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError
 from warehouse import lake as lake_module
-from warehouse.money import add_exact_amount, amount_sql, money
+from warehouse.money import add_amount_of, money
 
 URI = "https://pbx.sipcentric.com/api/v1/customers"
 DAY = date(2026, 10, 21)
@@ -49,7 +49,7 @@ CLOCKS_BACK, CLOCKS_FORWARD = date(2026, 10, 25), date(2026, 3, 29)
 START, END = bounds(DAY, LONDON)
 NUMBERS = count(1)
 DUCK = duckdb.connect()
-add_exact_amount(DUCK)
+add_amount_of(DUCK)
 
 Item = dict[str, Any]
 
@@ -1039,7 +1039,7 @@ def test_every_amount_that_fits_arrives_digit_for_digit(written_as: list[tuple[i
     | st.sampled_from(["", " ", "1.", ".5", "1,5", "nan", "1e", "--1", "0x1", "1_0", "1e999"])
 )
 def test_an_amount_is_read_by_the_database_as_by_python(text: str) -> None:
-    (found,) = DUCK.execute(f"SELECT {amount_sql('cost')} FROM (SELECT $text AS cost)", {"text": text}).fetchall()
+    (found,) = DUCK.execute("SELECT amount_of($text)", {"text": text}).fetchall()
     assert found[0] == money(text)
 
 

@@ -1,7 +1,8 @@
 """Opening DuckDB: the one place that does.
 
-What lives here: connections that read what they were opened for and nothing else, whatever SQL reaches them. What does
-not: what is asked of them (``database``, ``reading``, ``reports``, ``assets.load``).
+What lives here: connections that read what they were opened for and nothing else, whatever SQL reaches them, and the
+reading of SQL that is packaged in files. What does not: what is asked of them (``database``, ``published``,
+``reports``, ``assets.load``).
 
 Vendors' answers are data in our SQL, never SQL; should that ever fail, a connection can still not read another file,
 reach the network, install or load an extension, or turn any of this off again.
@@ -64,6 +65,11 @@ def connect(
             con.close()
             raise
     return con
+
+
+def packaged_sql(folder: Path, name: str) -> str:
+    """The SQL of ``<name>.sql`` in the folder of a package."""
+    return (folder / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def _listed(paths: Iterable[Path]) -> str:

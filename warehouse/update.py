@@ -50,6 +50,7 @@ import pyarrow.parquet as pq
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError
 from warehouse.close import CLOSED, Close, current
+from warehouse.duck import packaged_sql
 from warehouse.erasure_register import Register
 from warehouse.fraud import FOREIGN_NANP, FraudRules
 from warehouse.money import MACROS
@@ -1014,7 +1015,7 @@ def _make_table(db: duckdb.DuckDBPyConnection, name: str, columns: str, rows: Se
 
 
 def sql_of(name: str) -> str:
-    return (_HERE / f"{name}.sql").read_text(encoding="utf-8")
+    return packaged_sql(_HERE, name)
 
 
 def sql_of_mart(mart: Table) -> str:

@@ -27,10 +27,11 @@ from assets.materialize import (
     runtime,
     typed_errors,
 )
+from assets.parsing import parse
 from assets.pbxware.api import PBXware, slice_asked
 from assets.pbxware.controls import CDRS, CONTROLS, ask_totals, compared, cost_of, counted_rows, outcomes_of
 from assets.pbxware.directory import LISTS, SINGLE, normalise_lists, tenant_list
-from assets.pbxware.legs import CdrParser, normalise_cdrs
+from assets.pbxware.legs import CdrParser
 from tollbook_errors import ContractError
 from warehouse.lake import Landing, RawWriter
 from warehouse.money import money
@@ -113,7 +114,7 @@ def cdr_stream(source: Source) -> Stream:
     return Stream(
         CDRS,
         (CDR,),
-        lambda con, landing, day: normalise_cdrs(source, con, landing, day),
+        partial(parse, source, partial(CdrParser, source)),
         CONTROLS,
         partial(CdrParser, source),
         by_account="cdr.download",

@@ -41,10 +41,9 @@ COLUMNS = {
 }
 _REQUIRED = ("from_text", "to_text", "started", "duration", "status", "unique_id")
 _NAME_OF = {column: name.title() for name, column in reversed(COLUMNS.items())}  # as the vendor usually says it
-CELLS = tuple(dict.fromkeys(COLUMNS.values()))
 
 
-OUTCOME_OF = {
+OUTCOMES = {
     "ANSWERED": "answered",
     "ANSWER": "answered",
     "UNANSWERED": "no_answer",
@@ -60,8 +59,8 @@ OUTCOME_OF = {
 
 
 def outcome_of(status: str) -> str:
-    """The outcome that a status means, as ``_OUTCOMES`` tells it."""
-    return OUTCOME_OF.get(re.sub("[^A-Z]", "", status.upper()), "unknown")
+    """The outcome that a status means, as ``legs.sql`` tells it."""
+    return OUTCOMES.get(re.sub("[^A-Z]", "", status.upper()), "unknown")
 
 
 def cells(data: dict[str, Any], wanted: str) -> Iterable[Any]:
@@ -76,9 +75,10 @@ def cells(data: dict[str, Any], wanted: str) -> Iterable[Any]:
 
 
 def check_headers(source: Source, con: duckdb.DuckDBPyConnection, day: date, directory: Directory) -> set[str]:
-    """Refuse a response whose header lacks a required column; the columns that are not known.
+    """The columns of the relation ``parsed`` that are not known.
 
-    Tenants in the records of a PBX that did not list them are refused as well: whose they are could not be told.
+    Raises ContractError for a header that lacks a required column, and for tenants in the records of a PBX that did not
+    list them: nothing says which tenant is which.
     """
     headers = con.execute("SELECT DISTINCT header FROM parsed WHERE header IS NOT NULL").fetchall()
     extra: set[str] = set()

@@ -6,7 +6,7 @@ What does not: how a count is asked for page by page (``api``), and the legs the
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -29,7 +29,7 @@ from warehouse.money import money
 
 CDRS = "cdr"
 INCOMING, OUTGOING = "1", "2"  # ``cdrtype``
-_TYPE_OF = {"inbound": INCOMING, "outbound": OUTGOING}
+_DIRECTIONS = {"": "", INCOMING: "inbound", OUTGOING: "outbound"}  # "" for all of them, as in ``LegSums.costs``
 _CHECKS = {"": "billamount", INCOMING: "billamount_incoming", OUTGOING: "billamount_outgoing"}
 ROWS_BY_STATUS = "rows_by_status"
 CONTROLS = {
@@ -45,39 +45,68 @@ _PLAIN_COST = r"(?:[0-9]{1,11}(?:\.[0-9]{1,6})?)?"
 _PLAIN_COSTS = re.compile(rf"(?:{_PLAIN_COST}\n)*{_PLAIN_COST}")  # of a response, one a line
 
 
-Tally = dict[tuple[str, str, str], tuple[int, Decimal]]
+class LegSums:
+    """How many legs there are and what they cost, by account, direction and outcome.
 
+    ``internal`` is by account the cost of legs that are internal beyond doubt: to a number that the PBX lists as the
+    tenant's own, or to a code alone. Any other internal leg with a cost might be one to the outside, read wrongly here.
+    """
 
-def add_legs(tally: Tally, legs: pa.Table) -> None:
-    by = ["account_id", "direction", "outcome"]
-    for row in legs.group_by(by).aggregate([([], "count_all"), ("cost", "sum")]).to_pylist():
-        add_to(
-            tally,
-            (row["account_id"], row["direction"], row["outcome"]),
-            row["count_all"],
-            row["cost_sum"] or Decimal(0),
+    def __init__(self, directory: Directory) -> None:
+        self.internal: dict[str, Decimal] = {}
+        self._directory = directory
+        self._sums: dict[tuple[str, str, str], tuple[int, Decimal]] = {}
+
+    def add(self, legs: pa.Table) -> None:
+        by = ["account_id", "direction", "outcome"]
+        for row in legs.group_by(by).aggregate([([], "count_all"), ("cost", "sum")]).to_pylist():
+            key = (row["account_id"], row["direction"], row["outcome"])
+            self._add(key, row["count_all"], row["cost_sum"] or Decimal(0))
+        internal = legs.filter(pc.field("direction") == "internal")
+        for row in internal.group_by(["account_id", "to_text"]).aggregate([("cost", "sum")]).to_pylist():
+            if not row["cost_sum"]:
+                continue
+            tenant = self._directory.tenants[row["account_id"]]
+            party = read_party(row["to_text"] or "", tenant, self._directory.codes, called=True)
+            number = party.number or ""
+            if party.kind == "did" or listed_extension(number, tenant) or _CODE_ALONE.fullmatch(number):
+                known = self.internal.get(tenant.account_id, Decimal(0))
+                self.internal[tenant.account_id] = known + row["cost_sum"]
+
+    def change_direction(
+        self, account: str, outcome: str, number: int, cost: Decimal, *, before: str, after: str
+    ) -> None:
+        """Count these legs under another direction."""
+        self._add((account, before, outcome), -number, -cost)
+        self._add((account, after, outcome), number, cost)
+
+    def rows(self, direction: str | None = None, outcome: str | None = None) -> int:
+        """The number of legs of a direction or an outcome."""
+        return sum(
+            number
+            for (_, of_direction, of_outcome), (number, _) in self._sums.items()
+            if direction in (None, of_direction) and outcome in (None, of_outcome)
         )
 
+    def costs(self) -> dict[str, dict[str, Decimal]]:
+        """By account and direction, "" for all of them, what the legs cost."""
+        found: dict[str, dict[str, Decimal]] = {}
+        for (account, direction, _), (_, cost) in self._sums.items():
+            of_account = found.setdefault(account, {"": Decimal(0)})
+            of_account[""] += cost
+            of_account[direction] = of_account.get(direction, Decimal(0)) + cost
+        return found
 
-def add_certain(sums: dict[str, Decimal], legs: pa.Table, directory: Directory) -> None:
-    """By account, the cost of internal legs to a number that the PBX lists as the tenant's own, or to a code alone.
+    def outcomes(self) -> dict[str, Counter[str]]:
+        """By account, how many legs have which outcome."""
+        found: dict[str, Counter[str]] = {}
+        for (account, _, outcome), (number, _) in self._sums.items():
+            found.setdefault(account, Counter())[outcome] += number
+        return found
 
-    Any other internal leg that is charged might be one to the outside which is read wrongly here.
-    """
-    internal = legs.filter(pc.field("direction") == "internal")
-    for row in internal.group_by(["account_id", "to_text"]).aggregate([("cost", "sum")]).to_pylist():
-        if not row["cost_sum"]:
-            continue
-        tenant = directory.tenants[row["account_id"]]
-        party = read_party(row["to_text"] or "", tenant, directory.codes, called=True)
-        number = party.number or ""
-        if party.kind == "did" or listed_extension(number, tenant) or _CODE_ALONE.fullmatch(number):
-            sums[tenant.account_id] = sums.get(tenant.account_id, Decimal(0)) + row["cost_sum"]
-
-
-def add_to(tally: Tally, key: tuple[str, str, str], number: int, cost: Decimal) -> None:
-    numbers, costs = tally.get(key, (0, Decimal(0)))
-    tally[key] = (numbers + number, costs + cost)
+    def _add(self, key: tuple[str, str, str], number: int, cost: Decimal) -> None:
+        numbers, costs = self._sums.get(key, (0, Decimal(0)))
+        self._sums[key] = (numbers + number, costs + cost)
 
 
 def cost_of(data: dict[str, Any]) -> Decimal:
@@ -141,28 +170,21 @@ _DOCUMENTED = {"answered": "8", "no_answer": "4", "busy": "2", "failed": "1"}
 _FILTERED_AS = {**_DOCUMENTED, "cancelled": "4", "voicemail": "8"}
 
 
-def controls_of(
+def leg_controls(
     source: Source,
     con: duckdb.DuckDBPyConnection,
     landing: Landing,
     day: date,
     directory: Directory,
-    tally: Tally,
-    certain: Mapping[str, Decimal],
+    sums: LegSums,
 ) -> list[dict[str, Any]]:
-    """What the PBX says of each tenant's day against what we have: ``billamount``, and the number of rows by status.
+    """The PBX's figures of each tenant's day against ours: ``billamount``, and the number of rows by status.
 
-    The PBX's own direction proves ours. It may count charged internal calls as outgoing: those that are ``certain`` to
-    be internal are let pass where its other sums are ours and it is exactly they that it has more, and that is said.
+    The PBX's sums by direction prove our directions. It may count internal calls with a cost as outgoing: that matches
+    where its other sums are ours and exactly the legs that are internal beyond doubt make the difference; the row's
+    ``remark`` says so.
     """
-    nothing = dict.fromkeys(("", INCOMING, OUTGOING, "internal"), Decimal(0))
-    ours: dict[str, dict[str, Decimal]] = {}
-    for (account, direction, _), (_, cost) in tally.items():
-        sums = ours.setdefault(account, dict(nothing))
-        sums[""] += cost
-        kind = _TYPE_OF.get(direction, direction)
-        if kind in sums:
-            sums[kind] += cost
+    costs = sums.costs()
     responses = con.execute(
         "SELECT coalesce(account_id, $single), coalesce(request->>'cdrtype', ''), body, fetched_at"
         " FROM read_parquet($raw)"
@@ -174,14 +196,15 @@ def controls_of(
     }
     rows = []
     for account, kind, _, fetched_at in responses:
-        have = ours.get(account, nothing)
-        mine, theirs = have[kind], reported[(account, kind)]
+        of_account = costs.get(account, {})
+        ours = {each: of_account.get(direction, Decimal(0)) for each, direction in _DIRECTIONS.items()}
+        mine, theirs = ours[kind], reported[(account, kind)]
         if kind and len({reported.get((account, each)) for each in ("", INCOMING, OUTGOING)}) == 1:
-            theirs = None  # the PBX does not heed cdrtype
+            theirs = None  # the PBX ignores cdrtype
         tenant = directory.tenants.get(account)
         currency = tenant.currency if tenant else source.currency
-        internal, remark = certain.get(account, Decimal(0)), ""
-        others_match = all(reported.get((account, each)) == have[each] for each in ("", INCOMING))
+        internal, remark = sums.internal.get(account, Decimal(0)), ""
+        others_match = all(reported.get((account, each)) == ours[each] for each in ("", INCOMING))
         if kind == OUTGOING and internal and others_match and theirs == mine + internal:
             mine = theirs
             remark = (
@@ -189,16 +212,14 @@ def controls_of(
             )
         control = control_total(source, CDRS, day, account, _CHECKS[kind], mine, theirs, fetched_at, currency=currency)
         rows.append({**control, "remark": remark})
-    return rows + _row_controls(source, con, landing, day, tally)
+    return rows + _row_controls(source, con, landing, day, sums)
 
 
 def _row_controls(
-    source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date, tally: Tally
+    source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date, sums: LegSums
 ) -> list[dict[str, Any]]:
     """The rows of each tenant against the PBX's own counts by status, where it was asked for them."""
-    outcomes: dict[str, Counter[str]] = {}
-    for (account, _, outcome), (number, _) in tally.items():
-        outcomes.setdefault(account, Counter())[outcome] += number
+    outcomes = sums.outcomes()
     counts: dict[str, list[tuple[dict[str, str], Any]]] = {}
     read_at: dict[str, datetime] = {}
     for account, request, body, fetched_at in con.execute(
@@ -222,7 +243,7 @@ def _row_controls(
 
 
 def counted_rows(responses: list[tuple[dict[str, str], Any]]) -> int | None:
-    """The sum of the PBX's counts by status; None where one is missing, or where it does not heed the filter."""
+    """The sum of the PBX's counts by status; None where one is missing, or where it ignores the filter."""
     counts = [_count_of(status, responses) for status in STATUSES]
     numbers = [number for number in counts if number is not None]
     repeats = len(numbers) == len(counts) and (len(set(numbers)) > 1 or not any(numbers))

@@ -7,16 +7,15 @@ and who a party of a call is by these lists (``parties``).
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from assets.http import strict_json
 from assets.http.optional_lists import not_given
 from assets.http.page import REFUSED
 from assets.load import Normalised, Source
+from assets.parsing import register_rows, text
 from assets.phone import read_number, region_of_calling_code
 from warehouse.lake import Landing
 from warehouse.money import currency_code, money
@@ -95,7 +94,7 @@ def read_directory(source: Source, landing: Landing) -> Directory:
         if tenant.digits is None:  # as where there are no tenants
             tenant.lengths = frozenset(len(number) for number in tenant.extensions if len(number) <= LONGEST_EXTENSION)
     _trunks(source, reported.get(("trunk.list", None)), found)
-    names = {key: _text(plan.get("name")) for key, plan, _ in _entries(reported.get(("splan.list", None)))}
+    names = {key: text(plan.get("name")) for key, plan, _ in _entries(reported.get(("splan.list", None)))}
     currency = next((tenant.currency for tenant in found.tenants.values() if tenant.currency), None)
     for plan, rates, place in plans:
         _rates(source, plan, names.get(plan), rates, place, currency, found)
@@ -115,7 +114,7 @@ def _tenant(
     digits = str(about.get("ext_length") or "")
     return Tenant(
         account,
-        _text(about.get("name")),
+        text(about.get("name")),
         str(about.get("tenantcode") or ""),
         region_of_calling_code(about.get("country_code")) or source.region,
         reported or source.currency,
@@ -149,7 +148,7 @@ def _entries(listed: Listed) -> Iterator[tuple[str, dict[str, Any], dict[str, An
 def _departments(source: Source, account: str, listed: Listed, found: Directory) -> None:
     for key, entry, place in _entries(listed):
         found.departments.append(
-            {**_whose(source, account), "department_id": key, "name": _text(entry.get("name")), **place}
+            {**_account_columns(source, account), "department_id": key, "name": text(entry.get("name")), **place}
         )
 
 
@@ -159,18 +158,18 @@ def _extensions(source: Source, account: str, listed: Listed, found: Directory) 
         number = str(entry.get("ext") or "")
         if not number:
             continue
-        found.tenants[account].extensions[number] = _text(entry.get("name")) or ""
+        found.tenants[account].extensions[number] = text(entry.get("name")) or ""
         department = next(
             (part.strip() for part in str(entry.get("department") or "").split(",") if part.strip()), None
         )
         found.extensions.append(
             {
-                **_whose(source, account),
+                **_account_columns(source, account),
                 "extension_id": key,
                 "extension": number,
-                "name": _text(entry.get("name")),
+                "name": text(entry.get("name")),
                 "type": "phone",
-                "status": _text(entry.get("status")),
+                "status": text(entry.get("status")),
                 "department_id": department,
                 "department": names.get(department or ""),
                 **place,
@@ -198,12 +197,12 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
                     tenant.machines |= {written, target} - {""}
         found.extensions.append(
             {
-                **_whose(source, account),
+                **_account_columns(source, account),
                 "extension_id": key,
                 "extension": number,
-                "name": _text(entry.get("name")),
+                "name": text(entry.get("name")),
                 "type": "did",
-                "status": _text(entry.get("status")),
+                "status": text(entry.get("status")),
                 **place,
             }
         )
@@ -233,12 +232,12 @@ def _trunks(source: Source, listed: Listed, found: Directory) -> None:
     for key, entry, place in _entries(listed):
         found.extensions.append(
             {
-                **_whose(source, None),
+                **_account_columns(source, None),
                 "extension_id": key,
                 "extension": None,
-                "name": _text(entry.get("name")),
+                "name": text(entry.get("name")),
                 "type": "trunk",
-                "status": _text(entry.get("status")),
+                "status": text(entry.get("status")),
                 **place,
             }
         )
@@ -271,7 +270,7 @@ def _rates(
                     "outbound_price": money(rate.get("outbound")),
                     "min_charge": money(rate.get("min_charge")),
                     "connection_charge": money(rate.get("connection_charge")),
-                    "rating": _text(rate.get("call_rating") or rate.get("billing")),
+                    "rating": text(rate.get("call_rating") or rate.get("billing")),
                     "currency": currency,
                     "raw_file": where["raw_file"],
                     "raw_row": row,
@@ -281,12 +280,7 @@ def _rates(
         row += 1
 
 
-def _text(value: Any) -> str | None:
-    """A cell of a list as text: numbers arrive as numbers or as text."""
-    return str(value) if isinstance(value, (str, int, Decimal)) and not isinstance(value, bool) else None
-
-
-def _whose(source: Source, account: str | None) -> dict[str, Any]:
+def _account_columns(source: Source, account: str | None) -> dict[str, Any]:
     return {"vendor": source.vendor, "connection": source.name, "account_id": account}
 
 
@@ -295,7 +289,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     found = read_directory(source, landing)
     accounts = [
         {
-            **_whose(source, tenant.account_id),
+            **_account_columns(source, tenant.account_id),
             "name": tenant.name,
             "code": tenant.code or None,
             "country": tenant.region,
@@ -312,9 +306,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
         DEPARTMENT: found.departments,
         SERVICE_PLAN_RATE: found.rates,
     }
-    for table_, entries in rows.items():
-        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(entries, schema=table_.arrow()))
-    return Normalised({table_: f"fresh_{table_.name}" for table_ in rows}, warnings=found.warnings)
+    return Normalised(register_rows(con, rows), warnings=found.warnings)
 
 
 def tenant_list(source: Source, lists: Landing) -> Any:

@@ -36,8 +36,9 @@ from assets.materialize import (
     runtime,
     typed_errors,
 )
+from assets.parsing import parse
 from assets.sipcentric.api import Sipcentric, slice_asked
-from assets.sipcentric.calls import CallParser, normalise_calls
+from assets.sipcentric.calls import CallParser
 from assets.sipcentric.controls import (
     CALL_CONTROLS,
     CALLS,
@@ -149,7 +150,7 @@ def calls_stream(source: Source) -> Stream:
     return Stream(
         CALLS,
         (CDR,),
-        lambda con, landing, day: normalise_calls(source, con, landing, day),
+        partial(parse, source, partial(CallParser, source)),
         CALL_CONTROLS,
         partial(CallParser, source),
         by_account="calls",

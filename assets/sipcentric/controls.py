@@ -6,6 +6,7 @@ for them (``api``), and the rows themselves (``directory``, ``calls``, ``message
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,12 +14,14 @@ import duckdb
 from assets.controls import control_total
 from assets.http import strict_json
 from assets.load import Source
+from warehouse.duck import packaged_sql
 from warehouse.lake import Landing
 from warehouse.money import money
 
 LISTS = "lists"
 CALLS = "cdr"
 MESSAGES = "sms"
+_CALL_SUMS = packaged_sql(Path(__file__).parent, "call_sums")
 METRICS = ("count", "cost", "duration")
 TOTAL_ITEMS = "total_items"
 LIST_CONTROLS = {
@@ -55,8 +58,11 @@ def call_controls(
 ) -> list[dict[str, Any]]:
     """``totalItems`` of what was asked against the different calls read; ``calls/stats`` where the release has it."""
     rows = []
-    read = con.execute("SELECT account_id, count(DISTINCT uri) FROM read WHERE uri IS NOT NULL GROUP BY ALL").fetchall()
-    counted = dict(read)
+    counted = dict(
+        con.execute(
+            "SELECT account_id, count(DISTINCT uri) FROM call_read WHERE uri IS NOT NULL GROUP BY ALL"
+        ).fetchall()
+    )
     currencies = dict(con.execute("SELECT account_id, currency FROM account_currency").fetchall())
     asked: dict[str, dict[str, int]] = {}
     stats: dict[str, dict[str, Any]] = {}
@@ -78,7 +84,7 @@ def call_controls(
     # The bounds that were asked reach a second beyond the day, and whether they count in themselves is not documented;
     # nor is it whether stats count local calls.
     wide = (start - timedelta(seconds=1), end + timedelta(microseconds=1))
-    within = [_sums(con, *stretch, local) for local in (True, False) for stretch in ((start, end), wide)]
+    within = [_sums(con, *span, local) for local in (True, False) for span in ((start, end), wide)]
     for account in sorted(at):
         theirs = Decimal(sum(asked.get(account, {}).values()))
         overlap = _twice(con, account)
@@ -100,15 +106,7 @@ def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local:
 
     Without ``local`` only those that are not within the account.
     """
-    asked = "WHERE good AND ($local OR NOT local) AND started >= $start AND started < $end"
-    found = con.execute(
-        "SELECT account_id, count(*), sum(amount), sum(seconds) FROM ("
-        f"SELECT account_id, amount, seconds FROM read ANTI JOIN repeated USING (account_id, uri) {asked} UNION ALL"
-        f" SELECT account_id, amount, seconds FROM read SEMI JOIN repeated USING (account_id, uri) {asked}"
-        " QUALIFY row_number() OVER (PARTITION BY account_id, uri ORDER BY fetched_at DESC, raw_row DESC) = 1"
-        ") GROUP BY account_id",
-        {"start": start, "end": end, "local": local},
-    ).fetchall()
+    found = con.execute(_CALL_SUMS, {"start": start, "end": end, "local": local}).fetchall()
     return {
         account: {"count": Decimal(count), "cost": cost or Decimal(0), "duration": Decimal(seconds or 0)}
         for account, count, cost, seconds in found
@@ -118,7 +116,8 @@ def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local:
 def _twice(con: duckdb.DuckDBPyConnection, account: str) -> Decimal:
     """Calls that stand in two responses: those in the second by which neighbouring slices overlap."""
     found = con.execute(
-        "SELECT count(*) - count(DISTINCT uri) FROM (SELECT DISTINCT page, uri FROM read WHERE account_id = $account)",
+        "SELECT count(*) - count(DISTINCT uri)"
+        " FROM (SELECT DISTINCT page, uri FROM call_read WHERE account_id = $account)",
         {"account": account},
     ).fetchall()
     return Decimal(found[0][0])

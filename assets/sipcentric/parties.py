@@ -4,6 +4,7 @@ What lives here: the endpoints of a customer, reading the text of one party agai
 of a landing. What does not: the lists as tables (``directory``), numbers as such (``assets.phone``).
 """
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,13 +15,19 @@ from assets.load import Source
 from assets.phone import UNREADABLE, dialled_number, is_withheld, outside_country, read_number
 from assets.sipcentric.api import identifier
 from assets.sipcentric.directory import currencies_of
+from warehouse.duck import packaged_sql
 from warehouse.lake import Landing
 
+_MACROS = packaged_sql(Path(__file__).parent, "macros")
 MACHINES = ("group", "queue", "ivr", "mailbox")  # types of endpoints behind which there is no person
 
 
-def register_lists(source: Source, con: duckdb.DuckDBPyConnection, lists: Landing) -> None:
-    """The endpoints: which numbers are ours, and behind which of them there is a person; and ``account_currency``."""
+def prepare(source: Source, con: duckdb.DuckDBPyConnection, lists: Landing) -> dict[str, dict[str, str]]:
+    """Give the connection what its SQL needs: our macros, and the relations ``endpoint`` and ``account_currency``.
+
+    Returns by account the numbers of its endpoints, each with who is behind it: a person, where a telephone has it too.
+    """
+    con.execute(_MACROS)
     rows = []
     for response in source.lake.responses(lists):
         if response["kind"] == "endpoints":
@@ -36,13 +43,10 @@ def register_lists(source: Source, con: duckdb.DuckDBPyConnection, lists: Landin
     columns = {"account_id": list(currencies), "currency": list(currencies.values())}
     schema = pa.schema([(name, pa.string()) for name in columns])
     con.register("account_currency", pa.table(columns, schema=schema))
-
-
-def own_numbers(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """By account the numbers of its endpoints, each with who is behind it: a person, where a telephone has it too."""
     own: dict[str, dict[str, str]] = {}
-    found = con.execute("SELECT account_id, extension, max(kind) FROM endpoint GROUP BY ALL").fetchall()
-    for account, extension, kind in found:
+    for account, extension, kind in con.execute(
+        "SELECT account_id, extension, max(kind) FROM endpoint GROUP BY ALL"
+    ).fetchall():
         own.setdefault(account, {})[extension] = kind
     return own
 
