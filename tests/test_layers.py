@@ -1,7 +1,8 @@
 """The rules that code can break without failing: who may import whom, and who may read the environment."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import dagster
@@ -104,6 +105,70 @@ def test_a_source_may_import_its_neighbours(tmp_path: Path, monkeypatch: pytest.
     path.parent.mkdir(parents=True)
     path.write_text("from assets.http import page\nfrom .client import Client\nimport requests\n", encoding="utf-8")
     assert forbidden_imports(path) == []
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """The modules of ours that a file imports as soon as it is imported, not in a function or for type checks alone.
+
+    A package that is only passed through is not one of them: Python has it already when it imports a module in it.
+    """
+    known = {module_of(each) for each in OURS}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found: set[str] = set()
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = list(path.relative_to(ROOT).parent.parts)
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, node.module] if node.module else base)
+            names = {f"{module}.{alias.name}" for alias in node.names}
+            found |= names & known if names <= known else {module, *(names & known)}
+    return found & known - {module_of(path)}
+
+
+def module_of(path: Path) -> str:
+    return name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def import_circles(graph: Mapping[str, Collection[str]]) -> list[str]:
+    """The modules that import each other, also by way of others."""
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    assert import_circles({module_of(path): imported_at_once(path) for path in OURS}) == []
+
+
+def test_an_import_circle_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "one": "from warehouse import two\n",
+        "two": "from warehouse.three import thing\n",
+        "three": "import warehouse.one\nthing = 1\n",
+        "late": "def ask():\n    from warehouse import one\n",
+    }
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    (tmp_path / "warehouse").mkdir()
+    paths = []
+    for name, text in files.items():
+        paths.append(tmp_path / "warehouse" / f"{name}.py")
+        paths[-1].write_text(text, encoding="utf-8")
+    monkeypatch.setattr(f"{__name__}.OURS", paths)
+    graph = {module_of(path): imported_at_once(path) for path in paths}
+    assert graph["warehouse.late"] == set()
+    assert {"warehouse.one", "warehouse.two", "warehouse.three"} == set(import_circles(graph))
+    assert import_circles({**graph, "warehouse.three": ()}) == []
 
 
 @pytest.mark.parametrize("path", OURS, ids=name_of)
