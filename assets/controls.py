@@ -1,7 +1,7 @@
 """The rows by which a reading is proved or found wanting: control totals and quarantine.
 
 What lives here: making those rows, the same way for every vendor. What does not: which figures are compared and what is
-wrong with a record (the vendor modules), and keeping the rows (``loading``).
+wrong with a record (the vendors' folders), and keeping the rows (``assets.load``).
 """
 
 from datetime import date, datetime
@@ -28,8 +28,8 @@ def control_total(
 ) -> dict[str, Any]:
     """One row of ``audit.control_total``; without one of the two figures it is unavailable, never matched.
 
-    ``currency`` is that of both figures, None where they are no money. What the check compares is said by its stream.
-    They match where they differ by no more than ``rounding``, what the vendor's rounding of single figures adds up to.
+    ``currency`` is that of both figures, None where they are no money. They match where they differ by no more than
+    ``rounding``, what the vendor's rounding of single figures adds up to. ``Stream.controls`` says what is compared.
     """
     difference = None if ours is None or theirs is None else ours - theirs
     status = "unavailable" if difference is None else "matched" if abs(difference) <= rounding else "variance"
@@ -62,16 +62,18 @@ def quarantined(
     ).fetchall()
     return [
         {
-            "window_date": day,
             "vendor": source.vendor,
             "connection": source.name,
             "account_id": account,
-            "stream": stream,
-            "reason": problem,
             "raw_file": file,
-            "page": page,
             "raw_row": raw_row,
             "fetched_at": fetched_at,
+            **quarantined_as(stream, day, problem, page),
         }
         for account, problem, page, raw_row, fetched_at in found
     ]
+
+
+def quarantined_as(stream: str, day: date, reason: str, page: int) -> dict[str, Any]:
+    """The columns of ``audit.quarantine`` that do not say where the record was read."""
+    return {"window_date": day, "stream": stream, "reason": reason, "page": page}

@@ -2,8 +2,8 @@
 
 What lives here: reading one number in a country's way of writing, with what kind of number it is, and which number is
 reached by dialled digits that begin with a code. What does not: which numbers are ours, and what else a party's text
-holds (the vendor modules). Numbering plans and the prices of short numbers are those of ``phonenumbers``; the tables
-here are where national plans say more.
+holds (each vendor's ``parties``). Numbering plans and the prices of short numbers are those of ``phonenumbers``; the
+tables here are where national plans say more.
 """
 
 import re

@@ -16,7 +16,7 @@ from assets import tim4biz
 from assets.http.client import BasicAuth, Client
 from assets.http.secret import Secret
 from assets.load import Outcome, Source, Window, bounds, load, update_partition
-from assets.tim4biz import Stretch
+from assets.tim4biz import DayRange
 from assets.tim4biz.api import Tim4biz, listed, rate_wait
 from pipelines.demo import Vendors
 from pipelines.settings import DURATION_UNITS
@@ -504,7 +504,7 @@ def test_a_period_that_is_too_long_is_cut_and_the_parts_add_up(
 
 
 @pytest.mark.parametrize("total", ["Total", None])
-def test_rows_of_totals_are_left_out_of_every_part_of_a_day_and_of_a_stretch(tmp_path: Path, total: Any) -> None:
+def test_rows_of_totals_are_left_out_of_every_part_of_a_day_and_of_a_range(tmp_path: Path, total: Any) -> None:
     """F09. In hours with one extension, with two, and with none."""
     ledger = Ledger(timedelta(hours=1), total)
     from_ = source(ledger.stand_in, tmp_path, "tim4biz", currency="EUR")
@@ -515,7 +515,7 @@ def test_rows_of_totals_are_left_out_of_every_part_of_a_day_and_of_a_stretch(tmp
     assert found == {"101": (len(moments), Decimal(len(moments)) / 4), "102": (others, Decimal(others) / 4)}
     assert rows(from_, "quarantine") == []
 
-    days, outcome = reading(tmp_path / "stretch", Ledger(timedelta(days=9), total).response)
+    days, outcome = reading(tmp_path / "range", Ledger(timedelta(days=9), total).response)
     assert not outcome.failures
     expected = {"stretch_calls": {"matched"}, "stretch_cost": {"matched"}, "stretch_seconds": {"unavailable"}}
     assert statuses(days) == expected
@@ -527,18 +527,18 @@ DAYS = [DAY + timedelta(days=n) for n in range(4)]
 
 
 def reading(folder: Path, response: Any, days: list[date] = DAYS, **overrides: Any) -> tuple[Source, Outcome]:
-    """A load of several days as the asset does it: the first of them last, and with it the whole stretch."""
+    """A load of several days as the asset does it: the first of them last, and with it the whole range."""
     from_ = source(StandIn(response), folder, "tim4biz", **{"currency": "EUR", **overrides})
-    parts = tim4biz.in_stretches([Window(day, day) for day in days])
-    stretches = [stretch for part in parts if (stretch := Stretch.of(part, from_))]
+    parts = tim4biz.in_day_ranges([Window(day, day) for day in days])
+    ranges = [found for part in parts if (found := DayRange.of(part, from_))]
     wanted = [window for part in parts for window in part]
     return from_, load(
-        from_, tim4biz.totals_stream(from_), wanted, lambda window: tim4biz.fetch_totals(from_, window, stretches)
+        from_, tim4biz.totals_stream(from_), wanted, lambda window: tim4biz.fetch_totals(from_, window, ranges)
     )
 
 
 def spread(cost: str = "1.25", **changes: Any) -> Any:
-    """A vendor with two extensions, the second of which has no figures on the first day; ``changes`` of a stretch."""
+    """A vendor with two extensions, the second of which has no figures on the first day; ``changes`` of a range."""
 
     def response(path: str, query: dict[str, str]) -> Any:
         length = datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"])
@@ -560,10 +560,10 @@ def test_the_days_of_a_load_are_proved_by_one_request_for_all_of_them(tmp_path: 
     assert controls(from_, "stretch_cost") == {(None, subject): (Decimal(5), Decimal(5), "matched")}
     assert {row["window_date"] for row in rows(from_, "control_total")} == {DAYS[0]}, "the day that is read last"
     assert from_.client().requests_made == len(DAYS) + 1
-    assert len(rows(from_, "extension_total")) == 2 * len(DAYS), "the stretch itself is no record"
+    assert len(rows(from_, "extension_total")) == 2 * len(DAYS), "the range itself is no record"
 
 
-def test_a_stretch_that_is_off_is_a_variance_and_one_without_a_figure_is_unavailable(tmp_path: Path) -> None:
+def test_a_range_that_is_off_is_a_variance_and_one_without_a_figure_is_unavailable(tmp_path: Path) -> None:
     from_, _ = reading(tmp_path, spread(Calls=21, Cost=None))
     assert [status for _, _, status in controls(from_, "stretch_calls").values()] == ["variance"]
     assert [status for _, _, status in controls(from_, "stretch_seconds").values()] == ["matched"]
@@ -585,7 +585,7 @@ def test_rounded_durations_add_up_but_for_their_rounding(
     assert [status for _, _, status in controls(from_, "stretch_seconds").values()] == [status]
 
 
-def test_a_long_load_is_proved_in_several_stretches(tmp_path: Path) -> None:
+def test_a_long_load_is_proved_in_several_ranges(tmp_path: Path) -> None:
     days = [date(2026, 9, 1) + timedelta(days=n) for n in range(31)]
     from_, outcome = reading(tmp_path, spread(), days)
     assert [str(landing.window_from) for landing in outcome.landings][26:] == [
@@ -597,7 +597,7 @@ def test_a_long_load_is_proved_in_several_stretches(tmp_path: Path) -> None:
     assert from_.client().requests_made == len(days) + 2
 
 
-def test_a_stretch_that_cannot_be_understood_proves_nothing(tmp_path: Path) -> None:
+def test_a_range_that_cannot_be_understood_proves_nothing(tmp_path: Path) -> None:
     """Nothing of it that is read is no sum of 0: it would agree with days of which nothing was read either."""
     from_, outcome = reading(tmp_path, lambda path, query: [ROW | {"Calls": "many"}])
     assert outcome.quarantined == len(DAYS)
@@ -605,7 +605,7 @@ def test_a_stretch_that_cannot_be_understood_proves_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("refusal", [Status(400), Status(404), {"nothing": 1}])
-def test_a_stretch_that_is_refused_is_unavailable_and_asked_for_once(tmp_path: Path, refusal: Any) -> None:
+def test_a_range_that_is_refused_is_unavailable_and_asked_for_once(tmp_path: Path, refusal: Any) -> None:
     def response(path: str, query: dict[str, str]) -> Any:
         long = datetime.fromisoformat(query["to"]) - datetime.fromisoformat(query["from"]) > timedelta(hours=25)
         return refusal if long else [ROW]
@@ -616,7 +616,7 @@ def test_a_stretch_that_is_refused_is_unavailable_and_asked_for_once(tmp_path: P
     assert from_.client().requests_made == len(DAYS) + 1
 
 
-def test_no_stretch_is_asked_for_unless_all_its_days_were_read(tmp_path: Path) -> None:
+def test_no_range_is_asked_for_unless_all_its_days_were_read(tmp_path: Path) -> None:
     """Neither of one day, nor when a day failed; a day that is not over is no part of it."""
     single, _ = reading(tmp_path / "one", spread(), DAYS[:1])
     assert rows(single, "control_total") == []
@@ -633,10 +633,10 @@ def test_no_stretch_is_asked_for_unless_all_its_days_were_read(tmp_path: Path) -
     assert rows(failing, "control_total") == []
 
     now = datetime.now(LONDON).date()
-    assert Stretch.of([Window(now - timedelta(days=n), now - timedelta(days=n)) for n in range(2)], single) is None
+    assert DayRange.of([Window(now - timedelta(days=n), now - timedelta(days=n)) for n in range(2)], single) is None
 
 
-def test_a_stretch_is_compared_with_what_its_own_load_read(tmp_path: Path) -> None:
+def test_a_range_is_compared_with_what_its_own_load_read(tmp_path: Path) -> None:
     """However often, whatever came since, and also from raw alone."""
     from_, _ = reading(tmp_path, spread())
     before = controls(from_, "stretch_cost")

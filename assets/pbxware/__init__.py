@@ -39,7 +39,7 @@ from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, SE
 
 __all__ = ["CDRS", "CONTROLS", "cdr_stream", "fetch_cdrs", "fetch_lists", "lists_stream", "pbxware_assets"]
 
-READINGS = 2  # of a day whose cost does not add up to the PBX's own sum, before the variance is reported
+READINGS = 2  # of a day that does not add up to the PBX's own figures, before the variance is reported
 
 
 def fetch_lists(source: Source) -> Fetch:
@@ -50,7 +50,7 @@ def fetch_lists(source: Source) -> Fetch:
         had_tenants = earlier is not None and tenant_list(source, earlier)
         optional = optional_lists(source, LISTS)
         for number, page in enumerate(PBXware(source.client(), source.tenants).lists(optional)):
-            # The first is of tenants; without any, each of their calls would be read again as one of the PBX itself.
+            # The first page lists the tenants. Without them, all their calls would be loaded again as the PBX's own.
             if number == 0 and had_tenants and not page.data:
                 raise ContractError(
                     "tenant.list is empty, and named tenants before",
@@ -64,10 +64,9 @@ def fetch_lists(source: Source) -> Fetch:
 
 
 def fetch_cdrs(source: Source, lists: Landing, window: Window) -> Fetch:
-    """A day's call records of every tenant, each followed by the PBX's own sums of their cost, in all and by direction,
-    and by what counts them by status.
+    """A day's call records of every tenant, each followed by the PBX's own figures: sums of cost and counts by status.
 
-    A day that does not add up is read once more before it is believed.
+    A day that does not add up to them is read once more before it is taken as it is.
     """
     day = window.first
     assert day is not None

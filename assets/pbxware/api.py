@@ -1,7 +1,8 @@
 """Bicom PBXware over HTTP: tenants and what they have, call records, and the vendor's own sum of their cost.
 
 Source: PBXware API reference (October 2025) and its introduction. What lives here: what is asked, and when a reading
-is complete. What does not: HTTP (``client``), the walk over a day (``slices``), what a cell means (``assets.pbxware``).
+is complete. What does not: HTTP (``assets.http.client``), the walk over a day (``assets.http.slices``), what a cell
+means (``legs``), what an entry of a list means (``directory``).
 
 The stop rule: a slice is complete when its first response says that there is no next page, and has room left. Where it
 says anything else, or is full, the next page is asked for too; the slice is complete if that one is empty and the first
@@ -22,9 +23,9 @@ from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookEr
 
 LIMIT = 1000  # the documented maximum of ``limit``
 MASTER = "1"  # the master tenant: holds no calls in tenant mode
-READINGS = 12  # of an unstable second before it is refused, and of one with records alike before it is believed
+READINGS = 12  # of an unstable second before it is refused, and of one with equal records before it is believed
 PAGES = 1000  # of one second, before the PBX is taken to go on for ever
-REPEATS = 10  # of one page in one reading; fewer can be records that are alike, on a PBX with very short pages
+REPEATS = 10  # of one page in one reading; fewer can be equal records, on a PBX with very short pages
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -138,11 +139,11 @@ class PBXware:
     def count(
         self, server: str | None, start: datetime, end: datetime, status: str, near: int, *, window: str
     ) -> Iterator[Page]:
-        """Yield the responses that tell how many records of [start, end) have a ``status`` (see :func:`counted`).
+        """Yield the responses from which :func:`counted` reads how many records of [start, end) have a ``status``.
 
-        PBXware states no totals. The page on which the last of ``near`` records would stand tells, in one request, if
-        there are about so many; from there the last page is searched for. A PBX that does not take the filter yields a
-        page of kind ``refused``.
+        PBXware states no totals. One request for the page on which the last of ``near`` records would stand shows
+        whether there are about as many; from there the last page is searched for. A PBX that does not take the filter
+        yields a page of kind ``refused``.
         """
         window_arguments = _window_arguments(Slice(int(start.timestamp()), int(end.timestamp())))
         low = 0  # the last page known to be full; 0 while none is
@@ -179,8 +180,8 @@ class PBXware:
         elif more is True and page.rows >= stated:
             complete = False
         else:
-            # What it says and what it holds disagree: only the next page can tell. Where that is empty the first is
-            # asked for again, for a record that left in between would have pulled another one over to it.
+            # What it says and what it holds disagree: only the next page shows which is right. Where that is empty the
+            # first is asked for again, for a record that left in between would have pulled another one over to it.
             complete = self._cdr_page(server, part, 2, window).rows == 0 and _records(page) == _records(
                 self._cdr_page(server, part, 1, window)
             )
@@ -192,17 +193,17 @@ class PBXware:
 
         Two are proof, whatever order the pages come in, as long as no record is on two pages: everything that the first
         reading saw was still there when it ended, and then the PBX counted no more. A record on two pages is either one
-        that moved or two that are alike; only an order that holds still through all readings tells.
+        that moved or two that are equal: that is known only where the order is the same in all readings.
         """
         before: list[list[str]] | None = None
-        alike = 1
+        agreeing = 1
         for _ in range(READINGS):
             pages, rows = self._paged(server, part, window)
             found = Counter(row for page in rows for row in set(page))
             proved = max(found.values(), default=1) == 1
             reported = [sorted(row for page in rows for row in page)] if proved else rows
-            alike = alike + 1 if reported == before else 1
-            if alike >= (2 if proved else READINGS):
+            agreeing = agreeing + 1 if reported == before else 1
+            if agreeing >= (2 if proved else READINGS):
                 return Reading(part, pages, sum(len(page) for page in rows), True, LIMIT)
             before = reported
         raise IntegrityError(
@@ -317,10 +318,10 @@ class PBXware:
 
 
 def counted(responses: Iterable[tuple[int, Any]]) -> int | None:
-    """How many records there are by the responses of one ``count`` (number of the page, data); None if they do not
-    tell.
+    """How many records there are by the responses of one ``count`` (number of the page, data); None where they do
+    not show it.
 
-    A response of another limit than was asked for, or one that is not full and yet promises more, tells nothing.
+    A response of another limit than was asked for, or one that is not full and yet promises more, shows nothing.
     """
     low = 0
     high: int | None = None

@@ -59,7 +59,7 @@ OUTCOMES = {
 
 
 def outcome_of(status: str) -> str:
-    """The outcome that a status means, as ``legs.sql`` tells it."""
+    """The outcome that a status means, by the same rule as in ``legs.sql``."""
     return OUTCOMES.get(re.sub("[^A-Z]", "", status.upper()), "unknown")
 
 

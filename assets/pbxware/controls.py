@@ -128,10 +128,10 @@ def _plain_cost(cell: str) -> Decimal:
 def ask_totals(
     pbx: PBXware, server: str | None, start: datetime, end: datetime, window: str, outcomes: Counter[str]
 ) -> list[Page]:
-    """What the PBX itself says of a tenant's day: the sum of cost first, then the rest, several at a time.
+    """Ask the PBX for its own figures of a tenant's day: the sum of cost first, then the rest, several at a time.
 
     The sums by direction are not worth a request where there is no cost, nor the counts by status where there are no
-    ``outcomes``, or where the first of them tells nothing.
+    ``outcomes``, or where the first of them shows that the PBX has none.
     """
 
     def sum_of(cdrtype: str | None) -> list[Page]:
@@ -251,7 +251,7 @@ def counted_rows(responses: list[tuple[dict[str, str], Any]]) -> int | None:
 
 
 def _count_of(status: str, responses: list[tuple[dict[str, str], Any]]) -> int | None:
-    """The PBX's count of one status, as far as these responses tell it."""
+    """The PBX's count of one status; None where these responses do not show it."""
     asked = [(int(request["page"]), data) for request, data in responses if request.get("status") == status]
     return counted(asked) if all(_filter_respected(status, data) for _, data in asked) else None
 
@@ -259,7 +259,7 @@ def _count_of(status: str, responses: list[tuple[dict[str, str], Any]]) -> int |
 def _filter_respected(status: str, data: dict[str, Any]) -> bool:
     """Whether a response can be one to this filter: answered calls where they were asked for, and nowhere else.
 
-    Which of the others a PBX files where is its own affair.
+    PBXes differ in what they count under the other statuses.
     """
     found = {_DOCUMENTED.get(outcome) for outcome in outcomes_of(data)} - {None}
     return found <= {"8"} if status == "8" else "8" not in found
@@ -269,7 +269,7 @@ def compared(outcomes: Counter[str], counts: int | None) -> tuple[int, int | Non
     """Our number of rows and the PBX's. None: it has none that could be compared.
 
     The filter knows four statuses. Rows of others (Voicemail, Cancelled, …) it may count under one of those or not at
-    all; where it seems to count some of them, nothing can be said.
+    all; where it seems to count some of them, the two figures cannot be compared.
     """
     every = outcomes.total()
     certain = sum(number for outcome, number in outcomes.items() if outcome in _DOCUMENTED)

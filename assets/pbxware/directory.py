@@ -15,7 +15,7 @@ from assets.http import strict_json
 from assets.http.optional_lists import not_given
 from assets.http.page import REFUSED
 from assets.load import Normalised, Source
-from assets.parsing import register_rows, text
+from assets.parsing import origin, register_rows, text
 from assets.phone import read_number, region_of_calling_code
 from warehouse.lake import Landing
 from warehouse.money import currency_code, money
@@ -29,9 +29,17 @@ LARGEST_BLOCK = 10_000  # numbers of one DID
 LONGEST_EXTENSION = 6  # digits of a number that is taken for an own one by its length; public ones are longer
 
 
+_LEADS_OUT = re.compile("external.*|5|trunk|10", re.IGNORECASE)  # types of DID whose target is no number of ours
+# Destination types of ``did.list`` behind which there is no person: of the others (Extension, Multi User, External
+# Number, Trunk, Agents, CRM Routing) somebody may be reached.
+_OF_MACHINES = re.compile(
+    r"group|ivr|queue|conference|voicemail|remote access|fax|callback|deny|\bari\b|parking", re.IGNORECASE
+)
+
+
 @dataclass
 class Tenant:
-    """One account of the PBX, with what tells its own numbers from others'."""
+    """One account of the PBX, with what shows which numbers are its own."""
 
     account_id: str
     name: str | None
@@ -50,7 +58,7 @@ class Tenant:
 
 @dataclass
 class Directory:
-    """What the lists of one landing say."""
+    """The lists of one landing, read."""
 
     tenants: dict[str, Tenant]
     extensions: list[dict[str, Any]]
@@ -72,32 +80,32 @@ def read_directory(source: Source, landing: Landing) -> Directory:
     tenants_listed = True
     for response in responses:
         data = strict_json.loads(response["body"])
-        where = {"raw_file": landing.file, "fetched_at": response["fetched_at"], "first_row": response["first_row"]}
+        first = origin(source, landing, response)
         if response["kind"] == REFUSED:
             tenants_listed &= strict_json.loads(response["request"])["action"] != "tenant.list"
         elif response["kind"] == "splan.rates":
-            plans.append((strict_json.loads(response["request"])["id"], data if isinstance(data, dict) else {}, where))
+            plans.append((strict_json.loads(response["request"])["id"], data if isinstance(data, dict) else {}, first))
         else:
-            reported[(response["kind"], response["account_id"])] = (data if isinstance(data, dict) else {}, where)
-    listed, where = reported.get(("tenant.list", None), ({}, where))
+            reported[(response["kind"], response["account_id"])] = (data if isinstance(data, dict) else {}, first)
+    listed, _ = reported.get(("tenant.list", None), ({}, {}))
     found = Directory({}, [], [], [], not_given(responses), tenants_listed)
     servers = {account for kind, account in reported if kind == "ext.list"}
     for server in sorted(servers, key=str):
         account = server or SINGLE
         about = listed.get(account, {}) if isinstance(listed.get(account), dict) else {}
-        configuration = reported.get(("tenant.configuration", server), ({}, where))[0]
+        configuration = reported.get(("tenant.configuration", server), ({}, {}))[0]
         found.tenants[account] = _tenant(source, account, about, configuration, found.warnings)
-        _departments(source, account, reported.get(("department.list", server)), found)
-        _extensions(source, account, reported.get(("ext.list", server)), found)
-        _dids(source, account, reported.get(("did.list", server)), found)
+        _departments(account, reported.get(("department.list", server)), found)
+        _extensions(account, reported.get(("ext.list", server)), found)
+        _dids(account, reported.get(("did.list", server)), found)
         tenant = found.tenants[account]
         if tenant.digits is None:  # as where there are no tenants
             tenant.lengths = frozenset(len(number) for number in tenant.extensions if len(number) <= LONGEST_EXTENSION)
-    _trunks(source, reported.get(("trunk.list", None)), found)
+    _trunks(reported.get(("trunk.list", None)), found)
     names = {key: text(plan.get("name")) for key, plan, _ in _entries(reported.get(("splan.list", None)))}
     currency = next((tenant.currency for tenant in found.tenants.values() if tenant.currency), None)
-    for plan, rates, place in plans:
-        _rates(source, plan, names.get(plan), rates, place, currency, found)
+    for plan, rates, first in plans:
+        _rates(plan, names.get(plan), rates, first, currency, found)
     return found
 
 
@@ -131,28 +139,27 @@ def _nested(configuration: dict[str, Any], name: str) -> Any:
     return inner[0][name] if inner else None
 
 
-Listed = tuple[dict[str, Any], dict[str, Any]] | None
+Listed = tuple[dict[str, Any], dict[str, Any]] | None  # a keyed list, with the origin of its first entry
 
 
 def _entries(listed: Listed) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Each entry of a keyed list with its key and where it stands."""
+    """Each entry of a keyed list with its key and its origin."""
     if listed is None:
         return
-    data, where = listed
+    data, first = listed
     for number, (key, entry) in enumerate(data.items()):
         if isinstance(entry, dict):
-            place = {"raw_file": where["raw_file"], "raw_row": where["first_row"] + number}
-            yield str(key), entry, {**place, "fetched_at": where["fetched_at"]}
+            yield str(key), entry, {**first, "raw_row": first["raw_row"] + number}
 
 
-def _departments(source: Source, account: str, listed: Listed, found: Directory) -> None:
+def _departments(account: str, listed: Listed, found: Directory) -> None:
     for key, entry, place in _entries(listed):
         found.departments.append(
-            {**_account_columns(source, account), "department_id": key, "name": text(entry.get("name")), **place}
+            {"account_id": account, "department_id": key, "name": text(entry.get("name")), **place}
         )
 
 
-def _extensions(source: Source, account: str, listed: Listed, found: Directory) -> None:
+def _extensions(account: str, listed: Listed, found: Directory) -> None:
     names = {d["department_id"]: d["name"] for d in found.departments if d["account_id"] == account}
     for key, entry, place in _entries(listed):
         number = str(entry.get("ext") or "")
@@ -164,7 +171,7 @@ def _extensions(source: Source, account: str, listed: Listed, found: Directory) 
         )
         found.extensions.append(
             {
-                **_account_columns(source, account),
+                "account_id": account,
                 "extension_id": key,
                 "extension": number,
                 "name": text(entry.get("name")),
@@ -177,10 +184,7 @@ def _extensions(source: Source, account: str, listed: Listed, found: Directory) 
         )
 
 
-_LEADS_OUT = re.compile("external.*|5|trunk|10", re.IGNORECASE)  # types of DID whose target is no number of ours
-
-
-def _dids(source: Source, account: str, listed: Listed, found: Directory) -> None:
+def _dids(account: str, listed: Listed, found: Directory) -> None:
     tenant = found.tenants[account]
     for key, entry, place in _entries(listed):
         number = str(entry.get("e164") or entry.get("number") or "")
@@ -197,7 +201,7 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
                     tenant.machines |= {written, target} - {""}
         found.extensions.append(
             {
-                **_account_columns(source, account),
+                "account_id": account,
                 "extension_id": key,
                 "extension": number,
                 "name": text(entry.get("name")),
@@ -208,31 +212,24 @@ def _dids(source: Source, account: str, listed: Listed, found: Directory) -> Non
         )
 
 
-# Destination types of ``did.list`` behind which there is no person: of the others (Extension, Multi User, External
-# Number, Trunk, Agents, CRM Routing) somebody may be reached.
-_OF_MACHINES = re.compile(
-    r"group|ivr|queue|conference|voicemail|remote access|fax|callback|deny|\bari\b|parking", re.IGNORECASE
-)
-
-
 def _block(entry: dict[str, Any], first: str, last: str) -> list[str]:
     """The numbers of a DID: one, or where it names a last one all of the block; none where it names none."""
     begin, end = str(entry.get(first) or ""), str(entry.get(last) or "")
     plus, digits = begin[: begin.startswith("+")], begin.removeprefix("+")
     end = end.removeprefix("+")
-    if all(text.isascii() and text.isdigit() and len(text) < 20 for text in (digits, end)) and len(digits) == len(end):
+    if all(each.isascii() and each.isdigit() and len(each) < 20 for each in (digits, end)) and len(digits) == len(end):
         numbers = range(int(digits), int(end) + 1)
         if 0 < len(numbers) <= LARGEST_BLOCK:
             return [f"{plus}{number:0{len(digits)}}" for number in numbers]
     return [begin] if begin else []
 
 
-def _trunks(source: Source, listed: Listed, found: Directory) -> None:
+def _trunks(listed: Listed, found: Directory) -> None:
     """Trunks belong to the whole system, so they have no account."""
     for key, entry, place in _entries(listed):
         found.extensions.append(
             {
-                **_account_columns(source, None),
+                "account_id": None,
                 "extension_id": key,
                 "extension": None,
                 "name": text(entry.get("name")),
@@ -244,16 +241,10 @@ def _trunks(source: Source, listed: Listed, found: Directory) -> None:
 
 
 def _rates(
-    source: Source,
-    plan: str,
-    plan_name: Any,
-    rates: dict[str, Any],
-    where: dict[str, Any],
-    currency: str | None,
-    found: Directory,
+    plan: str, plan_name: Any, rates: dict[str, Any], first: dict[str, Any], currency: str | None, found: Directory
 ) -> None:
     """A plan's rates; with time bands (tbd) an entry holds one rate a band."""
-    row = where["first_row"]
+    row = first["raw_row"]
     for key, entry in rates.items():
         if not isinstance(entry, dict):
             continue
@@ -261,8 +252,7 @@ def _rates(
         for band, rate in bands.items():
             found.rates.append(
                 {
-                    "vendor": source.vendor,
-                    "connection": source.name,
+                    **first,
                     "rate_id": f"{key}:{band}" if band else key,
                     "plan_id": plan,
                     "plan_name": plan_name,
@@ -272,16 +262,10 @@ def _rates(
                     "connection_charge": money(rate.get("connection_charge")),
                     "rating": text(rate.get("call_rating") or rate.get("billing")),
                     "currency": currency,
-                    "raw_file": where["raw_file"],
                     "raw_row": row,
-                    "fetched_at": where["fetched_at"],
                 }
             )
         row += 1
-
-
-def _account_columns(source: Source, account: str | None) -> dict[str, Any]:
-    return {"vendor": source.vendor, "connection": source.name, "account_id": account}
 
 
 def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing) -> Normalised:
@@ -289,7 +273,9 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     found = read_directory(source, landing)
     accounts = [
         {
-            **_account_columns(source, tenant.account_id),
+            "vendor": source.vendor,
+            "connection": source.name,
+            "account_id": tenant.account_id,
             "name": tenant.name,
             "code": tenant.code or None,
             "country": tenant.region,
@@ -310,7 +296,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
 
 
 def tenant_list(source: Source, lists: Landing) -> Any:
-    """What ``tenant.list`` said; None where the PBX does not give it, as one that is not in tenant mode may not."""
+    """The response of ``tenant.list``; None where the PBX does not give it, as one without tenant mode may not."""
     responses = source.lake.responses(lists)
     return next(
         (strict_json.loads(response["body"]) for response in responses if response["kind"] == "tenant.list"), None

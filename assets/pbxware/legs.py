@@ -1,7 +1,7 @@
 """The call records of PBXware as legs of ``core.cdr``.
 
 What lives here: reading a landing of call records batch by batch, the direction and outcome of each leg, legs that are
-alike, and the legs by which the PBX put a call through or forwarded it. What does not: the names of columns
+identified alike, and the legs by which the PBX put a call through or forwarded it. What does not: the names of columns
 (``columns``), who a party is (``parties``), the PBX's own figures (``controls``), and calls put together from legs
 (``warehouse``).
 """

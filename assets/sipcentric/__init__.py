@@ -82,7 +82,8 @@ def fetch_lists(source: Source) -> Fetch:
 def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
     """A day's calls of every customer, each followed by the vendor's own totals where its release has them.
 
-    A customer whose calls the vendor denies (403) or does not know (404) keeps no other's back. Raises AccountsDenied.
+    Where the vendor denies the calls of a customer (403) or does not know them (404), the others are read all the same.
+    Raises AccountsDenied in the end.
     """
     day = window.first
     assert day is not None
@@ -91,7 +92,7 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
     def pages(writer: RawWriter) -> Iterator[Page]:
         sip = Sipcentric(source.client())
         earlier = earlier_readings(source, CALLS, day, "calls", slice_asked)
-        offered = True
+        has_stats = True
         denied: list[TollbookError] = []
         customers = customers_of(source, lists)
         for customer in customers:
@@ -107,13 +108,13 @@ def fetch_calls(source: Source, lists: Landing, window: Window) -> Fetch:
             if first is not None:
                 yield first
             yield from calls
-            for metric in METRICS if offered else ():
+            for metric in METRICS if has_stats else ():
                 try:
                     stats = sip.call_stats(customer, start, end, metric, window=str(day))
                 except Forbidden:  # another customer's may be allowed
                     break
                 if stats is None:
-                    offered = False
+                    has_stats = False
                     break
                 yield stats
         if denied:

@@ -1,7 +1,8 @@
 """Sipcentric over HTTP: customers and what they have, calls, messages, bundles, credit, and the vendor's own counts.
 
 Source: Sipcentric API v1. What lives here: what is asked, and when a reading is complete. What does not: HTTP
-(``client``), the walk over a day (``slices``), what a field means (``assets.sipcentric``).
+(``assets.http.client``), the walk over a day (``assets.http.slices``), what a field means (``directory``, ``calls``,
+``messages``).
 
 The stop rules: a slice of calls is complete when the one response holds ``totalItems`` different calls; a list, when
 its pages hold ``totalItems`` different items and a second reading has the same ones; messages may come in meanwhile,
@@ -331,7 +332,7 @@ def _stamp(moment: datetime) -> str:
 
 
 def _keys(page: Page, newest: datetime | None = None) -> list[str]:
-    """What tells the items of a page apart: the uri, or where there is none all that the item says.
+    """The key of each item of a page: its uri, or where there is none the whole item.
 
     Without those that were made after ``newest``.
     """
@@ -351,7 +352,7 @@ def _times(page: Page) -> list[int]:
 def _without_text(page: Page, seen: set[str]) -> Page:
     """A page of messages with only what may be kept of them, every number as the vendor wrote it.
 
-    Without those that were ``seen`` on a page before; it is told of the others.
+    Items whose keys were ``seen`` on a page before are left out; the keys of the others are added to it.
     """
     fresh = [(key, item) for key, item in zip(_keys(page), page.data["items"], strict=True) if key not in seen]
     seen.update(key for key, _ in fresh)

@@ -28,7 +28,7 @@ _FIELDS, _CALLS, _FORWARDED = (
     packaged_sql(Path(__file__).parent, name) for name in ("call_fields", "calls", "forwarded")
 )
 
-# Neighbouring slices overlap by a second, so some calls stand in two responses: of different ones the last counts, and
+# Neighbouring slices overlap by a second, so some calls are in two responses: of different ones the last counts, and
 # of those with the same content the first. This is what was read of every call, in little; ``content`` is a hash of it.
 _CREATE_READ = """
 CREATE TEMP TABLE call_read (

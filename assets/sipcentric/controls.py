@@ -14,6 +14,7 @@ import duckdb
 from assets.controls import control_total
 from assets.http import strict_json
 from assets.load import Source
+from assets.parsing import sum_if_complete
 from warehouse.duck import packaged_sql
 from warehouse.lake import Landing
 from warehouse.money import money
@@ -56,7 +57,10 @@ def bundle_controls(source: Source, bundles: list[dict[str, Any]], today: date) 
 def call_controls(
     source: Source, con: duckdb.DuckDBPyConnection, raw: str, day: date, start: datetime, end: datetime
 ) -> list[dict[str, Any]]:
-    """``totalItems`` of what was asked against the different calls read; ``calls/stats`` where the release has it."""
+    """``totalItems`` of what was asked against the different calls read; ``calls/stats`` where the release has it.
+
+    What was read is in the relations ``call_read`` and ``repeated`` of ``calls.CallParser``.
+    """
     rows = []
     counted = dict(
         con.execute(
@@ -81,8 +85,8 @@ def call_controls(
         else:
             metric = arguments["metric"]
             stats.setdefault(account, {})[metric] = total_of_stats(strict_json.loads(figure), metric)
-    # The bounds that were asked reach a second beyond the day, and whether they count in themselves is not documented;
-    # nor is it whether stats count local calls.
+    # What was asked reaches a second beyond the day. Not documented is whether its bounds are inclusive, and whether
+    # stats count local calls.
     wide = (start - timedelta(seconds=1), end + timedelta(microseconds=1))
     within = [_sums(con, *span, local) for local in (True, False) for span in ((start, end), wide)]
     for account in sorted(at):
@@ -102,10 +106,7 @@ def call_controls(
 
 
 def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local: bool) -> dict[str, dict[str, Decimal]]:
-    """Of each account the different calls that started in [start, end): number, cost, seconds.
-
-    Without ``local`` only those that are not within the account.
-    """
+    """Number, cost and seconds of each account's different calls, as ``call_sums.sql`` says."""
     found = con.execute(_CALL_SUMS, {"start": start, "end": end, "local": local}).fetchall()
     return {
         account: {"count": Decimal(count), "cost": cost or Decimal(0), "duration": Decimal(seconds or 0)}
@@ -114,7 +115,7 @@ def _sums(con: duckdb.DuckDBPyConnection, start: datetime, end: datetime, local:
 
 
 def _twice(con: duckdb.DuckDBPyConnection, account: str) -> Decimal:
-    """Calls that stand in two responses: those in the second by which neighbouring slices overlap."""
+    """The number of calls that are in two responses: those in the second by which neighbouring slices overlap."""
     found = con.execute(
         "SELECT count(*) - count(DISTINCT uri)"
         " FROM (SELECT DISTINCT page, uri FROM call_read WHERE account_id = $account)",
@@ -139,8 +140,7 @@ def total_of_stats(data: Any, metric: str) -> Decimal | None:
         return money(totals)
     rows = data.get("rows")
     if isinstance(rows, list) and all(isinstance(row, list) and row for row in rows):
-        amounts = [money(row[-1]) for row in rows]
-        return None if None in amounts else sum((a for a in amounts if a is not None), Decimal(0))
+        return sum_if_complete(money(row[-1]) for row in rows)
     return None
 
 

@@ -13,16 +13,16 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
-from assets.controls import control_total
+from assets.controls import control_total, quarantined_as
 from assets.http import strict_json
 from assets.http.optional_lists import kept, not_given
 from assets.http.page import REFUSED
 from assets.load import Normalised, Source
+from assets.parsing import origin, register_rows, text, whole_number
 from assets.sipcentric.api import CREDIT_STATUS, identifier, instant
 from assets.sipcentric.controls import LISTS, TOTAL_ITEMS, bundle_controls
-from warehouse.lake import Landing, StagedFile
+from warehouse.lake import Landing
 from warehouse.money import currency_code, money
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, EXTENSION_TABLE, Table
 
@@ -38,9 +38,9 @@ def customers_of(source: Source, lists: Landing) -> list[str]:
 
 def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
     """Accounts, endpoints and numbers, balances, and bundles: those of past periods stay when the list drops them."""
-    rows: dict[Any, list[dict[str, Any]]] = {ACCOUNT_TABLE: [], EXTENSION_TABLE: [], BUNDLE: [], BALANCE: []}
+    rows: dict[Table, list[dict[str, Any]]] = {ACCOUNT_TABLE: [], EXTENSION_TABLE: [], BUNDLE: [], BALANCE: []}
     quarantine: list[dict[str, Any]] = []
-    answered: set[tuple[str | None, str]] = set()
+    given_lists: set[tuple[str | None, str]] = set()
     counts: Counter[tuple[str | None, str]] = Counter()
     totals: dict[tuple[str | None, str], tuple[Any, datetime]] = {}
     today = landing.started_at.astimezone(source.zone).date()
@@ -53,43 +53,27 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
         data = strict_json.loads(response["body"])
         items = [data] if response["kind"] == CREDIT_STATUS else data["items"]
         listed = response["account_id"], response["kind"]
-        answered.add(listed)
+        given_lists.add(listed)
         if response["kind"] != CREDIT_STATUS:
-            # What was known before proves nothing tonight.
+            # A list that is an earlier one proves nothing of this load.
             totals[listed] = None if listed in known_before else data["totalItems"], response["fetched_at"]
         for number, item in enumerate(items):
-            place = {
-                "vendor": source.vendor,
-                "connection": source.name,
-                "account_id": response["account_id"],
-                "raw_file": landing.file,
-                "raw_row": response["first_row"] + number,
-                "fetched_at": response["fetched_at"],
-            }
+            place = {**origin(source, landing, response, number), "account_id": response["account_id"]}
             made = _list_row(source, response["kind"], item, response["account_id"], currencies)
             counts[listed] += 1
             if made is None:
-                quarantine.append(
-                    {
-                        **place,
-                        "window_date": today,
-                        "stream": LISTS,
-                        "reason": f"an entry of {response['kind']} has no id or no period",
-                        "page": response["page"],
-                    }
-                )
+                reason = f"an entry of {response['kind']} has no id or no period"
+                quarantine.append({**place, **quarantined_as(LISTS, today, reason, response["page"])})
             else:
                 table_, row = made
                 rows[table_].append({**place, **row})
-    for table_, entries in rows.items():
-        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(entries, schema=table_.arrow()))
+    names = register_rows(con, rows)
     con.execute(
         "CREATE TEMP TABLE all_bundles AS FROM fresh_bundle UNION ALL BY NAME SELECT * FROM previous_bundle old"
         " ANTI JOIN fresh_bundle USING (account_id, bundle_id, valid_from)"
         " WHERE old.valid_to < $read_at OR NOT list_contains($given, old.account_id)",
-        {"read_at": landing.started_at, "given": [account for account, kind in answered if kind == "callbundles"]},
+        {"read_at": landing.started_at, "given": [account for account, kind in given_lists if kind == "callbundles"]},
     )
-    names: dict[Table, str | StagedFile] = {table_: f"fresh_{table_.name}" for table_ in rows}
     names[BUNDLE] = "all_bundles"
     controls = [
         control_total(
@@ -138,7 +122,7 @@ def _named_currency(item: dict[str, Any]) -> Any:
 
 def _list_row(
     source: Source, kind: str, item: dict[str, Any], account: str | None, currencies: Mapping[str, str]
-) -> tuple[Any, dict[str, Any]] | None:
+) -> tuple[Table, dict[str, Any]] | None:
     """The table and row that an entry of a list makes; None when it cannot be understood."""
     uri = item.get("uri")
     row: dict[str, Any]
@@ -148,7 +132,7 @@ def _list_row(
     if kind == "customers":
         row = {
             "account_id": account,
-            "name": _text(item.get("company")),
+            "name": text(item.get("company")),
             "country": source.region,
             "currency": currency,
         }
@@ -165,13 +149,13 @@ def _list_row(
         start = instant(item.get("validFrom"))
         row = {
             "bundle_id": found,
-            "name": _text(item.get("name")),
+            "name": text(item.get("name")),
             "valid_from": start,
             "valid_to": instant(item.get("validTo")),
             "valid_from_date": start.astimezone(source.zone).date() if start else None,
-            "inclusive_minutes": _whole(item.get("inclusiveMins")),
-            "used_minutes": _whole(item.get("usedMins")),
-            "available_minutes": _whole(item.get("availableMins")),
+            "inclusive_minutes": whole_number(item.get("inclusiveMins")),
+            "used_minutes": whole_number(item.get("usedMins")),
+            "available_minutes": whole_number(item.get("availableMins")),
             "price_monthly": money(item.get("priceMonthly")),
             "auto_renew": item.get("autoRenew") if isinstance(item.get("autoRenew"), bool) else None,
             "status": str(item.get("status") or "unknown").lower(),
@@ -181,16 +165,7 @@ def _list_row(
     number = item.get("shortNumber") if kind == "endpoints" else item.get("number")
     return EXTENSION_TABLE, {
         "extension_id": found,
-        "extension": _text(number),
-        "name": _text(item.get("name") if kind == "endpoints" else item.get("identifier")),
+        "extension": text(number),
+        "name": text(item.get("name") if kind == "endpoints" else item.get("identifier")),
         "type": str(item.get("type") or ("did" if kind == "phonenumbers" else "phone")).lower(),
     }
-
-
-def _whole(value: Any) -> int | None:
-    amount = money(value)
-    return int(amount) if amount is not None and amount == int(amount) else None
-
-
-def _text(value: Any) -> str | None:
-    return str(value) if value is not None else None

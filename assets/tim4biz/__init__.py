@@ -24,16 +24,16 @@ from assets.materialize import (
     typed_errors,
 )
 from assets.tim4biz.api import Tim4biz
-from assets.tim4biz.controls import CONTROLS, TOTALS, Stretch, in_stretches
+from assets.tim4biz.controls import CONTROLS, TOTALS, DayRange, in_day_ranges
 from assets.tim4biz.totals import normalise_totals
 from warehouse.lake import RawWriter
 from warehouse.schema import EXTENSION_TOTAL
 
-__all__ = ["CONTROLS", "TOTALS", "Stretch", "fetch_totals", "in_stretches", "tim4biz_assets", "totals_stream"]
+__all__ = ["CONTROLS", "TOTALS", "DayRange", "fetch_totals", "in_day_ranges", "tim4biz_assets", "totals_stream"]
 
 
-def fetch_totals(source: Source, window: Window, stretches: Sequence[Stretch] = ()) -> Fetch:
-    """A day's totals by extension; with the first day of a stretch those of all of it as well."""
+def fetch_totals(source: Source, window: Window, ranges: Sequence[DayRange] = ()) -> Fetch:
+    """A day's totals by extension; with the first day of a range also those of the whole range."""
     day = window.first
     assert day is not None
     start, end = bounds(day, source.zone)
@@ -41,9 +41,9 @@ def fetch_totals(source: Source, window: Window, stretches: Sequence[Stretch] = 
     def pages(writer: RawWriter) -> Iterator[Page]:
         vendor = Tim4biz(source.client(), source.account_zone)
         yield from vendor.totals(start, end, window=str(day))
-        for stretch in stretches:
-            if day == stretch.days[0] and stretch.read_before(source, writer):
-                yield vendor.stretch(start, bounds(stretch.days[-1], source.zone)[1], window=str(day))
+        for each in ranges:
+            if day == each.days[0] and each.read_before(source, writer):
+                yield vendor.range_totals(start, bounds(each.days[-1], source.zone)[1], window=str(day))
 
     return pages
 
@@ -77,14 +77,14 @@ def tim4biz_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
     @typed_errors
     def extension_total(context: AssetExecutionContext) -> Iterator[Any]:
         source = runtime(context).source(connection.name, context)
-        parts = in_stretches(asked_days(context))
-        stretches = [stretch for part in parts if (stretch := Stretch.of(part, source))]
+        parts = in_day_ranges(asked_days(context))
+        ranges = [found for part in parts if (found := DayRange.of(part, source))]
         yield from materialize_stream(
             context,
             source,
             totals_stream(source),
             [window for part in parts for window in part],
-            lambda window: fetch_totals(source, window, stretches),
+            lambda window: fetch_totals(source, window, ranges),
         )
 
     return [extension_total]

@@ -1,7 +1,7 @@
 """TIM4biz over HTTP: its totals by extension.
 
 Source: TIM4biz developers' page. What lives here: what is asked, and how a period that is too long is cut. What does
-not: HTTP (``client``), which field means what (``assets.tim4biz``).
+not: HTTP (``assets.http.client``), which field means what (``totals``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from assets.http.client import Client, HttpStatusError, Wait
 from assets.http.page import Page, refused
 from tollbook_errors import ContractError
 
-STRETCH = "ExtensionTotal.stretch"  # kind of the page with the totals of several days at once
+RANGE_TOTALS = "ExtensionTotal.stretch"  # kind of the page with the totals of several days at once, as it is landed
 SHORTEST = timedelta(hours=1)  # below this, a 400 is not about the length of the period
 
 
@@ -37,11 +37,11 @@ class Tim4biz:
         """
         yield from self._parts(self._naive(start), self._naive(end), window)
 
-    def stretch(self, start: datetime, end: datetime, *, window: str) -> Page:
+    def range_totals(self, start: datetime, end: datetime, *, window: str) -> Page:
         """The extension totals of [start, end) in one response; of kind ``refused`` where TIM4biz does not give it."""
         start, end = self._naive(start), self._naive(end)
         try:
-            return replace(self._ask(start, end, window), kind=STRETCH, rows=0)
+            return replace(self._ask(start, end, window), kind=RANGE_TOTALS, rows=0)
         except ContractError:
             return refused(None, _arguments(start, end), self.client.now())
 
@@ -83,9 +83,9 @@ def _arguments(start: datetime, end: datetime) -> dict[str, str]:
 
 
 def listed(data: Any) -> list[dict[str, Any]] | None:
-    """The one list of objects in a reply, bare or wrapped in objects; None where there is no such list.
+    """The one list of objects in a response, bare or wrapped in objects; None where there is no such list.
 
-    An empty object is not an empty list: a reply that says nothing must not pass for a day without calls.
+    An empty object is not an empty list: a response that says nothing must not pass for a day without calls.
     """
     while isinstance(data, dict):
         inner: list[Any] = [value for value in data.values() if isinstance(value, list)]

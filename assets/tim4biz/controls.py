@@ -18,30 +18,29 @@ from warehouse.lake import RawWriter
 
 TOTALS = "extension_total"
 
-
 # Control totals of several days at once, by the figure they compare.
-STRETCHES = {"stretch_calls": "calls", "stretch_seconds": "duration_seconds", "stretch_cost": "cost"}
+RANGE_CHECKS = {"stretch_calls": "calls", "stretch_seconds": "duration_seconds", "stretch_cost": "cost"}
 CONTROLS = {
     check: f"Sum of {field} of the days of a load against TIM4biz's own totals of all of them at once."
-    for check, field in STRETCHES.items()
+    for check, field in RANGE_CHECKS.items()
 }
-LONGEST = 28  # days in a stretch; TIM4biz refuses long periods, and does not say which are
+LONGEST = 28  # days in a range; TIM4biz refuses long periods, and does not say which are
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Business days in a row, all over, that one load reads: their totals must be those of all of them at once.
+class DayRange:
+    """Business days in a row, all of them over, that one load reads: their totals must add up to those of the range.
 
-    The first is read last, when what the others said is known, and has the proof: a day that falls out of the
-    look-back keeps it.
+    The first day is read last, when the totals of the others are known, and its landing holds the proof: a day that
+    falls out of the look-back keeps it.
     """
 
     days: tuple[date, ...]
     begun: datetime
 
     @classmethod
-    def of(cls, windows: Sequence[Window], source: Source) -> "Stretch | None":
-        """The stretch that a load of these days can be proved by; None where it is shorter than two days."""
+    def of(cls, windows: Sequence[Window], source: Source) -> "DayRange | None":
+        """The range that a load of these days can be proved by; None where it is shorter than two days."""
         begun = source.lake.now()
         days = tuple(sorted(w.first for w in windows if w.first and bounds(w.first, source.zone)[1] <= begun))
         whole = len(days) > 1 and (days[-1] - days[0]).days == len(days) - 1
@@ -57,13 +56,13 @@ class Stretch:
         return True
 
 
-def in_stretches(windows: Sequence[Window]) -> list[Sequence[Window]]:
-    """The days of a load in the order in which to read them, stretch by stretch."""
+def in_day_ranges(windows: Sequence[Window]) -> list[Sequence[Window]]:
+    """The days of a load in the order in which to read them, range by range."""
     parts = [windows[start : start + LONGEST] for start in range(0, len(windows), LONGEST)]
     return [[*others, first] for first, *others in parts]
 
 
-def stretch_controls(
+def range_controls(
     source: Source,
     days: tuple[date, date],
     ours: Rows,
@@ -73,13 +72,13 @@ def stretch_controls(
     unread_costs: bool,
     unsure: Decimal,
 ) -> Rows:
-    """The sum of the days of a stretch, first and last, against TIM4biz's own totals of the whole stretch.
+    """The sum of the days of a range, first and last, against TIM4biz's own totals of the whole range.
 
     ``theirs``: None where there are none that could be compared. ``unread_costs``: a cost could not be read, so neither
     sum of them is known. ``unsure`` is by how much the durations can be off because the vendor rounds them.
     """
     rows = []
-    for check, field in STRETCHES.items():
+    for check, field in RANGE_CHECKS.items():
         comparable = theirs is not None and not (field == "cost" and unread_costs)
         rows.append(
             control_total(

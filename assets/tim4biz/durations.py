@@ -34,13 +34,16 @@ _SECONDS = {  # in one of what a field's name or tollbook.toml names
 
 @dataclass(frozen=True)
 class Unit:
-    """What durations are in where they do not say it: seconds in a ``number`` of 1 (None: unknown) and in a ``clock``'s
-    last part, 1 for 12:30 as minutes and seconds, 60 as hours and minutes. ``tells_clock``: that this is known.
+    """The unit of durations that do not say theirs.
+
+    ``number``: how many seconds a bare 1 is (None: not known). ``clock``: how many a 1 in the last part of a clock of
+    two parts is, 1 for 12:30 as minutes and seconds, 60 as hours and minutes; ``clock_is_known``: whether the field's
+    name or the configuration says so.
     """
 
     number: int | None
     clock: int
-    tells_clock: bool
+    clock_is_known: bool
 
     @classmethod
     def of(cls, configured: str | None, field: str | None) -> "Unit":
@@ -51,11 +54,11 @@ class Unit:
             clock = re.search(r"m+(?::?s+)?\b", name) if re.search(r"hh?:?mm|mm?:?ss", name) else None
             if number or clock:
                 hours = number == 3600 if not clock else not clock[0].endswith("s")
-                return cls(None if clock else number, 60 if hours else 1, tells_clock=True)
-        return cls(None, 1, tells_clock=False)
+                return cls(None if clock else number, 60 if hours else 1, clock_is_known=True)
+        return cls(None, 1, clock_is_known=False)
 
     def to_seconds(self, row: dict[str, Any]) -> Decimal:
-        """Make ``seconds`` of a row's duration unless its unit is unknown; by how much the vendor may have rounded."""
+        """Set ``seconds`` of a row's duration unless its unit is not known; how much the vendor may have rounded."""
         number, unit = row["number"], self.number or 1
         if row["is_short"]:
             row["seconds"] *= self.clock

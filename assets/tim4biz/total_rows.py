@@ -1,6 +1,6 @@
 """The rows of TIM4biz's responses that add up others, and so are no extensions of their own.
 
-What lives here: telling them by their words and by their figures. What does not: reading the figures (``totals``).
+What lives here: finding them by their words and by their figures. What does not: reading the figures (``totals``).
 """
 
 import re
@@ -18,20 +18,19 @@ _TOTAL_WORDS = (
     "totals?|subtotals?|totale|totali|totaux|totaal|totales|totalt|sum|sums|somme|summe|gesamt|gesamtsumme|insgesamt|"
     "zwischensumme|suma|razem|summa|viso|toplam|итого|всего|合計|总计|總計"
 )
-NAMES_TOTALS = re.compile(rf"\b(?:{_TOTAL_WORDS})\b", re.IGNORECASE)
+_NAMES_TOTALS = re.compile(rf"\b(?:{_TOTAL_WORDS})\b", re.IGNORECASE)
 _IS_TOTALS = re.compile(rf"(?:(?:grand|sub|overall|iš|all|{_TOTAL_WORDS})[\s:.-]*)+", re.IGNORECASE)
-
-
-FIGURES = (*COUNTS, *DURATION, "cost")
+_FIGURES = (*COUNTS, *DURATION, "cost")
 _Sums = dict[str, Decimal]
 
 
 def sums_of_others(rows: Rows) -> set[int]:
-    """Which of these rows, by number, add up others and so are no extensions of their own.
+    """The numbers of those rows that add up others, and so are no extensions of their own.
 
-    Only one whose extension is empty, a word or named a total can be; and its figures must be those of all others, or
-    of a run of rows with numbers before or after it, as a group's are. A word that is no known one for totals must add
-    up several rows, and more than calls: an extension may have a name.
+    A row can be one only where its extension is empty or a word, or it is called a total. Its figures must be the sum
+    of all other rows, or of rows with numbers that follow each other before or behind it (a group). Under a word that
+    is not known to mean totals, the row must add up several rows, and more than their calls: an extension may have a
+    name.
     """
     ranks = [_rank(row) for row in rows]
     maybe = sorted((number for number, rank in enumerate(ranks) if rank), key=lambda number: -ranks[number])
@@ -48,14 +47,14 @@ def sums_of_others(rows: Rows) -> set[int]:
         row, others = rows[number], sums["rows"] - without.get("rows", 1)
         # Calls are never rounded: where they are equal, amounts may be off in the last place of each.
         counted = row["calls"] is not None
-        for name in FIGURES:
+        for name in _FIGURES:
             if row[name] is None:
                 continue
             off = places[name] * (others + 1) if counted and name in places and places[name] < 1 else 0
             if abs(row[name] - sums[name] + (without[name] or 0)) > off:
                 return False
         if ranks[number] > 1:
-            return any(row[name] is not None for name in FIGURES)
+            return any(row[name] is not None for name in _FIGURES)
         return bool((others > 1 or found) and _weighs(row))
 
     while True:
@@ -77,22 +76,29 @@ def sums_of_others(rows: Rows) -> set[int]:
             return found
 
 
+def no_extension(extension: str) -> str | None:
+    """Why a row that adds up no others is no extension all the same; None where it is one."""
+    if not extension:
+        return "there is no extension"
+    return "a row of totals that is not the sum of other rows" if _NAMES_TOTALS.search(extension) else None
+
+
 def _rank(row: dict[str, Any]) -> int:
-    """How much a row looks like one of totals: 3 it is called so, 2 it has no extension, 1 that is a word, 0 not."""
+    """How much a row looks like a total: 3 is called one, 2 has no extension, 1 has a word for it, 0 does not."""
     extension, name = row["extension"], (row["name"] or "").strip()
-    if NAMES_TOTALS.search(extension) or _IS_TOTALS.fullmatch(name):
+    if _NAMES_TOTALS.search(extension) or _IS_TOTALS.fullmatch(name):
         return 3
     return 2 if not extension else 0 if re.search(r"\d", extension) else 1
 
 
 def _weighs(row: Mapping[str, Any]) -> bool:
-    """Whether there is more to compare than calls: small numbers of them are often the sum of others."""
+    """Whether a row has more to compare than calls: small numbers of calls are often the sum of others by chance."""
     return any(row[name] for name in (*DURATION, "cost"))
 
 
 def _total(rows: Iterable[Mapping[str, Any]]) -> _Sums:
     """The sum of each figure of these rows, and how many they are."""
-    return reduce(_added, rows, dict.fromkeys((*FIGURES, "rows"), Decimal(0)))
+    return reduce(_added, rows, dict.fromkeys((*_FIGURES, "rows"), Decimal(0)))
 
 
 def _added(sums: _Sums, row: Mapping[str, Any]) -> _Sums:

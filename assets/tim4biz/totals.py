@@ -13,18 +13,19 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
+from assets.controls import quarantined_as
 from assets.http import strict_json
 from assets.http.page import REFUSED
 from assets.load import Normalised, Source
-from assets.tim4biz.api import STRETCH, listed
-from assets.tim4biz.controls import TOTALS, given, stretch_controls
+from assets.parsing import origin, register_rows, whole_number
+from assets.tim4biz.api import RANGE_TOTALS, listed
+from assets.tim4biz.controls import TOTALS, given, range_controls
 from assets.tim4biz.durations import DURATION, Unit, has_fraction, read_duration, whole_seconds
-from assets.tim4biz.total_rows import COUNTS, NAMES_TOTALS, Rows, sums_of_others
+from assets.tim4biz.total_rows import COUNTS, Rows, no_extension, sums_of_others
 from tollbook_errors import ContractError
 from warehouse.lake import Landing
-from warehouse.money import money, written_amounts
+from warehouse.money import written_amounts
 from warehouse.schema import EXTENSION_TOTAL
 
 _DURATIONS = ("duration", "totalduration", "talktime", "totaltalktime", "callduration")
@@ -59,12 +60,11 @@ def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: La
     """One row per extension; the parts of a day that was asked for in parts are added up."""
     assert day is not None
     responses = source.lake.responses(landing)
-    of_stretch = [response for response in responses if response["kind"] in (STRETCH, REFUSED)]
-    of_day = [response for response in responses if response not in of_stretch]
+    of_range = [response for response in responses if response["kind"] in (RANGE_TOTALS, REFUSED)]
+    of_day = [response for response in responses if response not in of_range]
     found = read_totals(source, landing, of_day, day)
     rows = found.rows
-    controls = _stretch_controls(source, landing, of_stretch[0], found, day) if of_stretch else []
-    con.register("fresh_total", pa.Table.from_pylist(rows, schema=EXTENSION_TOTAL.arrow()))
+    controls = _range_controls(source, landing, of_range[0], found, day) if of_range else []
     warnings = [] if source.currency else ["no currency is known; set currency for this connection"]
     fields = (*COUNTS, "duration_seconds", "cost")
     absent = [field for field in fields if rows and not any(given(row, field) for row in rows)]
@@ -73,9 +73,8 @@ def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: La
         warnings.append(
             f"no extension has {', '.join(absent)}; fields that were not read: {others} (name them in fields)"
         )
-    return Normalised(
-        {EXTENSION_TOTAL: "fresh_total"}, controls, found.quarantine, warnings=warnings + found.warnings()
-    )
+    tables = register_rows(con, {EXTENSION_TOTAL: rows})
+    return Normalised(tables, controls, found.quarantine, warnings=warnings + found.warnings())
 
 
 @dataclass
@@ -119,7 +118,7 @@ class Totals:
 
 
 def read_totals(source: Source, landing: Landing, responses: Rows, day: date) -> Totals:
-    """What these responses, the parts of a day or a whole stretch, say of each extension."""
+    """What these responses, the parts of a day or a whole range, say of each extension."""
     totals: dict[str, dict[str, Any]] = {}
     unrated: set[str] = set()
     found = Totals([], [])
@@ -138,45 +137,27 @@ def read_totals(source: Source, landing: Landing, responses: Rows, day: date) ->
         found.left_out += len(sums)
         # Beside a clock of three parts one of two has minutes and seconds; by itself it may have hours and minutes.
         full = [row for row, problem in read if not problem and not row["is_short"]]
-        tells_clock = unit.tells_clock or any(row["seconds"] for row in full)
-        has_numbers = any(row["number"] for row in full)  # whose unit the calls may tell, and not that of a clock
+        clock_is_known = unit.clock_is_known or any(row["seconds"] for row in full)
+        has_numbers = any(row["number"] for row in full)  # the calls may show the unit of these, never that of a clock
         for number, (row, unread) in enumerate(read):
             if number in sums:
                 continue
-            place = {"raw_file": landing.file, "raw_row": response["first_row"] + number}
-            problem = unread or _no_extension(row["extension"])
+            place = origin(source, landing, response, number)
+            problem = unread or no_extension(row["extension"])
             if problem:
-                found.quarantine.append(
-                    {
-                        "window_date": day,
-                        "vendor": source.vendor,
-                        "connection": source.name,
-                        "stream": TOTALS,
-                        "reason": problem,
-                        "page": response["page"],
-                        "fetched_at": response["fetched_at"],
-                        **place,
-                    }
-                )
+                found.quarantine.append({**place, **quarantined_as(TOTALS, day, problem, response["page"])})
                 continue
             if unrated_rows[number]:
                 unrated.add(row["extension"])
-            found.short_clocks += row["is_short"] and not tells_clock
-            if row["is_short"] and not tells_clock and not has_numbers:
+            found.short_clocks += row["is_short"] and not clock_is_known
+            if row["is_short"] and not clock_is_known and not has_numbers:
                 row["seconds"], row["number"] = None, row["seconds"]
             else:
                 found.unsure += unit.to_seconds(row)
             known = totals.get(row["extension"])
             if known is None:
-                totals[row["extension"]] = {
-                    "vendor": source.vendor,
-                    "connection": source.name,
-                    "total_date": day,
-                    "currency": source.currency or "XXX",
-                    "fetched_at": response["fetched_at"],
-                    **place,
-                    **row,
-                }
+                currency = source.currency or "XXX"
+                totals[row["extension"]] = {**place, "total_date": day, "currency": currency, **row}
             else:
                 known["name"] = known["name"] or row["name"]
                 for field in (*COUNTS, *DURATION, "cost"):
@@ -196,8 +177,8 @@ def read_totals(source: Source, landing: Landing, responses: Rows, day: date) ->
     return found
 
 
-def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], first: Totals, day: date) -> Rows:
-    """The control totals of a stretch, of its days as this load read them."""
+def _range_controls(source: Source, landing: Landing, whole: dict[str, Any], first: Totals, day: date) -> Rows:
+    """The control totals of a range, of its days as this load read them."""
     parts, last = [first], day
     for what, generation in landing.depends_on.items():
         stream, _, name = what.partition(" ")
@@ -205,12 +186,12 @@ def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], f
             other = date.fromisoformat(name)
             last = max(last, other)
             read = source.lake.landing_at(source.name, TOTALS, generation, other)
-            responses = [a for a in source.lake.responses(read) if a["kind"] not in (STRETCH, REFUSED)]
+            responses = [a for a in source.lake.responses(read) if a["kind"] not in (RANGE_TOTALS, REFUSED)]
             parts.append(read_totals(source, read, responses, other))
     theirs = read_totals(source, landing, [whole], day)
     # What was set aside of the whole is missing from its sum.
-    comparable = whole["kind"] == STRETCH and not theirs.quarantine
-    return stretch_controls(
+    comparable = whole["kind"] == RANGE_TOTALS and not theirs.quarantine
+    return range_controls(
         source,
         (day, last),
         [row for part in parts for row in part.rows],
@@ -222,7 +203,7 @@ def _stretch_controls(source: Source, landing: Landing, whole: dict[str, Any], f
 
 
 def _columns(source: Source, entries: list[dict[str, Any]], day: date) -> dict[str, str | None]:
-    """Our name of each field -> the name it has in this reply; ContractError when none can be the extension."""
+    """Our name of each field -> the name it has in this response; ContractError when none can be the extension."""
     theirs: dict[str, str] = {}
     for entry in entries:
         for name in entry:
@@ -236,7 +217,7 @@ def _columns(source: Source, entries: list[dict[str, Any]], day: date) -> dict[s
     }
     if entries and found["extension"] is None:
         raise ContractError(
-            "no field of the reply can be the extension",
+            "no field of the response can be the extension",
             connection=source.name,
             endpoint="ExtensionTotal",
             window=str(day),
@@ -272,7 +253,8 @@ def _row(
     }
     row |= {"seconds": None, "number": None, "is_short": False, "cost": cost}
     for field in COUNTS:
-        row[field] = _count(reported[field])
+        count = whole_number(reported[field])
+        row[field] = count if count is not None and count >= 0 else None
         if row[field] is None and reported[field] not in (None, ""):
             return row, f"{field} is not a number"
     if reported["duration_seconds"] not in (None, ""):
@@ -281,18 +263,6 @@ def _row(
             return row, "the duration is not understood"
         row |= duration
     return row, None
-
-
-def _count(value: Any) -> int | None:
-    amount = money(value)
-    return int(amount) if amount is not None and amount == int(amount) and amount >= 0 else None
-
-
-def _no_extension(extension: str) -> str | None:
-    """Why a row that adds up no others is no extension all the same; None where it is one."""
-    if not extension:
-        return "there is no extension"
-    return "a row of totals that is not the sum of other rows" if NAMES_TOTALS.search(extension) else None
 
 
 def _plain(name: str) -> str:

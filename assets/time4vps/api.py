@@ -1,7 +1,8 @@
 """Time4VPS over HTTP: invoices and their details, services, balance.
 
-Source: Time4VPS API (HostBill's user API). What lives here: what is asked. What does not: HTTP (``client``), which
-invoices need their details again (``assets.time4vps`` decides), what a status means (there as well).
+Source: Time4VPS API (HostBill's user API). What lives here: what is asked. What does not: HTTP
+(``assets.http.client``), which invoices need their details again (``invoices``), what a status means (``invoices``,
+``invoice_rules``).
 """
 
 import re
@@ -19,7 +20,7 @@ _REFUSED = ("wronglogin", "login", "unauthorized", "auth")
 
 
 class NotFound(Refused):
-    """There is no such thing: said with HTTP 200."""
+    """There is no such thing: Time4VPS answers so with HTTP 200."""
 
 
 class Time4VPS:

@@ -10,6 +10,7 @@ from typing import Any
 
 from assets.controls import control_total
 from assets.load import Source
+from assets.parsing import is_true, sum_if_complete
 from assets.time4vps.api import entries
 from assets.time4vps.invoice_rules import RECEIPTS, Note, whole_of
 from warehouse.lake import Landing
@@ -40,7 +41,7 @@ def figures_of(entry: dict[str, Any], detail: dict[str, Any], row: dict[str, Any
     subtotal, total = money(detail.get("subtotal")), money(detail.get("total"))
     tax, tax2 = money(detail.get("tax")) or Decimal(0), money(detail.get("tax2")) or Decimal(0)
     credit = money(detail.get("credit")) or Decimal(0)
-    of_lines = _sum(money(item.get("linetotal")) for item in items)
+    of_lines = sum_if_complete(money(item.get("linetotal")) for item in items)
     expected = _expected_tax(detail, items, row["currency"])
     swapped = currency_code(entry.get("currency")) not in (None, row["currency"])
     listed = Decimal(0) if swapped else money(entry.get("total"))
@@ -79,7 +80,7 @@ def _expected_tax(detail: dict[str, Any], items: list[dict[str, Any]], currency:
 
 
 def note_controls(source: Source, notes: list[Note], landing: Landing) -> list[dict[str, Any]]:
-    """Of each credit note whether invoices that count explain it; unavailable where none can be told."""
+    """Of each credit note whether invoices that count explain it; unavailable where nothing shows which."""
     today, read_at = landing.started_at.astimezone(source.zone).date(), landing.started_at
     return [
         control_total(
@@ -163,9 +164,9 @@ def unpaid_control(
         for row, invoice in zip(listed, invoices, strict=True)
         if row["status"] in OPEN and row["merged_into"] not in ids and row["currency"] == currency
     ]
-    everything = _sum(total for total, _ in open_)
-    invoiced = _sum(total for total, invoice in open_ if invoice["status"] not in RECEIPTS)
-    debt = _sum(total for total, invoice in open_ if invoice["counts_as_expense"])
+    everything = sum_if_complete(total for total, _ in open_)
+    invoiced = sum_if_complete(total for total, invoice in open_ if invoice["status"] not in RECEIPTS)
+    debt = sum_if_complete(total for total, invoice in open_ if invoice["counts_as_expense"])
     theirs = balances[0]["balance"] if balances else None
     unpaid = theirs if theirs is not None and theirs in (everything, invoiced) else debt
     today = landing.started_at.astimezone(source.zone).date()
@@ -180,12 +181,3 @@ def unpaid_control(
         landing.started_at,
         currency=currency,
     )
-
-
-def is_true(value: Any) -> bool:
-    return str(value).strip().lower() in {"1", "true", "yes"}
-
-
-def _sum(amounts: Any) -> Decimal | None:
-    known = list(amounts)
-    return None if None in known else sum(known, Decimal(0))

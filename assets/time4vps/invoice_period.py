@@ -1,7 +1,7 @@
 """The days that a line of an invoice pays for: as its text says, else by the billing cycle of its service.
 
 What lives here: reading a period of days from text, and reckoning one from a cycle. What does not: which service a line
-is for and what its cycle was (``time4vps``), how an amount falls on the days (the FOCUS report).
+is for and what its cycle was (``invoices``), how an amount falls on the days (the FOCUS report).
 """
 
 import re

@@ -1,7 +1,7 @@
 """Which of a hosting account's documents are an expense: merged families, money on account, credit notes.
 
 What lives here: rules over the rows of ``core.invoice`` and ``core.invoice_line`` of one connection, all of them, every
-time. What does not: reading a vendor's responses (``time4vps``), what an expense comes to by day (the marts).
+time. What does not: reading the vendor's responses (``invoices``), what an expense comes to by day (the marts).
 
 Money that fills the account's credit (``credit_added``) is an asset: the expense is what is paid with it, later. A
 credit note counts, and with it the invoice that it takes back, whatever that one's status says: both or neither.
@@ -26,7 +26,7 @@ _ZERO = Decimal(0)
 
 
 class Note(NamedTuple):
-    """A credit note, the invoices that it takes back, and how much of it they come to; None where it cannot be told."""
+    """A credit note, the invoices that it takes back, and how much of it they come to; None where that is not known."""
 
     row: Row
     originals: tuple[Row, ...]
@@ -94,7 +94,7 @@ def _family(invoice_id: str, by_id: Mapping[str, Row]) -> list[str]:
 def _credit_added(
     invoice: Row, by_id: Mapping[str, Row], lines_of: Mapping[str, list[Row]], merged: tuple[str, ...] = ()
 ) -> Decimal:
-    """What an invoice fills the account's credit with, in all; each of its lines is told its part."""
+    """What an invoice fills the account's credit with, in all; sets the part of each line."""
     if invoice["status"] in CREDIT_NOTES:
         return _ZERO
     for line in lines_of[invoice["invoice_id"]]:

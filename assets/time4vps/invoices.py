@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from assets.http import strict_json
 from assets.http.optional_lists import kept, not_given
 from assets.load import Normalised, Source
+from assets.parsing import is_true, origin, register_rows, text
 from assets.time4vps.api import NOT_FOUND, balance_details, entries
 from assets.time4vps.controls import (
     ACCOUNT,
@@ -24,7 +24,6 @@ from assets.time4vps.controls import (
     OPEN,
     figures_of,
     invoice_controls,
-    is_true,
     merged_controls,
     note_controls,
     refund_controls,
@@ -79,13 +78,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     for response in landed:
         if response["kind"] == NOT_FOUND:
             not_found.add(strict_json.loads(response["request"])["id"])
-        place = {
-            "vendor": source.vendor,
-            "connection": source.name,
-            "raw_file": landing.file,
-            "raw_row": response["first_row"],
-            "fetched_at": response["fetched_at"],
-        }
+        place = origin(source, landing, response)
         responses.setdefault(response["kind"], []).append((strict_json.loads(response["body"]), place))
     listed = entries(responses["invoices"][0][0]["invoices"]) or []
     details = {str(data["invoice"]["id"]): (data["invoice"], place) for data, place in responses.get("invoice", [])}
@@ -132,29 +125,26 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
         warnings.append(f"{undated} invoices have no date of issue, so no day's cost holds them")
     if not_found:
         warnings.append(f"{len(not_found)} listed invoices are not to be found: their lines and taxes are not known")
-    if untold := sum(note.covered is None for note in notes):
+    if unexplained := sum(note.covered is None for note in notes):
         warnings.append(
-            f"{untold} credit notes name no invoice, and none or more than one can be meant: "
+            f"{unexplained} credit notes name no invoice, and none or more than one can be meant: "
             "whether its cost is counted as well cannot be told"
         )
     controls += note_controls(source, notes, landing) + refund_controls(source, invoices, notes, landing)
     controls += merged_controls(source, invoices, lines, landing)
     warnings += not_given(landed)
-    # A balance that was known before proves nothing of tonight's invoices.
+    # A balance of an earlier load proves nothing of these invoices.
     proving = [] if (None, "balance") in kept(landed) else balances
     controls.append(unpaid_control(source, listed_rows, invoices, currency, proving, landing))
     _, place = (responses.get("balance") or responses["invoices"])[0]
-    account = {"vendor": source.vendor, "connection": source.name, "account_id": ACCOUNT, "name": source.name}
     rows = {
         INVOICE: invoices,
         INVOICE_LINE: lines,
         SERVICE: services,
         BALANCE: balances,
-        ACCOUNT_TABLE: [{**account, **place, "currency": currency}],
+        ACCOUNT_TABLE: [{**place, "account_id": ACCOUNT, "name": source.name, "currency": currency}],
     }
-    for table_, held in rows.items():
-        con.register(f"fresh_{table_.name}", pa.Table.from_pylist(held, schema=table_.arrow()))
-    return Normalised({table_: f"fresh_{table_.name}" for table_ in rows}, controls, warnings=warnings)
+    return Normalised(register_rows(con, rows), controls, warnings=warnings)
 
 
 class _Made(NamedTuple):
@@ -173,7 +163,7 @@ def _detailed(
     place: dict[str, Any],
     landing: Landing,
 ) -> _Made:
-    """As list and details say."""
+    """The invoice as list and details have it."""
     sign = _sign(detail, row["status"])
     row = row | place | _detail(detail, row, sign)
     controls = invoice_controls(source, row, figures_of(entry, detail, row), landing)
@@ -183,7 +173,10 @@ def _detailed(
 def _as_before(
     row: dict[str, Any], before: dict[str, Any], lines: list[dict[str, Any]], controls: list[dict[str, Any]]
 ) -> _Made:
-    """As its details were; of what the list says, what changes without them. Its kin is looked at anew."""
+    """The invoice as its details were before, with the columns of the list that change without them.
+
+    How it stands to other invoices is looked at anew.
+    """
     invoice_id = row["invoice_id"]
     return _Made(
         {**before, **{name: row[name] for name in ("status", "number", "merged_into", "due_on")}},
@@ -197,7 +190,7 @@ def _as_before(
 
 
 def _listed_only(source: Source, row: dict[str, Any], place: dict[str, Any], landing: Landing) -> _Made:
-    """What the list says of it: no line of it costs anything, until the vendor gives its details."""
+    """The invoice as the list alone has it: without lines until the vendor gives its details."""
     total = row["total"]
     if row["status"] in CREDIT_NOTES and total is not None:
         total = -abs(total)
@@ -205,13 +198,13 @@ def _listed_only(source: Source, row: dict[str, Any], place: dict[str, Any], lan
 
 
 def _listed(source: Source, entry: dict[str, Any]) -> dict[str, Any]:
-    """What the list says of an invoice; ``dateorig`` and ``merge_id`` stand only there."""
+    """The invoice as the list has it; ``dateorig`` and ``merge_id`` are only there."""
     status = str(entry.get("status") or "").strip().lower()
     return {
         "vendor": source.vendor,
         "connection": source.name,
         "invoice_id": str(entry["id"]),
-        "number": _text(entry.get("number")),
+        "number": text(entry.get("number")),
         "status": status,
         "issued_on": _day(entry.get("dateorig")) or _day(entry.get("date")),
         "due_on": _day(entry.get("duedate")),
@@ -258,9 +251,9 @@ def invoice_lines(
             **place,
             "invoice_id": row["invoice_id"],
             "line_id": str(item.get("id") or number),
-            "type": _text(item.get("type")),
-            "item_id": _text(item.get("item_id")),
-            "description": _text(item.get("description")),
+            "type": text(item.get("type")),
+            "item_id": text(item.get("item_id")),
+            "description": text(item.get("description")),
             "quantity": money(item.get("qty")),
             "unit_amount": money(item.get("amount")),
             "taxed": is_true(item.get("taxed")),
@@ -277,7 +270,7 @@ def _set_periods(
     previous: list[dict[str, Any]],
     services: list[dict[str, Any]],
 ) -> None:
-    """The days that each line pays for: as it says, else by the cycle that its service had when it was first read."""
+    """The days that each line pays for: by its text, else by the cycle that its service had when it was first read."""
     issued = {invoice["invoice_id"]: invoice["issued_on"] for invoice in invoices}
     cycles = {service["service_id"]: service["billing_cycle"] for service in services}
     known = {
@@ -300,11 +293,11 @@ def _services(services: list[dict[str, Any]], place: dict[str, Any], currency: s
             **place,
             "raw_row": place["raw_row"] + number,
             "service_id": str(entry["id"]),
-            "name": _text(entry.get("name")),
-            "domain": _text(entry.get("domain")),
-            "category": _text(entry.get("category")),
+            "name": text(entry.get("name")),
+            "domain": text(entry.get("domain")),
+            "category": text(entry.get("category")),
             "status": str(entry.get("status") or "").lower() or None,
-            "billing_cycle": _text(entry.get("billingcycle")),
+            "billing_cycle": text(entry.get("billingcycle")),
             "next_due_on": _day(entry.get("next_due")),
             "recurring_amount": money(entry.get("total")),
             "currency": currency,
@@ -331,10 +324,6 @@ def _percent(value: Any) -> Decimal | None:
     """A rate with four places, as its column holds it; None for what can be no rate."""
     rate = money(value)
     return rate.quantize(Decimal("0.0001")) if rate is not None and abs(rate) < 10_000 else None
-
-
-def _text(value: Any) -> str | None:
-    return str(value) if value is not None else None
 
 
 def _day(value: Any) -> date | None:

@@ -156,9 +156,9 @@ def _outcomes(source: Source, first: date, last: date) -> Iterator[Outcome]:
             fetch = partial(sipcentric.fetch_messages, source, lists)
             yield land(source, sipcentric.messages_stream(source), [Window(first, last)], fetch, depends_on=known)
         case "tim4biz":
-            parts = tim4biz.in_stretches(each)
-            stretches = [stretch for part in parts if (stretch := tim4biz.Stretch.of(part, source))]
-            fetch = partial(tim4biz.fetch_totals, source, stretches=stretches)
+            parts = tim4biz.in_day_ranges(each)
+            ranges = [found for part in parts if (found := tim4biz.DayRange.of(part, source))]
+            fetch = partial(tim4biz.fetch_totals, source, ranges=ranges)
             yield land(source, tim4biz.totals_stream(source), [window for part in parts for window in part], fetch)
         case "time4vps":
             yield land(source, time4vps.invoices_stream(source), whole, lambda _: time4vps.fetch_invoices(source))
