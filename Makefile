@@ -10,7 +10,7 @@ COMPILE_LOCK = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --n
 FOCUS = .focus-validator
 FOCUS_PYTHONS = python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python)
 
-.PHONY: help install demo dev test lint format bench soak lock clean focus-validator
+.PHONY: help install demo dev test fast lint format bench soak lock clean focus-validator
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ focus-validator: ## make .focus-validator, with which the tests check `tollbook 
 
 test: install focus-validator ## every test, on all cores
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+fast: install ## the tests that a change needs at once: all but the slow ones
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not soak" $(ARGS)
 
 lint: install ## style, format and types
 	@$(BIN)/ruff check .

@@ -16,6 +16,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="fail where a test was skipped, as CI does")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that looks at what a whole load made is slow, as its fixture ``loaded`` is."""
+    for item in items:
+        if "loaded" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """What CI must run and cannot is a failure; `-ra` names it with what it lacks."""

@@ -17,6 +17,8 @@ from assets.pbxware.legs import CdrParser
 from warehouse import lake as lake_module
 from warehouse.lake import CorePartition
 
+pytestmark = pytest.mark.slow  # whole loads
+
 GROUP = "Sales (600)"  # a number of the PBX's own that is no extension
 
 

@@ -27,6 +27,8 @@ from pipelines.resources import Runtime
 from pipelines.sensors import LOAD_ENDED
 from pipelines.settings import Alerts, Settings, load_settings
 
+pytestmark = pytest.mark.slow  # whole loads and servers that hang
+
 TOKEN = "T0ken-of-the-address"
 HQ = '[[connections]]\nname = "hq"\nvendor = "pbxware"\nurl = "http://127.0.0.1:9/"\napi_key = "env:K"\n'
 

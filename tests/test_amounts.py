@@ -31,6 +31,8 @@ from warehouse.lake import Lake
 from warehouse.money import PLACES
 from warehouse.reports import ReportSettings, write_report
 
+pytestmark = pytest.mark.slow  # whole loads
+
 DAY = date(2026, 3, 10)
 MIDNIGHT = int(datetime.combine(DAY, time(), UTC).timestamp())
 WIDE = Context(prec=60)

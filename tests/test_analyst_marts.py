@@ -14,6 +14,8 @@ from warehouse.database import Database
 from warehouse.fraud import FraudRules
 from warehouse.update import Days, Partition, Update
 
+pytestmark = pytest.mark.slow  # whole databases
+
 ROOT = Path(__file__).parent.parent
 MONDAY = "2026-03-02"
 

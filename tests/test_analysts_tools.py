@@ -12,6 +12,8 @@ import pytest
 from docs.worked import PAGE, load_demo, questions
 from warehouse.schema import TABLES
 
+pytestmark = pytest.mark.slow  # other tools
+
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 3)
 
 # What the other client runs: every question of the page, and the shape of every table; texts, so that both can be held

@@ -11,6 +11,8 @@ from bench.figures import Figure, interleave, ratio
 from bench.nights import worked_questions
 from bench.vendor import DAY_START, SECONDS, Records, outside_number, pbx_row, seconds_of_day
 
+pytestmark = pytest.mark.slow  # measurements
+
 RATIO = re.compile(r"× floor|peak resident|ratio of time|requests / pages|tollbook --help")
 
 

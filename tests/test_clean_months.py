@@ -16,6 +16,8 @@ from test_planted_faults import Found, found_in
 
 from pipelines.demo.company import PBX, SIP, TIM
 
+pytestmark = pytest.mark.slow  # whole loads
+
 MONTHS = int(os.environ.get("TOLLBOOK_CLEAN_MONTHS", "200"))
 ZONES = (
     "Europe/London",

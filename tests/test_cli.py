@@ -177,6 +177,7 @@ def test_load_of_one_connection_asks_no_other(place: World, loaded: object) -> N
     assert {request.vendor for request in place.vendors.requests[before:]} == {"tim4biz", "time4vps"}
 
 
+@pytest.mark.slow
 def test_a_load_of_today_says_that_the_day_is_not_over(tmp_path: Path) -> None:
     today = load_today()
     with world(tmp_path, today - timedelta(days=1), today, scale=0.02) as place:
@@ -223,6 +224,7 @@ def load_today() -> date:
 A_FEW = date(2026, 2, 27)  # the demo loads its days from here on, and not the whole month before
 
 
+@pytest.mark.slow
 def test_demo_shows_what_it_found_and_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -355,6 +357,7 @@ def test_a_wrong_line_of_finances_files_is_refused_before_any_vendor_is_asked(
     assert not (tmp_path / "data" / "raw").exists()
 
 
+@pytest.mark.slow
 def test_load_check_and_report_say_what_in_finances_files_matches_nothing(tmp_path: Path) -> None:
     """The PBX has extensions 101 to 110 of tenant 2; 0101 is one of them with a zero too many."""
     with world(tmp_path, DAY, DAY, scale=0.05) as place:
@@ -411,6 +414,7 @@ def test_a_rebuild_of_nothing_says_so(place: World, tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "tollbook.duckdb").exists()
 
 
+@pytest.mark.slow
 def test_a_first_load_that_reaches_nobody_says_so(
     place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -452,6 +456,7 @@ def test_another_zone_than_the_data_is_of_is_refused(
     assert told.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [f"load --from {DAY} --to {DAY}", "dev", "rebuild", "close --month 2026-10"])
 def test_a_data_directory_that_cannot_be_written_is_a_matter_of_the_disk(
     place: World, tmp_path: Path, command: str
@@ -562,6 +567,7 @@ FAULTS = (
 )
 
 
+@pytest.mark.slow
 def test_no_secret_number_or_name_is_told_or_written_down(
     place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1012,6 +1012,7 @@ def test_a_hostile_link_says_nothing(link: Any) -> None:
     assert link_query(link) == {}
 
 
+@pytest.mark.slow
 @given(st.text() | st.text(alphabet="htps:/\\@[]?&=%#.a1\x00 "))
 def test_no_link_breaks_anything(link: str) -> None:
     assert all(isinstance(value, str) for value in link_query(link).values())

@@ -22,6 +22,8 @@ from warehouse.close import obstacles
 from warehouse.lake import Lake, read_json, write_json
 from warehouse.published import open_public
 
+pytestmark = pytest.mark.slow  # whole loads
+
 DAY = date(2026, 9, 30)
 AHEAD = timedelta(days=400)
 

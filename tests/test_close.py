@@ -24,6 +24,8 @@ from warehouse.published import Movement, movements, open_public
 from warehouse.reports.sections.closed import movement_text
 from warehouse.update import Partition
 
+pytestmark = pytest.mark.slow  # whole databases
+
 MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
 D2, D3 = date(2026, 3, 2), date(2026, 3, 3)
 READ = at("2026-04-02 04:00:00")

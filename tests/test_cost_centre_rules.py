@@ -15,6 +15,8 @@ from warehouse.reference import MOST_RANGES, CostCentreRule, read_reference
 from warehouse.reference_notices import Facts, Month, notices
 from warehouse.update import prepare_rules
 
+pytestmark = pytest.mark.slow  # whole databases
+
 DAYS = [date(2026, 10, 1) + timedelta(days=n) for n in range(6)]
 HEADER = "connection,account,extension,cost_centre,from,to\n"
 

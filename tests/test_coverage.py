@@ -14,6 +14,8 @@ from warehouse.database import Database
 from warehouse.published import days_in_state, open_public, unusual_days
 from warehouse.update import Partition
 
+pytestmark = pytest.mark.slow  # whole databases
+
 MONDAY = date(2026, 6, 1)
 LATER = at("2026-12-01 03:00:00")
 

@@ -11,6 +11,8 @@ from support.loading import SHM, world
 from support.serving import DAY, served, wait_for
 from support.soaking import part, told
 
+pytestmark = pytest.mark.slow  # Dagster's daemon
+
 
 def check_killed_runs(seeds: Sequence[int]) -> None:
     """Each time into an empty lake; the killed run is the load, or the publication that follows one."""

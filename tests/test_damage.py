@@ -15,6 +15,8 @@ from support.soaking import part, told
 from pipelines.demo.company import PBX
 from pipelines.resources import Runtime
 
+pytestmark = pytest.mark.slow  # whole loads
+
 DAY = date(2026, 10, 24)
 ACTIONS = ("load", "load into an empty database", "rebuild")
 

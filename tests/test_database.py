@@ -42,6 +42,8 @@ from warehouse.fraud import FraudRules
 from warehouse.schema import TABLES, table
 from warehouse.update import Partition, in_days, set_state
 
+pytestmark = pytest.mark.slow  # whole databases
+
 D1, D2, D3 = date(2026, 3, 1), date(2026, 3, 2), date(2026, 3, 3)
 
 

@@ -46,6 +46,8 @@ from pipelines.sensors import BY_COMMAND_LINE, LOAD_ENDED
 from pipelines.settings import Settings, load_settings
 from tollbook_errors import ConfigError
 
+pytestmark = pytest.mark.slow  # Dagster's own processes
+
 ROOT = Path(__file__).parents[1]
 FIRST, LAST = date(2026, 10, 24), date(2026, 10, 26)
 

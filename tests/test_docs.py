@@ -100,6 +100,7 @@ def test_all_queries_are_found() -> None:
     assert len(questions(text)) >= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", questions(PAGE.read_text()), ids=lambda question: question.heading)
 def test_query_runs_and_gives_what_is_shown(database: duckdb.DuckDBPyConnection, question: Question) -> None:
     result = database.execute(question.sql)
@@ -110,6 +111,7 @@ def test_query_runs_and_gives_what_is_shown(database: duckdb.DuckDBPyConnection,
     assert {name for name in amounts if not columns[name].startswith("DECIMAL")} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [ROOT / "README.md", DOCS / "querying.md", DOCS / "focus.md"], ids=lambda page: page.name
 )
@@ -128,6 +130,7 @@ def test_every_focus_column_stands_in_its_page() -> None:
     assert _first_column((DOCS / "focus.md").read_text()) == set(FOCUS.names)
 
 
+@pytest.mark.slow
 def test_pandas_keeps_decimals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {}
@@ -145,6 +148,7 @@ def test_pictures_show_the_answers_that_they_stand_below() -> None:
         ET.fromstring(svg)
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_its_amounts_are_decimals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     kept = json.loads(NOTEBOOK.read_text())
@@ -171,6 +175,7 @@ def test_data_dictionary_is_the_schema() -> None:
     assert (DOCS / "data-dictionary.md").read_text() == dictionary(), "run: python -m warehouse.dictionary"
 
 
+@pytest.mark.slow
 def test_database_is_the_schema_with_its_comments(database: duckdb.DuckDBPyConnection) -> None:
     tables = database.execute("SELECT schema_name || '.' || table_name, comment FROM duckdb_tables()").fetchall()
     columns = database.execute(

@@ -25,7 +25,7 @@ from support.soaking import part, told
 
 from warehouse.lake import file_sha256
 
-pytestmark = needs_watching
+pytestmark = [needs_watching, pytest.mark.slow]  # killed processes
 
 DAY = date(2026, 10, 24)
 SCALE = 0.1

@@ -28,6 +28,8 @@ from pipelines.cli import main
 from warehouse.erasure_register import Register
 from warehouse.schema import COVERAGE, MARTS
 
+pytestmark = pytest.mark.slow  # whole loads
+
 FIRST, LAST = date(2026, 10, 24), date(2026, 10, 25)
 MONTH = ("--month", "2026-10")
 

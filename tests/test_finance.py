@@ -24,6 +24,8 @@ from warehouse.reference import DEFAULT_ACCOUNTS, AllocationRule, Reference, rea
 from warehouse.schema import TABLES, table
 from warehouse.update import Update, sql_of_mart
 
+pytestmark = pytest.mark.slow  # whole databases
+
 MONTH = date(2026, 10, 1)
 CENT = Decimal("0.01")
 HEADERS = {

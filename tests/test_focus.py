@@ -26,6 +26,8 @@ from assets.time4vps.invoice_period import period_of_cycle
 from warehouse.reports import focus
 from warehouse.reports.focus import FOCUS, Focus, FocusError, spread, write_focus
 
+pytestmark = pytest.mark.slow  # whole databases
+
 Row = dict[str, Any]
 
 VALIDATOR = Path(__file__).parents[1] / ".focus-validator"

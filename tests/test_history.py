@@ -30,6 +30,8 @@ from tollbook_errors import BusyError, ConfigError
 from warehouse import locks
 from warehouse.lake import Lake
 
+pytestmark = pytest.mark.slow  # whole loads
+
 DAY = date(2026, 10, 24)
 LOAD = ("load", "--from", str(DAY), "--to", str(DAY), "--connection", TIM)
 HISTORIES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")

@@ -19,6 +19,8 @@ from warehouse.identity import begin
 from warehouse.lake import Lake
 from warehouse.schema import TABLES
 
+pytestmark = pytest.mark.slow  # whole loads
+
 DAY = date(2026, 9, 30)
 DAYS = ("--from", str(DAY), "--to", str(DAY))
 MONTH = ("--month", "2026-09")

@@ -16,6 +16,8 @@ from pipelines.demo.company import PBX, TIM
 from pipelines.progress import lines
 from tollbook_errors import InternalError
 
+pytestmark = pytest.mark.slow  # whole loads
+
 NUMBER = "+442079460999"  # stands nowhere in the vendors' responses
 SECRET_WORD = "Ottoline Quill"
 FORMS = {form.encode() for form in (NUMBER, NUMBER[1:], NUMBER[3:], SECRET_WORD)}

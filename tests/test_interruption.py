@@ -20,6 +20,8 @@ from assets.vendors import DAILY
 from pipelines.definitions import build
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 
+pytestmark = pytest.mark.slow  # killed processes
+
 FIRST, LAST = date(2026, 10, 22), date(2026, 10, 24)
 LOAD = ("load", "--from", str(FIRST), "--to", str(LAST))
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

@@ -34,6 +34,8 @@ from warehouse.lake import (
 )
 from warehouse.schema import CDR, Column, Table
 
+pytestmark = pytest.mark.slow  # killed processes and whole rebuilds
+
 NUMBERS = Table("core", "numbers", "One number a row", (Column("n", "BIGINT", "A number"),), key=("n",))
 
 

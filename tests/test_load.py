@@ -41,6 +41,8 @@ from warehouse.database import LITTLE_MEMORY
 from warehouse.lake import file_sha256, read_json, write_json
 from warehouse.reports.model import show_exact
 
+pytestmark = pytest.mark.slow  # whole loads
+
 # A month with the clock going back, and some days with it going forward. The day after the vendors' last one is loaded
 # too: calls that began before midnight have legs on it.
 SPANS = {

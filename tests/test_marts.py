@@ -14,6 +14,8 @@ from warehouse.reference import read_reference
 from warehouse.schema import MARTS, table
 from warehouse.update import Tolerance, sql_of, sql_of_mart
 
+pytestmark = pytest.mark.slow  # whole databases
+
 D2 = date(2026, 3, 2)
 D3 = date(2026, 3, 3)
 

@@ -14,6 +14,8 @@ from assets.http.strict_json import MAX_TEXT, MAX_VALUES
 from pipelines.demo.company import SIP
 from pipelines.demo.faults import Fault
 
+pytestmark = pytest.mark.slow  # whole loads
+
 ROOT = Path(__file__).parents[1]
 DAY = date(2026, 10, 21)
 MIB = 1 << 20

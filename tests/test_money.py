@@ -50,6 +50,7 @@ def test_any_amount_is_read_exactly(writing: tuple[Decimal, str]) -> None:
 SOME = st.decimals(-MOST / 40, MOST / 40, places=6, allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @given(st.lists(writings(SOME), min_size=1, max_size=30))
 @example([(Decimal(100_000_000_000), "1000000000000000000e-7")])
 @example([(Decimal(100_000_000_000), '"1000000000000000000e-7"')])

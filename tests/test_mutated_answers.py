@@ -38,6 +38,8 @@ from assets.load import Fetch, Outcome, Source, Stream, Window, load, session
 from pipelines.resources import Runtime
 from tollbook_errors import InternalError, TollbookError
 
+pytestmark = pytest.mark.slow  # whole loads
+
 DAY = date(2026, 10, 21)
 TRIES = {"few": 60, "many": 100_000}
 SECONDS, MIB = 2.0, 1 << 20

@@ -18,6 +18,8 @@ from assets import pbxware, sipcentric, time4vps
 from assets.load import Fetch, Outcome, Source, Stream, Window, load, update_partition
 from tollbook_errors import ContractError, TransientError
 
+pytestmark = pytest.mark.slow  # whole loads
+
 Answering = Callable[[str, dict[str, str]], Any]
 
 # What comes in place of a list, the number of requests until it is believed, and the reason that is given.

@@ -24,6 +24,8 @@ from support.serving import DAY, Served, served, wait_for
 
 from pipelines.stopped import stopped
 
+pytestmark = pytest.mark.slow  # Dagster's pages
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 SCHEDULES = (
     '{ schedulesOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: '

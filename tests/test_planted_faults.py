@@ -31,6 +31,8 @@ from tollbook_errors import IntegrityError
 from warehouse import update as module
 from warehouse.published import open_public, unusual_days
 
+pytestmark = pytest.mark.slow  # whole loads
+
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 12)
 TO = LAST + timedelta(days=1)  # legs of calls that began before midnight
 TIM_FROM = date(2026, 10, 9)  # before it, no fault of the PBX shows in TIM4biz too

@@ -16,6 +16,8 @@ from tollbook_errors import ConfigError
 from warehouse.database import Database
 from warehouse.schema import MARTS, TABLES
 
+pytestmark = pytest.mark.slow  # whole loads
+
 KEY = b"a key of more than sixteen bytes"
 NUMBERS = ("+442079460123", "+447700900456", "+15550100199")
 PRIVATE = ("2079460123", "7700900456", "5550100199", "Mary Major", "John Minor", "Sales desk")

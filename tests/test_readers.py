@@ -13,6 +13,8 @@ import duckdb
 import pytest
 from support.core_rows import cdr_days, leg, warehouse
 
+pytestmark = pytest.mark.slow  # processes
+
 # The generation by which legs, calls, costs and tie-outs were made: in a whole night all are the same.
 LEGS = 3
 PAUSE_SECONDS = 0.02

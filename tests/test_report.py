@@ -43,6 +43,8 @@ from warehouse.reports.model import Chart, ChartKind, Column, Kind, Section, sho
 from warehouse.reports.query import month_before, next_month
 from warehouse.reports.xlsx import CELL_LIMIT, cell_text, fits
 
+pytestmark = pytest.mark.slow  # whole databases
+
 CENT = Decimal("0.01")
 
 

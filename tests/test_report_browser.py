@@ -19,7 +19,10 @@ from warehouse.reports import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install it, as with `apt-get install chromium`")
+pytestmark = [
+    pytest.mark.slow,  # a browser
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: install it, as with `apt-get install chromium`"),
+]
 
 
 class Served:

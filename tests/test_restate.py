@@ -21,6 +21,8 @@ from tollbook_errors import ContractError
 from warehouse.restate import Reading, merge
 from warehouse.schema import CDR, INVOICE, Table
 
+pytestmark = pytest.mark.slow  # whole loads
+
 READ_AT = datetime(2026, 3, 12, 3, tzinfo=UTC)
 
 

@@ -22,6 +22,8 @@ from pipelines.load_window import LONGEST_GAP, default_window, keep_from
 from pipelines.settings import SHORTEST_RETENTION, load_settings
 from tollbook_errors import ConfigError
 
+pytestmark = pytest.mark.slow  # whole loads
+
 FIRST, KEPT, LAST = date(2026, 9, 29), date(2026, 10, 1), date(2026, 10, 2)
 LATER = date(2027, 1, 15)
 COSTS = ("core.cdr", "core.call", "mart.cost_daily", "mart.cost_monthly", "mart.chargeback")

@@ -22,6 +22,8 @@ from pipelines.demo.company import CUSTOMERS
 from pipelines.demo.faults import ASK, DATA, Fault
 from pipelines.demo.sip_traffic import SipTraffic
 
+pytestmark = pytest.mark.slow  # whole loads
+
 DAY = date(2026, 10, 21)
 SECRETS = {
     "PBXWARE_API_KEY": 'pbx-"key"/Xq7v+T2\\mK9w',

@@ -915,6 +915,7 @@ def test_of_a_call_in_two_answers_the_last_counts_and_of_those_that_say_the_same
     assert {len(costs) for costs in several} == {1, 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "kind"), [(403, "AuthError"), (404, "ContractError")])
 def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Path, status: int, kind: str) -> None:
     account = Account([call(START)])
@@ -1006,6 +1007,7 @@ def amounts(most: int, size: int) -> st.SearchStrategy[list[tuple[int, bool, str
     return st.lists(st.tuples(st.integers(0, most), st.booleans(), ways), max_size=size)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(amounts(10**18 - 1, 1) | amounts(10**16, 40))  # so that their sum fits as well
 @example([(123456789012345678, False, "plain"), (1, False, "up"), (0, True, "E+"), (90_000, False, "text")])
@@ -1033,6 +1035,7 @@ def test_every_amount_that_fits_arrives_digit_for_digit(written_as: list[tuple[i
     assert found == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.from_regex(r"[-+]?[0-9]{1,12}(\.[0-9]{1,12})?([eE][-+]?[0-9]{1,2})?", fullmatch=True)
@@ -1231,6 +1234,7 @@ DRIFT = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(**DRIFT)
 def test_a_list_that_drifts_is_read_whole_or_refused(
@@ -1356,6 +1360,7 @@ def test_messages_that_go_all_the_time_are_refused(tmp_path: Path) -> None:
 MESSAGE_STEPS = st.lists(st.sampled_from(["", "", "", "i", "d", "id", "do"]), max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.integers(0, 24), st.integers(1, 6), MESSAGE_STEPS, st.integers(0, 2**32))
 def test_messages_that_drift_are_read_whole_or_refused(size: int, cap: int, steps: list[str], seed: int) -> None:
@@ -1475,6 +1480,7 @@ def test_a_bundle_of_a_past_period_stays_when_the_list_has_only_the_new_one(tmp_
 # --- the bundled vendors ---
 
 
+@pytest.mark.slow
 def test_the_bundled_vendor_loads_exactly_and_without_false_alarms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

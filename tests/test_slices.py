@@ -141,6 +141,7 @@ def test_the_next_slice_is_asked_for_before_the_last_is_handed_over() -> None:
     assert ahead == [True] * (len(ahead) - 1) + [False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_flight", [1, 4])
 @pytest.mark.parametrize("sort", [True, False])
 @pytest.mark.parametrize(
@@ -336,6 +337,7 @@ def check_world(world: dict[str, Any]) -> str:
     return "read"
 
 
+@pytest.mark.slow
 @given(world=worlds())
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_a_reading_is_exact_or_refused_whatever_happens_meanwhile(world: dict[str, Any]) -> None:
