@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from pipelines.interruption import Interrupted, leave, raised
-from pipelines.settings import Settings, load_settings
 from tollbook_errors import ConfigError, InternalError, TollbookError
 from warehouse.locks import set_command
 from warehouse.schema import FIRST_YEAR
@@ -29,6 +28,7 @@ from warehouse.text import shown
 
 if TYPE_CHECKING:
     from pipelines.load import LoadSummary
+    from pipelines.settings import Settings
     from warehouse.close import Freeze
     from warehouse.reports.model import Flag
 
@@ -104,7 +104,9 @@ def main(ctx: click.Context, config: Path | None, verbose: bool) -> None:
         ctx.with_resource(raised())
 
 
-def _settings(ctx: click.Context) -> Settings:
+def _settings(ctx: click.Context) -> "Settings":
+    from pipelines.settings import load_settings
+
     return load_settings(ctx.obj)
 
 
@@ -441,7 +443,7 @@ def dev(
     behind a login.
     """
     from pipelines.pages import Access, serve
-    from pipelines.settings import secret_source
+    from pipelines.secret_source import secret_source
 
     settings = _settings(ctx)
     secret = None
@@ -456,7 +458,7 @@ def dev(
 # --- what the commands share -----------------------------------------------------------------------------------------
 
 
-def _span(settings: Settings, first: datetime | None, last: datetime | None) -> tuple[date, date]:
+def _span(settings: "Settings", first: datetime | None, last: datetime | None) -> tuple[date, date]:
     """The asked business days; click.UsageError when they make no sense."""
     from pipelines.load_window import default_window, today
 
@@ -472,7 +474,7 @@ def _span(settings: Settings, first: datetime | None, last: datetime | None) -> 
     return start, end
 
 
-def _month(settings: Settings, month: datetime) -> date:
+def _month(settings: "Settings", month: datetime) -> date:
     """The first day of the asked month; click.UsageError for one of which there can be no records."""
     from pipelines.load_window import today
 

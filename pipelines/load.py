@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -410,9 +410,9 @@ def probe(settings: Settings, name: str) -> str | None:
     from pipelines.resources import Runtime
 
     # One request fits any budget, and keeping count of it would write to the data directory.
-    connection = replace(settings.connection(name), requests_per_hour=None)
+    connection = settings.connection(name).model_copy(update={"requests_per_hour": None})
     try:
-        ask(Runtime(replace(settings, connections=(connection,)), patient=False).source(name))
+        ask(Runtime(settings.model_copy(update={"connections": (connection,)}), patient=False).source(name))
     except TollbookError as error:
         return f"{error.kind}: {error}"
     except Exception as error:

@@ -10,39 +10,39 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich import progress as rich_progress
 from rich.table import Table
 
-from assets.load import Progress as Step
 from pipelines.terminal import Terminal
 from warehouse.reference_notices import UNMATCHED, Notice
 from warehouse.reports.model import show_money
 
 if TYPE_CHECKING:
+    from assets.load import Progress
     from pipelines.load import LoadSummary
 
-Watch = Callable[[Step], None]
+    Watch = Callable[[Progress], None]
 _EVERY_SECONDS = 5.0
 NOTICES = 10  # lines of finance's files that are told one by one
 
 
 @contextmanager
-def bars() -> Iterator[Watch]:
+def bars() -> "Iterator[Watch]":
     """A bar per connection and stream, on standard error."""
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", justify="left"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[window]}"),
-        TextColumn("{task.fields[rows]}", justify="right"),
-        TimeElapsedColumn(),
+        rich_progress.SpinnerColumn(),
+        rich_progress.TextColumn("{task.description}", justify="left"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.fields[window]}"),
+        rich_progress.TextColumn("{task.fields[rows]}", justify="right"),
+        rich_progress.TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Terminal(stderr=True)) as progress:
+    with rich_progress.Progress(*columns, console=Terminal(stderr=True)) as progress:
         tasks: dict[tuple[str, str], Any] = {}
         read: dict[tuple[str, str], int] = {}
 
-        def watch(step: Step) -> None:
+        def watch(step: "Progress") -> None:
             key = (step.connection, step.stream)
             if key not in tasks:
                 name = f"{step.connection} {step.stream}"
@@ -58,11 +58,11 @@ def bars() -> Iterator[Watch]:
 
 
 @contextmanager
-def lines() -> Iterator[Watch]:
+def lines() -> "Iterator[Watch]":
     """A line when a stream begins, when it ends, and every few seconds between, on standard error."""
     printed_at: dict[tuple[str, str], float] = {}
 
-    def watch(step: Step) -> None:
+    def watch(step: "Progress") -> None:
         key = (step.connection, step.stream)
         now = time.monotonic()
         if key in printed_at and step.done + step.failed < step.total and now - printed_at[key] < _EVERY_SECONDS:

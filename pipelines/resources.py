@@ -23,7 +23,7 @@ from assets.http.secret import MaskSecrets
 from assets.load import Past, Progress, Source
 from pipelines.load_window import default_window, keep_from
 from pipelines.run_locks import hold_run_lock
-from pipelines.settings import VENDORS, Connection, Settings
+from pipelines.settings import Connection, Settings
 from tollbook_errors import ConfigError
 from warehouse.database import Database
 from warehouse.identity import Identity, Reading, hold, known_identity, login_digest
@@ -218,7 +218,7 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime],
         allow_http=connection.allow_http,
         rate_limit=rate_limit,
         posts_forms=not connection.key_in_url,
-        usual_path=urlsplit(VENDORS[connection.vendor].url or "").path,
+        usual_path=urlsplit(connection.usual_url).path,
         now=now,
     )
 

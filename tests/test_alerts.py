@@ -391,11 +391,8 @@ def test_what_is_wrong_with_one_way_does_not_keep_the_other_back(
 
     monkeypatch.setattr(alerts, "_mail", broken)
     with listening() as (heard, webhook, _):
-        addresses = Alerts(
-            webhook=Secret(f"http://127.0.0.1:{webhook}/", "alerts.webhook"), email_to=("finance@example.com",)
-        )
-        assert send_alert(addresses, "the load failed")
-        assert not send_alert(Alerts(email_to=("finance@example.com",)), "the load failed")
+        assert send_alert(mailing(25, f"http://127.0.0.1:{webhook}/"), "the load failed")
+        assert not send_alert(mailing(25), "the load failed")
     assert len(heard.posted) == 1
     assert "RuntimeError" in caplog.text
     assert TOKEN not in caplog.text

@@ -207,10 +207,9 @@ def test_every_option_of_load_and_report_stands_in_the_readme() -> None:
 
 def test_every_setting_stands_in_the_readme() -> None:
     section = _section(ROOT / "README.md", "## Configuration")
-    own = [key for vendor in settings.VENDORS.values() for key in (*vendor.secrets, *vendor.own_keys)]
-    keys = {*settings.TOLLBOOK_KEYS, *settings.CONNECTION_KEYS, *own, *settings.ALERT_KEYS, *settings.FRAUD_KEYS}
-    assert _first_column(section) == keys
-    assert all(f"`{field}`" in section for field in settings.TOTAL_FIELDS)
+    tables = (settings.Tollbook, settings.Alerts, settings.Fraud, *settings.VENDORS.values())
+    assert _first_column(section) == {key for table in tables for key in table.known_keys()}
+    assert all(f"`{field}`" in section for field in settings.Fields.known_keys())
     assert all(f"`{vendor}`" in section for vendor in settings.VENDORS)
     assert f"`{settings.CONFIG_VARIABLE}`" in section
 
@@ -220,18 +219,18 @@ def test_documented_defaults_are_the_defaults() -> None:
     section = _section(ROOT / "README.md", "## Configuration")
     rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", section, re.MULTILINE)
     shown = {name: re.findall(r"`([^`]*)`", cell) for name, cell in rows}
-    fields = {**settings.Settings.__dataclass_fields__, **settings.Alerts.__dataclass_fields__}
+    fields = settings.Tollbook.model_fields | settings.Alerts.model_fields
     for name in ("timezone", "reporting_currency", "lookback_days", "first_date", "nightly", "smtp_port"):
         documented = re.search(rf"^\| `{name}` \| `([^`]*)` \|", section, re.MULTILINE)
         assert documented, name
         assert documented[1] == str(fields[name].default)
     fraud = settings.FraudRules()
-    assert {name: shown[name] for name in settings.FRAUD_KEYS} == {
+    assert {name: shown[name] for name in settings.Fraud.known_keys()} == {
         name: [str(value).lower()] for name, value in vars(fraud).items()
     }
     for name in ("timeout_seconds", "max_in_flight", "tolerance_seconds", "tolerance_percent"):
-        assert shown[name] == [str(settings.Connection.__dataclass_fields__[name].default)]
-    assert shown["requests_per_hour"] == [str(settings.VENDORS["sipcentric"].requests_per_hour)]
+        assert shown[name] == [str(settings.Connection.model_fields[name].default)]
+    assert shown["requests_per_hour"] == [str(settings.SipcentricConnection.model_fields["requests_per_hour"].default)]
 
 
 def test_every_make_target_stands_in_the_readme() -> None:

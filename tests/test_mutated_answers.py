@@ -302,7 +302,7 @@ def bench(made: World, vendor: str) -> Iterator[Bench]:
         tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
-        runtime = Runtime(replace(made.settings, data_dir=Path(folder, "data")))
+        runtime = Runtime(made.settings.model_copy(update={"data_dir": Path(folder, "data")}))
         patch.setattr("assets.load.MAX_THREADS", 1)
         duck = session(runtime.lake)
         patch.setattr("assets.load.session", lambda lake: duck.cursor())

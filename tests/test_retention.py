@@ -8,7 +8,6 @@ import errno
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,7 +121,7 @@ def test_a_month_goes_whole_and_the_rest_stays_as_it_is(loaded: World, monkeypat
 
 
 def test_no_night_asks_for_a_day_that_is_not_kept() -> None:
-    settings = replace(load_settings(SAMPLE), retention_days=SHORTEST_RETENTION)
+    settings = load_settings(SAMPLE).model_copy(update={"retention_days": SHORTEST_RETENTION})
     for number in range(60):
         now = datetime(2026, 11, 20, 12, tzinfo=UTC) + timedelta(number)
         kept = keep_from(settings, now)
