@@ -29,7 +29,8 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from assets.http.client import Client, ServerError
+from assets.http.client import Client
+from assets.http.errors import ServerError
 from assets.http.optional_lists import OptionalLists
 from assets.http.page import Page
 from assets.http.slices import Earlier, Found, Slice

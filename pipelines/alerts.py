@@ -18,8 +18,9 @@ from typing import Any
 
 import requests
 
+from assets.http.errors import RetryableError
 from assets.http.secret import Secret
-from assets.http.transport import RetryableError, Transport
+from assets.http.transport import HttpTransport
 from pipelines.freshness import read_freshness
 from pipelines.settings import Alerts, Settings
 from tollbook_errors import TollbookError, TransientError
@@ -92,7 +93,7 @@ def _exchange(method: str, address: Secret | None, **content: Any) -> None:
     """One request. Of the response only the status is looked at; a redirect is not followed."""
     if address is None:
         return
-    wire = Transport(connections=1, verify=True, max_body_bytes=0)
+    wire = HttpTransport(connections=1, verify=True, max_body_bytes=0)
     try:
         request = requests.Request(method, address.reveal(), **content).prepare()
         reply = wire.exchange(request, timeout_seconds=SECONDS, deadline_seconds=SECONDS, wanted=frozenset(), where={})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 
 from dagster import AssetExecutionContext, DagsterInstance, InitResourceContext, ResourceDefinition
 
-from assets.http.client import Auth, BasicAuth, Client, ParameterKey
+from assets.http.auth import Auth, BasicAuth, ParameterKey
+from assets.http.client import Client, Clock, Limits, Timeouts
 from assets.http.rate_limit import RateLimit
 from assets.http.secret import MaskSecrets
 from assets.load import Past, Progress, Source
@@ -206,20 +207,25 @@ def _client(connection: Connection, data_dir: Path, now: Callable[[], datetime],
     rate_limit = None
     if connection.requests_per_hour:
         rate_limit = RateLimit(data_dir / "state" / "budget", connection.name, connection.requests_per_hour)
-    make = Client if patient else partial(Client, max_attempts=3, max_wait_seconds=15.0, quota_seconds=15.0)
-    return make(
+    timeouts = Timeouts(read=connection.timeout_seconds)
+    if not patient:
+        timeouts = replace(timeouts, asked_wait=15.0, quota=15.0)
+    return Client(
         connection=connection.name,
         base_url=connection.url,
         auth=_auth(connection),
-        timeout_seconds=connection.timeout_seconds,
-        max_in_flight=connection.max_in_flight,
-        max_body_bytes=connection.max_answer_mib << 20,
+        timeouts=timeouts,
+        limits=Limits(
+            attempts=10 if patient else 3,
+            in_flight=connection.max_in_flight,
+            body_bytes=connection.max_answer_mib << 20,
+        ),
         ca_bundle=connection.certificates(),
         allow_http=connection.allow_http,
         rate_limit=rate_limit,
         posts_forms=not connection.key_in_url,
         usual_path=urlsplit(connection.usual_url).path,
-        now=now,
+        clock=Clock(now=now),
     )
 
 

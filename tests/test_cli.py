@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from support.loading import HASTY_CLIENT, LONDON, World, forms_of_people, forms_of_secrets, hashes, traces, world
+from support.loading import LONDON, World, forms_of_people, forms_of_secrets, hashes, hasty_client, traces, world
 
 from pipelines.cli import main
 from pipelines.demo import showing
@@ -572,7 +572,7 @@ def test_no_secret_number_or_name_is_told_or_written_down(
     place: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("pipelines.resources.Client", HASTY_CLIENT)
+    monkeypatch.setattr("pipelines.resources.Client", hasty_client)
     data = tmp_path / "data"
     config = place.vendors.write_config(tmp_path / "tollbook.toml")
     home = tmp_path / "home"

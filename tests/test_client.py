@@ -16,7 +16,7 @@ import time
 import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -28,17 +28,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rate_limit import SharedClock, Vendor
 
-from assets.http.client import (
-    Auth,
-    BasicAuth,
-    Client,
-    HttpStatusError,
-    ParameterKey,
-    Wait,
-    link_query,
-)
+from assets.http import client as client_module
+from assets.http.auth import Auth, BasicAuth, ParameterKey
+from assets.http.client import Client, Limits, Timeouts, Wait
+from assets.http.errors import HttpStatusError
 from assets.http.rate_limit import QuotaExhausted, RateLimit
 from assets.http.secret import MaskSecrets, Secret, masked
+from assets.http.urls import link_query
 from pipelines.cli import LogLine
 from tollbook_errors import (
     AuthError,
@@ -181,10 +177,15 @@ def clock() -> Clock:
     return Clock()
 
 
-def client(server: Server, clock: Clock | None = None, auth: Auth = BASIC, **options: Any) -> Client:
+def client(server: Server | None, clock: Clock | None = None, auth: Auth = BASIC, **options: Any) -> Client:
+    """A client of the server; ``options`` are its own, and the fields of Timeouts, Limits and Clock by their names."""
     if clock:
         options = {"sleep": clock.sleep, "monotonic": clock.monotonic, "now": clock.now} | options
-    return Client(connection="sip", base_url=options.pop("base_url", server.url), auth=auth, **options)
+    parts = {"timeouts": Timeouts, "limits": Limits, "clock": client_module.Clock}
+    for part, kind in parts.items():
+        names = {each.name for each in fields(kind)} & options.keys()
+        options[part] = kind(**{name: options.pop(name) for name in names})
+    return Client(**{"connection": "sip", "base_url": server and server.url, "auth": auth} | options)
 
 
 def ask(of: Client, **options: Any) -> Any:
@@ -405,9 +406,9 @@ def test_passing_trouble_is_tried_again(server: Server, clock: Clock, step: Step
 @pytest.mark.parametrize("step", [reset, cut_chunk, short_body, reply(b"", 503)])
 def test_lasting_trouble_ends(server: Server, clock: Clock, step: Step) -> None:
     server.steps = [step]
-    refused(TransientError, client(server, clock, max_attempts=6))
+    refused(TransientError, client(server, clock, attempts=6))
     assert len(server.seen) == 6
-    refused(TransientError, client(server, clock, deadline_seconds=0.01))
+    refused(TransientError, client(server, clock, request=0.01))
     assert len(server.seen) <= 8
 
 
@@ -418,7 +419,7 @@ def test_an_answer_that_is_always_damaged_is_a_breach_of_contract(server: Server
     assert len(server.seen) == 3
     assert clock.time < 1.5, "what will never be JSON is known in less than two seconds"
     assert error.kind == "ContractError"
-    refused(ContractError, client(server, clock, max_attempts=2))
+    refused(ContractError, client(server, clock, attempts=2))
     assert len(server.seen) == 5, "whoever has less patience is told the same"
 
 
@@ -440,10 +441,7 @@ def test_refused_and_unknown_servers(clock: Clock) -> None:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
         for address in (url, "https://no-such-host.invalid/"):
-            mine = Client(
-                connection="sip", base_url=address, auth=BASIC, sleep=clock.sleep, monotonic=clock.monotonic,
-                max_attempts=3,
-            )  # fmt: skip
+            mine = client(None, clock, base_url=address, attempts=3)
             refused(TransientError, mine)
             assert mine.retries == 2
 
@@ -477,21 +475,21 @@ def silence(connection: socket.socket) -> None:
 def test_a_slow_answer_ends_at_the_deadline(server: Server, step: Step) -> None:
     server.steps = [step]
     started = time.monotonic()
-    refused(TransientError, client(server, deadline_seconds=0.4))
+    refused(TransientError, client(server, request=0.4))
     assert 0.3 < time.monotonic() - started < 2
 
 
 def test_slow_chunks_end_at_the_deadline_too(server: Server) -> None:
     server.steps = [drip(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n[\r\n" * 500)]
     started = time.monotonic()
-    refused(TransientError, client(server, deadline_seconds=0.6))
+    refused(TransientError, client(server, request=0.6))
     assert time.monotonic() - started < 2
 
 
 def test_silence_ends_at_the_timeout_and_is_tried_again(server: Server, clock: Clock) -> None:
     server.steps = [lambda connection: time.sleep(1), OK]
     started = time.monotonic()
-    ask(client(server, clock, timeout_seconds=0.1))
+    ask(client(server, clock, read=0.1))
     assert time.monotonic() - started < 0.9
 
 
@@ -529,7 +527,7 @@ def test_other_answers_are_refused_at_once(
 
 def test_refused_credentials_are_never_sent_again(server: Server) -> None:
     server.steps = [OK, reply(b"", 401), OK]
-    mine = client(server, max_in_flight=2)
+    mine = client(server, in_flight=2)
     ask(mine)
     for _ in range(3):
         refused(AuthError, mine)
@@ -601,7 +599,7 @@ def test_nothing_of_a_header_is_written_to_a_log(
     for logger in ("urllib3", "urllib3.connectionpool", "urllib3.response", "requests"):
         caplog.set_level(logging.DEBUG, logger=logger)
     server.steps = [reply(b'{"ok": true}', status, **{name.replace("-", "_"): value})]
-    mine = client(server, clock, max_attempts=2, quota_seconds=3.0, timeout_seconds=1.0)  # a lost length is waited for
+    mine = client(server, clock, attempts=2, quota=3.0, read=1.0)  # a lost length is waited for
     try:
         ask(mine)
         text = ""
@@ -646,7 +644,7 @@ def endless_packed(connection: socket.socket) -> None:
 @pytest.mark.parametrize("step", [bomb, flood, endless_packed])
 def test_an_answer_cannot_fill_the_memory(server: Server, clock: Clock, step: Step) -> None:
     server.steps = [step]
-    mine = client(server, clock, max_body_bytes=2 * MIB)
+    mine = client(server, clock, body_bytes=2 * MIB)
     tracemalloc.start()
     try:
         error = refused(ContractError, mine)
@@ -694,7 +692,7 @@ def test_a_429_is_waited_for_as_the_vendor_says(
 @pytest.mark.parametrize("value", ["1000000000", "9" * 18, "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT", "1000"])
 def test_too_long_a_wait_is_refused_with_the_time_to_resume(server: Server, clock: Clock, value: str) -> None:
     server.steps = [reply(b"", 429, Retry_After=value)]
-    mine = client(server, clock, quota_seconds=2000.0)
+    mine = client(server, clock, quota=2000.0)
     error = refused(QuotaError, mine)
     assert isinstance(error, QuotaExhausted)
     assert Clock.start < error.resume_at <= Clock.start + timedelta(days=1)
@@ -744,7 +742,7 @@ def test_a_spent_limit_is_not_run_into(server: Server, clock: Clock) -> None:
 
 def test_one_refusal_holds_every_thread(server: Server, clock: Clock) -> None:
     server.steps = [reply(b"", 429, Retry_After="100"), OK]
-    mine = client(server, clock, max_in_flight=1)
+    mine = client(server, clock, in_flight=1)
     assert len(list(mine.map(lambda number: ask(mine), range(8)))) == 8
     assert clock.time == 100
     assert len(server.seen) == 9
@@ -761,7 +759,7 @@ def test_the_budget_is_kept_and_learns(server: Server, clock: Clock, tmp_path: P
     assert 900 <= clock.time < 960
     server.steps = [reply(b"", 429, Retry_After="500"), OK]
     server.seen.clear()
-    refused(QuotaError, client(server, clock, rate_limit=limit, quota_seconds=300))
+    refused(QuotaError, client(server, clock, rate_limit=limit, quota=300))
     assert limit.room() > 0, "a wait that was refused is not remembered"
 
 
@@ -780,7 +778,7 @@ def test_24_windows_at_once_make_no_429(server: Server, tmp_path: Path, monkeypa
 
     def window() -> None:
         limit = RateLimit(tmp_path, "sip", 100, now=clock.now)
-        mine = client(server, rate_limit=limit, max_in_flight=24, sleep=clock.sleep, monotonic=clock.now)
+        mine = client(server, rate_limit=limit, in_flight=24, sleep=clock.sleep, monotonic=clock.now)
         responses.extend(ask(mine, rate_headers=rate_headers).status for _ in range(8))
         mine.close()
 
@@ -795,7 +793,7 @@ def test_24_windows_at_once_make_no_429(server: Server, tmp_path: Path, monkeypa
 
 def test_map_keeps_the_order_and_the_number_in_flight() -> None:
     busy, most, lock = 0, 0, threading.Lock()
-    mine = Client(connection="sip", base_url="http://127.0.0.1:1/", auth=BASIC, max_in_flight=4)
+    mine = Client(connection="sip", base_url="http://127.0.0.1:1/", auth=BASIC, limits=Limits(in_flight=4))
 
     def work(item: int) -> int:
         nonlocal busy, most
@@ -816,7 +814,7 @@ def test_a_server_that_attends_to_one_connection_only_is_asked_one_by_one() -> N
     """Connections kept open starve those that wait, so after the first that was not answered in time there is one."""
     server = Server(threaded=False)
     server.steps = [OK]
-    mine = client(server, timeout_seconds=0.5, sleep=lambda seconds: None)
+    mine = client(server, read=0.5, sleep=lambda seconds: None)
     try:
         responses = list(mine.map(lambda _: ask(mine), range(40)))
     finally:
@@ -841,7 +839,7 @@ def test_the_client_bounds_requests_in_flight_whoever_asks(server: Server) -> No
         connection.sendall(reply(Connection="close"))
 
     server.steps = [slow]
-    mine = client(server, max_in_flight=3)
+    mine = client(server, in_flight=3)
     threads = [threading.Thread(target=ask, args=(mine,)) for _ in range(12)]
     for thread in threads:
         thread.start()
@@ -853,7 +851,8 @@ def test_the_client_bounds_requests_in_flight_whoever_asks(server: Server) -> No
 
 def test_the_first_exception_ends_the_others_waits(server: Server) -> None:
     server.steps = [reply(b"", 429, Retry_After="800")]
-    mine = client(server, max_in_flight=4)
+    later = 0.0
+    mine = client(server, in_flight=4, monotonic=lambda: time.monotonic() + later)
     begun = []
 
     def work(item: int) -> None:
@@ -869,13 +868,13 @@ def test_the_first_exception_ends_the_others_waits(server: Server) -> None:
     assert time.monotonic() - started < 5
     assert len(begun) <= 8
     server.steps = [OK]
-    mine._closed_until = 0.0
+    later = 800.0
     assert ask(mine).status == 200, "the client itself is still of use"
 
 
 def test_a_failure_in_a_pool_ends_waits_that_nobody_looks_at(server: Server) -> None:
     server.steps = [reply(b"", 429, Retry_After="800")]
-    mine = client(server, max_in_flight=4)
+    mine = client(server, in_flight=4)
 
     def fail() -> None:
         raise ContractError("bad", connection="sip")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.killing import Cut, needs_watching, nursery
-from support.loading import HASTY_CLIENT, World, published, world
+from support.loading import World, hasty_client, published, world
 
 from pipelines.demo.company import PBX, SIP
 from pipelines.settings import load_settings
@@ -267,7 +267,7 @@ def test_what_was_loaded_before_anything_was_recorded_is_held_from_then_on(place
 def test_a_mistyped_address_that_nothing_was_loaded_from_can_be_corrected(
     place: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.resources.Client", HASTY_CLIENT)
+    monkeypatch.setattr("pipelines.resources.Client", hasty_client)
     shutil.rmtree(place.data_dir)
     configure(place, "http://127.0.0.1", "http://127.0.0.2")
     place.read(DAY, DAY)

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from dagster import DagsterInstance, RunsFilter
 from support.loading import (
-    HASTY_CLIENT,
     Expected,
     Row,
     Stage,
     World,
     days,
     hashes,
+    hasty_client,
     query,
     read_and_publish,
     stage,
@@ -424,7 +424,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("troubled"), date(2026, 10, 1), date(2026, 10, 6)) as made:
         assert made.load(made.vendors.first, made.vendors.first).failures == []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pipelines.resources.Client", HASTY_CLIENT)
+            patch.setattr("pipelines.resources.Client", hasty_client)
             yield made
 
 
@@ -503,7 +503,7 @@ def without_lists(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("lists"), first, last, only=(PBX, SIP)) as made:
         assert made.load(first, first).failures == []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pipelines.resources.Client", HASTY_CLIENT)
+            patch.setattr("pipelines.resources.Client", hasty_client)
             yield made
 
 

@@ -51,12 +51,12 @@ class Recorded:
     """Stands for the wire of a client: what the vendor once answered, but for the requests that are to go wrong."""
 
     def __init__(self, client: Client) -> None:
-        self._really = client._wire.exchange
+        self._really = client._transport.exchange
         self.responses: dict[Asked, RawResponse] = {}
         self.asked: list[Asked] = []
         self.wrong: dict[Asked, bytes] = {}
-        client._wire.exchange = self  # type: ignore[assignment,method-assign]
-        client._sleep = lambda seconds: None
+        client._transport.exchange = self  # type: ignore[assignment,method-assign]
+        client._clock = replace(client._clock, sleep=lambda seconds: None)
         # What is asked and how often is not what is tried here, and takes a third of a try.
         client._rate_limit = None
         prepare, known = client._prepare, {}

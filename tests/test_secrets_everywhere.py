@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from support.loading import HASTY_CLIENT, forms_of_secrets, traces, world
+from support.loading import forms_of_secrets, hasty_client, traces, world
 from support.stand_in import everything_written
 
 from pipelines.demo.company import CUSTOMERS
@@ -116,7 +116,7 @@ def test_nothing_that_is_secret_is_written_down(
     """Nor is the text of a message: SMS texts are secrets of those who wrote them."""
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr("pipelines.demo.server.SECRETS", SECRETS)
-    monkeypatch.setattr("pipelines.resources.Client", HASTY_CLIENT)
+    monkeypatch.setattr("pipelines.resources.Client", hasty_client)
     with world(tmp_path, DAY, DAY, scale=0.05) as made:
         span = ("--verbose", "load", "--from", str(DAY), "--to", str(DAY))
         for fault in case.faults:

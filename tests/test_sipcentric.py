@@ -32,7 +32,8 @@ from support.stand_in import (
 )
 
 from assets import sipcentric
-from assets.http.client import BasicAuth, Client
+from assets.http.auth import BasicAuth
+from assets.http.client import Client
 from assets.http.secret import Secret
 from assets.load import Source, Window, bounds, load, update_partition
 from assets.sipcentric.api import PAGE_SIZE, READINGS, Sipcentric, identifier, instant

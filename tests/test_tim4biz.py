@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from support.stand_in import LONDON, Literal, StandIn, Status, controls, rows, run, source, statuses
 
 from assets import tim4biz
-from assets.http.client import BasicAuth, Client
+from assets.http.auth import BasicAuth
+from assets.http.client import Client
 from assets.http.secret import Secret
 from assets.load import Outcome, Source, Window, bounds, load, update_partition
 from assets.tim4biz import DayRange

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from support.stand_in import Literal, StandIn, Status, controls, rows, run, sample, source, statuses
 
 from assets import time4vps
-from assets.http.client import BasicAuth, Client
+from assets.http.auth import BasicAuth
+from assets.http.client import Client
 from assets.http.secret import Secret
 from assets.load import Outcome, Source, update_partition
 from assets.time4vps.api import Time4VPS, entries

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from assets.http import strict_json
-from assets.http.client import Forbidden, is_not_offered
+from assets.http.errors import Forbidden, is_not_offered
 from assets.http.page import REFUSED, Page, refused
 from tollbook_errors import ContractError, IntegrityError, TransientError
 

@@ -1,7 +1,7 @@
 """Secrets, and keeping them out of every text.
 
 What lives here: the holder of a secret, the masking of texts, and a logging filter that masks. What does not: where
-secrets come from (``pipelines.settings``) and how they are sent (``client``).
+secrets come from (``pipelines.secret_source``) and how they are sent (``auth``).
 """
 
 import base64

@@ -25,6 +25,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from assets.http.errors import RetryableError
 from tollbook_errors import ContractError, SecurityError
 
 CHUNK_BYTES = 65536
@@ -32,31 +33,6 @@ CHUNK_BYTES = 65536
 # Their lines hold whole addresses, with keys and telephone numbers in the query.
 for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry"):
     logging.getLogger(_name).addFilter(lambda record: False)
-
-
-class RetryableError(Exception):
-    """An exchange failed in a way that another try can mend. Its text is fit for people and holds nothing private.
-
-    ``garbled``: the response arrived but is damaged, which too many tries in a row show to be its nature.
-    ``answered``: the server is there, and answered with an error of its own.
-    ``unanswered``: nothing came within the time for one wait. ``not_before``: seconds that the server asked to be left
-    alone.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        *,
-        garbled: bool = False,
-        answered: bool = False,
-        unanswered: bool = False,
-        not_before: float = 0.0,
-    ) -> None:
-        super().__init__(what)
-        self.garbled = garbled
-        self.answered = answered
-        self.unanswered = unanswered
-        self.not_before = not_before
 
 
 @dataclass(frozen=True)
@@ -70,23 +46,7 @@ class RawResponse:
 
 
 class Transport:
-    """The connections to one server, kept open between requests.
-
-    ``verify`` is the path of a CA bundle, or True for the well-known authorities. There is no way to verify nothing.
-    """
-
-    def __init__(self, *, connections: int, verify: str | bool, max_body_bytes: int) -> None:
-        self._adapter = _Adapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
-        self._verify = verify or True
-        self._max_body_bytes = max_body_bytes
-
-    def close(self) -> None:
-        """Close the kept connections; those in use when they are done."""
-        pools = self._adapter.poolmanager.pools
-        # To clear the manager alone leaves connections open for as long as somebody uses their pool.
-        for pool in [pools[key] for key in pools.keys()]:  # noqa: SIM118 (they cannot be gone through)
-            pool.close()
-        self._adapter.close()
+    """What sends a request and gives what came back: the seam for tests that send nothing."""
 
     def exchange(
         self,
@@ -102,6 +62,39 @@ class Transport:
         ``timeout_seconds`` bounds every wait for the server, ``deadline_seconds`` all of them together, headers and
         body included. Raises RetryableError, ContractError (no known form, or beyond the cap) and SecurityError (TLS).
         """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the kept connections; those in use when they are done."""
+
+
+class HttpTransport(Transport):
+    """The connections to one server, kept open between requests.
+
+    ``verify`` is the path of a CA bundle, or True for the well-known authorities. There is no way to verify nothing.
+    """
+
+    def __init__(self, *, connections: int, verify: str | bool, max_body_bytes: int) -> None:
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        self._verify = verify or True
+        self._max_body_bytes = max_body_bytes
+
+    def close(self) -> None:
+        pools = self._adapter.poolmanager.pools
+        # To clear the manager alone leaves connections open for as long as somebody uses their pool.
+        for pool in [pools[key] for key in pools.keys()]:  # noqa: SIM118 (they cannot be gone through)
+            pool.close()
+        self._adapter.close()
+
+    def exchange(
+        self,
+        request: requests.PreparedRequest,
+        *,
+        timeout_seconds: float,
+        deadline_seconds: float,
+        wanted: frozenset[int],
+        where: Mapping[str, str],
+    ) -> RawResponse:
         failure: Exception
         wait = min(timeout_seconds, deadline_seconds)
         _deadline.until, _deadline.wait = time.monotonic() + deadline_seconds, wait

@@ -15,7 +15,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from assets.http.client import Client, Refused, Response
+from assets.http.client import Client, Response
+from assets.http.errors import Refused
 from assets.http.optional_lists import OptionalLists
 from assets.http.page import REFUSED, Page, refused
 from assets.http.slices import NOTHING, Earlier, Reading, Slice, read_slices

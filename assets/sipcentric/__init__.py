@@ -11,7 +11,7 @@ from typing import Any
 
 from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
-from assets.http.client import Forbidden, HttpStatusError
+from assets.http.errors import Forbidden, HttpStatusError
 from assets.http.page import Page
 from assets.http.slices import NOTHING
 from assets.load import (

@@ -17,10 +17,12 @@ from functools import partial
 from typing import Any
 
 from assets.http import strict_json
-from assets.http.client import Client, Forbidden, Response, Unauthorized, Wait, if_available, link_query
+from assets.http.client import Client, Response, Wait
+from assets.http.errors import Forbidden, Unauthorized, if_available
 from assets.http.optional_lists import OptionalLists
 from assets.http.page import Page
 from assets.http.slices import NOTHING, Earlier, Reading, Slice, read_slices
+from assets.http.urls import link_query
 from tollbook_errors import ContractError, IntegrityError, TransientError
 
 PAGE_SIZE = 200  # the documented maximum

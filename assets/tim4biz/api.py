@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from assets.http.client import Client, HttpStatusError, Wait
+from assets.http.client import Client, Wait
+from assets.http.errors import HttpStatusError
 from assets.http.page import Page, refused
 from tollbook_errors import ContractError
 

@@ -8,7 +8,8 @@ Source: Time4VPS API (HostBill's user API). What lives here: what is asked. What
 import re
 from typing import Any
 
-from assets.http.client import Client, Forbidden, HttpStatusError, Refused, Response, if_available
+from assets.http.client import Client, Response
+from assets.http.errors import Forbidden, HttpStatusError, Refused, if_available
 from assets.http.page import Page
 from tollbook_errors import AuthError, ContractError
 

@@ -12,7 +12,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -26,7 +26,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
-from assets.http.client import Client
+from assets.http.client import Client, Limits, Timeouts
 from assets.load import Outcome, Progress, Source, Window
 from assets.load import load as land
 from assets.warehouse_asset import update_and_publish
@@ -48,10 +48,14 @@ SEED = 7
 SCALE = 0.3
 SHM = Path("/dev/shm")  # where there is one, what need not outlast a power cut is quicker there
 LONDON = ZoneInfo("Europe/London")
-# What a client would do for minutes, it does for a second.
-HASTY_CLIENT = partial(Client, deadline_seconds=1.0, max_attempts=2, max_wait_seconds=1.0, quota_seconds=1.0)
 
 Row = tuple[Any, ...]
+
+
+def hasty_client(*, timeouts: Timeouts, limits: Limits, **options: Any) -> Client:
+    """A client that does for a second what others do for minutes."""
+    hasty = replace(timeouts, request=1.0, asked_wait=1.0, quota=1.0)
+    return Client(timeouts=hasty, limits=replace(limits, attempts=2), **options)
 
 
 def unwatched(step: Progress) -> None:

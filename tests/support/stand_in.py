@@ -18,9 +18,10 @@ import duckdb
 import pyarrow.parquet as pq
 import requests
 
-from assets.http.client import BasicAuth, Client
+from assets.http.auth import BasicAuth
+from assets.http.client import Client, Clock, Limits
 from assets.http.secret import Secret
-from assets.http.transport import RawResponse
+from assets.http.transport import RawResponse, Transport
 from assets.load import Fetch, Outcome, Source, Stream, Window, load
 from warehouse.lake import Lake
 
@@ -46,7 +47,7 @@ class Literal(str):
     __slots__ = ()
 
 
-class StandIn:
+class StandIn(Transport):
     """``answering`` gets the path below the base address and the query, and gives what becomes the JSON of the
     response.
 
@@ -60,16 +61,16 @@ class StandIn:
             connection="site",
             base_url=BASE,
             auth=BasicAuth(Secret("reader"), Secret("hunter2-secret")),
-            sleep=lambda seconds: None,
-            max_in_flight=1,
+            clock=Clock(sleep=lambda seconds: None),
+            limits=Limits(in_flight=1),
+            transport=self,
         )
-        self.client._wire.exchange = self._exchange  # type: ignore[method-assign]
 
     def paths(self) -> list[str]:
         """What was asked for, without the queries."""
         return [path for path, _ in self.asked]
 
-    def _exchange(
+    def exchange(
         self,
         request: requests.PreparedRequest,
         *,
