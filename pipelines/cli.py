@@ -118,7 +118,7 @@ def check(ctx: click.Context) -> None:
     Shows for every connection whether its address and credentials work, and what in finance's files matches nothing of
     the newest month loaded, is written otherwise, or is a rate too old. Nothing is written.
     """
-    from pipelines.load import check_held, check_reference, probe
+    from pipelines.maintain import check_held, check_reference, probe
     from pipelines.progress import notice_lines, unconfigured_line
 
     settings = _settings(ctx)
@@ -180,7 +180,7 @@ def rebuild(ctx: click.Context) -> None:
     Also after a change of how a connection is read (currency, timezone, region, outside_line, fields): what that
     changes is in audit.restatement then.
     """
-    from pipelines.load import run_rebuild
+    from pipelines.maintain import run_rebuild
 
     settings = _settings(ctx)
     with _progress() as watch:
@@ -205,7 +205,7 @@ def rename_connection(ctx: click.Context, old: str, new: str) -> None:
     tollbook rename-connection hq pbx
     tollbook rename-connection hq hq
     """
-    from pipelines.load import check_reference, run_rename
+    from pipelines.maintain import check_reference, run_rename
     from pipelines.progress import notice_lines
 
     settings = _settings(ctx)
@@ -230,7 +230,7 @@ def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
     From the published database only. The first page says whether the month is complete, proven and closed, and so does
     this command, on standard error; standard output has the files' paths only.
     """
-    from pipelines.load import run_report
+    from pipelines.maintain import run_report
 
     flags: list[Flag] = []
     settings = _settings(ctx)
@@ -251,7 +251,7 @@ def focus(ctx: click.Context, month: datetime, out: Path | None, for_spreadsheet
     From the published database only. Nothing is written when the rows are not exactly what the month costs in
     mart.cost_monthly and what its invoices come to. docs/focus.md says what stands in which column.
     """
-    from pipelines.load import run_focus
+    from pipelines.maintain import run_focus
     from warehouse.reports.model import show_money
 
     settings = _settings(ctx)
@@ -281,7 +281,7 @@ def close(ctx: click.Context, month: datetime, anyway: bool, reopen: bool) -> No
     \b
     tollbook close --month 2026-10
     """
-    from pipelines.load import run_close
+    from pipelines.maintain import run_close
 
     settings = _settings(ctx)
     closed = run_close(settings, _month(settings, month), anyway=anyway, reopen=reopen, announce=_show_freeze)

@@ -23,7 +23,8 @@ from assets.load import scrub
 from assets.phone import Digits, digits_of
 from assets.redaction import Eraser
 from pipelines.history import dagster_home
-from pipelines.load import Watch, run_rebuild
+from pipelines.maintain import run_rebuild
+from pipelines.progress import Watch
 from pipelines.resources import Runtime
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, IntegrityError, TollbookError

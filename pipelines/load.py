@@ -1,14 +1,14 @@
-"""Running the jobs in this process, for the command line.
+"""``tollbook load``: business days from the vendors into the warehouse, in this process.
 
-What lives here: the load, the rebuild, the close, the report and the probe as the commands run them, the load recorded
-in the same Dagster instance that ``tollbook dev`` shows. What does not: what is printed (``progress``, ``status``,
-``showing``).
+What lives here: running the jobs of a load, recorded in the same Dagster instance that ``tollbook dev`` shows; what a
+load came to; what an interrupted one left open. What does not: the commands that ask no vendor for days
+(``maintain``), what is printed (``progress``), the work itself (``assets``).
 """
 
 import logging
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from assets.load import Progress
 from pipelines.history import dagster_home, open_history, sentence_of
 from pipelines.interruption import Interrupted, go_no_further, in_a_thread
-from pipelines.load_window import today
+from pipelines.maintain import rebuild_all
+from pipelines.progress import Watch
 from pipelines.settings import Settings
-from tollbook_errors import ConfigError, IntegrityError, InternalError, StorageError, TollbookError
-from warehouse.close import Close, Freeze, close_month
-from warehouse.identity import begun, end, finish_renaming, is_unfinished, rename
+from warehouse.identity import is_unfinished
 from warehouse.lake import Lake
 from warehouse.published import (
     ask_public,
@@ -37,19 +35,14 @@ from warehouse.published import (
     reference_notices,
     unconfigured,
 )
-from warehouse.reference import read_reference
-from warehouse.reference_notices import Notice, notices, old_rates, read_facts, unknown_connections
+from warehouse.reference_notices import Notice
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
-    from pipelines.resources import Runtime
-    from warehouse.reports import ReportSettings
-    from warehouse.reports.focus import Focus
-    from warehouse.reports.model import Flag
+    from assets.load import Progress
 
 _log = logging.getLogger(__name__)
-Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -75,15 +68,6 @@ class LoadSummary:
     clock: str | None = None
 
 
-@dataclass(frozen=True)
-class RebuildSummary:
-    """What a rebuild made again."""
-
-    partitions: int
-    streams: int
-    path: Path
-
-
 def run_load(
     settings: Settings,
     first: date,
@@ -96,7 +80,7 @@ def run_load(
     Interrupted, which says which days are open, where a signal comes.
     """
 
-    def gated(step: Progress) -> None:
+    def gated(step: "Progress") -> None:
         go_no_further()
         watch(step)
 
@@ -106,7 +90,7 @@ def run_load(
     except Interrupted as stop:
         _cancel_runs(settings)
         with suppress(Exception):  # what cannot be read is not said
-            stop.what = _what_is_open(settings, first, last, names, began)
+            stop.what = _unread_days(settings, first, last, names, began)
         raise
 
 
@@ -118,8 +102,8 @@ def _cancel_runs(settings: Settings) -> None:
         canceling.join(5)
 
 
-def _what_is_open(settings: Settings, first: date, last: date, names: Sequence[str], began: set[str]) -> str:
-    """The days of connections that a load which was interrupted has not read, by what it has recorded."""
+def _unread_days(settings: Settings, first: date, last: date, names: Sequence[str], began: set[str]) -> str:
+    """Which days an interrupted load has not read, by what it has recorded, and what to do."""
     from assets.vendors import DAILY
 
     lake = Lake(settings.data_dir)
@@ -167,8 +151,8 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
     runtime.database.read_reference()
     runtime.lake.check_writable()
     if is_unfinished(runtime.lake):
-        _log.warning("a rebuild was interrupted: it comes to its end first")
-        _run_rebuild(settings, watch)
+        _log.warning("an earlier rebuild was interrupted; it is finished first")
+        rebuild_all(settings, watch)
     runtime.hold()
     runtime.refuse_same_records()
     runtime.lake.refuse_dropped(first)
@@ -213,212 +197,6 @@ def _execute(job: "JobDefinition", instance: "DagsterInstance", **selection: Any
         return job.execute_in_process(
             run_config=quiet, instance=instance, run_id=run_id, tags=tags, raise_on_error=False, **selection
         )
-
-
-def run_rebuild(settings: Settings, watch: Watch) -> RebuildSummary:
-    """Make core from raw and the database from core, offline.
-
-    Every day that can be made is made. Where it is read otherwise than before, what that changes is restated. A
-    renaming that was begun comes to its end. IntegrityError, and nothing is published, when a day cannot be made.
-    """
-    return in_a_thread(partial(_run_rebuild, settings, watch))
-
-
-def _run_rebuild(settings: Settings, watch: Watch) -> RebuildSummary:
-    from pipelines.resources import Runtime
-
-    runtime = Runtime(settings, watch)
-    runtime.database.read_reference()
-    with runtime.lake.rebuilding():
-        with runtime.lake.writing():
-            finish_renaming(runtime.lake)
-        runtime.hold(rebuilds=True)
-        rebuilt = _rebuild(settings, runtime, watch)
-        end(runtime.lake)
-    return rebuilt
-
-
-def _rebuild(settings: Settings, runtime: "Runtime", watch: Watch) -> RebuildSummary:
-    from assets.load import Window, scrub, update_partition
-    from assets.vendors import streams_of
-    from assets.warehouse_asset import rebuild_database
-
-    lake = runtime.lake
-    configured = {connection.name for connection in settings.connections}
-    todo: set[tuple[str, str, date | None]] = set()
-    for connection, stream, window_from, window_to in lake.windows():
-        if connection in configured:
-            days = Window(window_from, window_to).days
-            todo |= {(connection, stream, day) for day in days if day is None or day >= lake.kept_from()}
-    with lake.writing():
-        scrub(lake, {each.name: (each.region, each.outside_line) for each in settings.connections}, watch)
-    if not todo:
-        raise StorageError(f"nothing was landed in {settings.data_dir / 'raw'} yet", hint="run: tollbook load")
-    # Damage is found before anything is cleared: a rebuild that cannot be finished must not take away what stands.
-    landed = {landing.file: landing for window in todo for landing in lake.landings(*window)}
-    for landing in landed.values():
-        lake.verified(landing)
-    lake.clear_core(configured | (lake.core_connections() - set(lake.connections())))
-    failures: list[str] = []
-    kind: type[TollbookError] = IntegrityError
-    for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
-        source = runtime.source(connection, load_id="rebuild")
-        failed = len(failures)
-        watch(Progress(connection, stream, str(day or "all"), number - failed, len(todo), 0, failed))
-        try:
-            update_partition(source, streams_of(source)[stream], day)
-        except StorageError:
-            raise
-        except Exception as error:
-            known = error if isinstance(error, TollbookError) else InternalError.of(error)
-            kind = InternalError if known is not error else kind
-            failures.append(f"{connection} {stream} {day or 'all'}: {known}")
-    if failures:
-        more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
-        raise kind(f"{failures[0]}{more}", hint="nothing was published; the last good database stays")
-    published = rebuild_database(lake, runtime.database)
-    return RebuildSummary(len(todo), len({(c, s) for c, s, _ in todo}), published.path)
-
-
-def run_rename(settings: Settings, old: str, new: str, watch: Watch) -> RebuildSummary | None:
-    """Give the data of a connection another name; with the same name, say that its account has only moved.
-
-    ConfigError, and nothing is changed, when the configuration does not say so, too.
-    """
-    from pipelines.resources import Runtime
-
-    runtime = Runtime(settings)
-    identity, lake = runtime.identity(new), runtime.lake
-    if old != new and old in {connection.name for connection in settings.connections}:
-        raise ConfigError(
-            f"connections[{old}] is still in {settings.path}", hint=f"give it the name {new} there, then run this again"
-        )
-    with lake.writing():
-        if begun(lake) != (old, new):
-            finish_renaming(lake)
-            rename(lake, old, identity)
-    return run_rebuild(settings, watch) if is_unfinished(lake) else None
-
-
-def run_report(
-    settings: Settings, month: date, out: Path | None, say: "Callable[[Flag], None]" = lambda flag: None
-) -> list[Path]:
-    """Finance's files for a month, from the published database; ``say`` is told the state of the month."""
-    from warehouse.reports import write_report
-
-    public, folder, report = _reporting(settings, month, out)
-    return write_report(public, month.replace(day=1), folder, settings=report, say=say)
-
-
-def run_focus(settings: Settings, month: date, out: Path | None, *, for_spreadsheets: bool = False) -> "Focus":
-    """A month as a FOCUS dataset, from the published database. FocusError when it cannot be said in FOCUS."""
-    from warehouse.reports.focus import write_focus
-
-    public, folder, report = _reporting(settings, month, out)
-    return write_focus(public, month.replace(day=1), folder, settings=report, for_spreadsheets=for_spreadsheets)
-
-
-def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path, Path, ReportSettings]":
-    """The published database, the folder for what is made of it, and what a report needs to know beside."""
-    from pipelines.resources import Runtime
-    from warehouse.reports import ReportSettings
-
-    public = public_file(settings.data_dir)
-    if not public.exists():
-        raise StorageError(f"there is no published database at {public}", hint="run: tollbook load")
-    runtime = Runtime(settings)
-    runtime.hold(records=False)
-    runtime.lake.refuse_dropped(month.replace(day=1))
-    report = ReportSettings(
-        timezone=settings.timezone,
-        reporting_currency=settings.reporting_currency,
-        connections=tuple(connection.name for connection in settings.connections),
-        today=today(settings),
-    )
-    return public, out or settings.data_dir / "reports", report
-
-
-def run_close(
-    settings: Settings, month: date, *, anyway: bool, reopen: bool, announce: Callable[[Freeze], None]
-) -> Close:
-    """Freeze a month as it is known, and publish its figures as closed. CloseError when it cannot be closed.
-
-    ``announce`` is told what is frozen before it is.
-    """
-    from assets.warehouse_asset import update_and_publish
-    from pipelines.resources import Runtime
-
-    runtime = Runtime(settings)
-    runtime.hold(records=False)
-    runtime.lake.refuse_dropped(month.replace(day=1))
-    if runtime.database.private.exists():
-        # What core has and the database has not yet seen is known, too.
-        update_and_publish(runtime.lake, runtime.database)
-    with runtime.lake.writing():
-        close = close_month(
-            settings.data_dir,
-            month,
-            timezone=settings.timezone,
-            today=today(settings),
-            connections=[connection.name for connection in settings.connections],
-            anyway=anyway,
-            reopen=reopen,
-            announce=announce,
-        )
-    update_and_publish(runtime.lake, runtime.database)
-    return close
-
-
-def check_held(settings: Settings) -> tuple[str, ...]:
-    """The unconfigured connections whose data counts. ConfigError where a load would be refused; nothing is written."""
-    from pipelines.resources import Runtime
-
-    runtime = Runtime(settings)
-    runtime.hold(records=False)
-    runtime.refuse_same_records()
-    names = [connection.name for connection in settings.connections]
-    return ask_public(public_file(settings.data_dir), lambda con: unconfigured(con, names)) or ()
-
-
-def check_reference(settings: Settings) -> list[Notice]:
-    """What finance's files have to be looked at for, by today's rates and by what the last load published.
-
-    ConfigError for a wrong line, StorageError when a file cannot be read.
-    """
-    from pipelines.load_window import today
-
-    reference = read_reference(settings.reference_dir, settings.reporting_currency)
-    connections = {connection.name: connection.vendor for connection in settings.connections}
-    found = list(unknown_connections(reference, connections))
-    used = {rate.currency for rate in reference.rates} - {settings.reporting_currency}
-    public = public_file(settings.data_dir)
-    if public.exists():
-        with open_public(public) as con:
-            facts = read_facts(con, connections)
-        if facts.months:
-            newest = max(facts.months)
-            used &= set(facts.months[newest].days)
-            found = notices(reference, facts, newest, settings.reporting_currency)
-    known = {(notice.file, notice.line) for notice in found}
-    rates = old_rates(reference, {currency: [today(settings)] for currency in used})
-    return found + [notice for notice in rates if (notice.file, notice.line) not in known]
-
-
-def probe(settings: Settings, name: str) -> str | None:
-    """Ask a connection one cheap thing; what is wrong with it, or None."""
-    from assets.vendors import probe as ask
-    from pipelines.resources import Runtime
-
-    # One request fits any budget, and keeping count of it would write to the data directory.
-    connection = settings.connection(name).model_copy(update={"requests_per_hour": None})
-    try:
-        ask(Runtime(settings.model_copy(update={"connections": (connection,)}), patient=False).source(name))
-    except TollbookError as error:
-        return f"{error.kind}: {error}"
-    except Exception as error:
-        internal = InternalError.of(error, connection=name)
-        return f"{internal.kind}: {internal}"
-    return None
 
 
 def _keys(settings: Settings, names: Sequence[str]) -> set[str]:

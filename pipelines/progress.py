@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from assets.load import Progress
     from pipelines.load import LoadSummary
 
-    Watch = Callable[[Progress], None]
+Watch = Callable[["Progress"], None]
+"""What is told of every step of a load."""
 _EVERY_SECONDS = 5.0
 NOTICES = 10  # lines of finance's files that are told one by one
 
 
 @contextmanager
-def bars() -> "Iterator[Watch]":
+def bars() -> Iterator[Watch]:
     """A bar per connection and stream, on standard error."""
     columns = (
         rich_progress.SpinnerColumn(),
@@ -58,7 +59,7 @@ def bars() -> "Iterator[Watch]":
 
 
 @contextmanager
-def lines() -> "Iterator[Watch]":
+def lines() -> Iterator[Watch]:
     """A line when a stream begins, when it ends, and every few seconds between, on standard error."""
     printed_at: dict[tuple[str, str], float] = {}
 

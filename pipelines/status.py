@@ -39,7 +39,7 @@ _NAMED = 5  # days of a sentence
 
 
 @dataclass(frozen=True)
-class Connection:
+class ConnectionStatus:
     """One connection: its newest load, the newest business day it has, and what is not as it should be."""
 
     name: str
@@ -96,7 +96,7 @@ class Status:
     """
 
     path: str
-    connections: list[Connection]
+    connections: list[ConnectionStatus]
     variances: list[tuple[Any, ...]]
     unusual: list[tuple[date, str, str, int, int]]
     differing: list[tuple[str, str, int]]
@@ -199,7 +199,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         gone = unconfigured(con, [connection.name for connection in settings.connections])
         clock = clock_trouble(con, now)
     found = {
-        name: Connection(
+        name: ConnectionStatus(
             name,
             vendor,
             fresh.get(name),
@@ -217,7 +217,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         for name, vendor, finished, state, newest, open_variances, quarantined, restated, error in rows
     }
     for connection in settings.connections:
-        found.setdefault(connection.name, Connection(connection.name, connection.vendor, fresh[connection.name]))
+        found.setdefault(connection.name, ConnectionStatus(connection.name, connection.vendor, fresh[connection.name]))
     ordered = [found[name] for name in sorted(found)]
     halted = _stopped(settings, now)
     return Status(str(path), ordered, variances, unusual, differing, changed, moved, settings.zone, halted, gone, clock)
@@ -337,7 +337,7 @@ def as_object(status: Status) -> dict[str, Any]:
 def without_database(settings: Settings, error: TollbookError) -> dict[str, Any]:
     """What there is to say where no database can be read, in the same form."""
     never = [
-        Connection(each.connection, settings.connection(each.connection).vendor, each)
+        ConnectionStatus(each.connection, settings.connection(each.connection).vendor, each)
         for each in freshness(settings, None)
     ]
     status = Status(str(public_file(settings.data_dir)), never, [], [], [], [], [], settings.zone, _stopped(settings))
@@ -347,7 +347,7 @@ def without_database(settings: Settings, error: TollbookError) -> dict[str, Any]
 _VARIANCE = ("day", "connection", "account_id", "check_name", "subject", "ours", "theirs", "difference", "currency")
 
 
-def _connection(connection: Connection) -> dict[str, Any]:
+def _connection(connection: ConnectionStatus) -> dict[str, Any]:
     fresh = connection.fresh
     return {
         "name": connection.name,

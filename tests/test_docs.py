@@ -19,7 +19,7 @@ import tollbook_errors
 from docs.worked import DRAWINGS, NOTEBOOK, PAGE, PICTURES, Question, executed, load_demo, made, pictures, questions
 from pipelines import settings
 from pipelines.cli import main
-from pipelines.load import run_focus
+from pipelines.maintain import run_focus
 from pipelines.settings import load_settings
 from warehouse.dictionary import dictionary
 from warehouse.published import public_file

@@ -85,7 +85,7 @@ def test_a_load_says_so_and_blames_no_vendor(
         ("assets.materialize._checks", ["load", "--from", str(FIRST), "--to", str(FIRST), "--connection", TIM]),
         ("assets.pbxware.parties.read_party", ["rebuild"]),
         ("assets.warehouse_asset.rebuild_database", ["rebuild"]),
-        ("pipelines.load.public_file", ["report", "--month", "2026-10"]),
+        ("pipelines.maintain.public_file", ["report", "--month", "2026-10"]),
         ("pipelines.status.read_status", ["status"]),
         ("assets.vendors.probe", ["check"]),
     ],

@@ -35,7 +35,7 @@ from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.history import dagster_home
 from pipelines.jobs import LOAD
-from pipelines.load import run_rebuild
+from pipelines.maintain import run_rebuild
 from pipelines.resources import Runtime
 from warehouse.database import LITTLE_MEMORY
 from warehouse.lake import file_sha256, read_json, write_json

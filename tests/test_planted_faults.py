@@ -25,7 +25,7 @@ from assets.warehouse_asset import rebuild_database, update_and_publish
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
 from pipelines.demo.hosting import Hosting, Invoice
-from pipelines.load import run_rebuild
+from pipelines.maintain import run_rebuild
 from pipelines.resources import Runtime
 from tollbook_errors import IntegrityError
 from warehouse import update as module

@@ -1,7 +1,7 @@
 """``tollbook demo``: the bundled vendors loaded like real ones, and what there is to see.
 
 What lives here: starting the vendors' server as a process of its own, the load against it, and the printed tour. What
-does not: the vendors (the rest of this package), the load and the report (``pipelines.load``).
+does not: the vendors (the rest of this package), the load and the report (``pipelines.load``, ``maintain``).
 """
 
 import os
@@ -16,8 +16,9 @@ import click
 from rich.table import Table
 
 from pipelines.demo.server import SECRETS
-from pipelines.load import LoadSummary, Watch, run_load, run_report
-from pipelines.progress import show_load
+from pipelines.load import LoadSummary, run_load
+from pipelines.maintain import run_report
+from pipelines.progress import Watch, show_load
 from pipelines.settings import load_settings
 from pipelines.terminal import Terminal
 from tollbook_errors import StorageError
