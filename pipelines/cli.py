@@ -72,7 +72,7 @@ class Commands(click.Group):
     type=click.Path(path_type=Path, dir_okay=False),
     help="The configuration file.  [default: $TOLLBOOK_CONFIG, else ./tollbook.toml]",
 )
-@click.option("--verbose", is_flag=True, help="Say every request and step (never its contents).")
+@click.option("--verbose", is_flag=True, help="Log every request and step (never its contents).")
 @click.version_option(package_name="tollbook")
 @click.pass_context
 def main(ctx: click.Context, config: Path | None, verbose: bool) -> None:
@@ -90,8 +90,8 @@ def main(ctx: click.Context, config: Path | None, verbose: bool) -> None:
                                    tollbook focus --month 2026-10
     In a browser:                  tollbook dev
 
-    Exit codes: 0 all well; 1 something failed or is incomplete, and it says which; 2 wrong usage or configuration;
-    130 or 143 interrupted by SIGINT or SIGTERM.
+    Exit codes: 0 success; 1 something failed or is incomplete, and the output says what; 2 wrong usage or
+    configuration; 130 or 143 interrupted by SIGINT or SIGTERM.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(LogLine("%(levelname)s %(name)s: %(message)s"))
@@ -113,10 +113,11 @@ def _settings(ctx: click.Context) -> "Settings":
 @main.command()
 @click.pass_context
 def check(ctx: click.Context) -> None:
-    """Check the configuration and finance's files, and ask each connection one cheap thing.
+    """Check the configuration and finance's files, and make one small request to each connection.
 
-    Shows for every connection whether its address and credentials work, and what in finance's files matches nothing of
-    the newest month loaded, is written otherwise, or is a rate too old. Nothing is written.
+    Shows whether the address and credentials of each connection work. Shows which lines of finance's files match
+    nothing in the newest month that is loaded, are spelt differently, or are rates that are too old. Nothing is
+    written.
     """
     from pipelines.maintain import check_held, check_reference, probe
     from pipelines.progress import notice_lines, unconfigured_line
@@ -144,9 +145,9 @@ def check(ctx: click.Context) -> None:
 def load(ctx: click.Context, first: datetime | None, last: datetime | None, names: tuple[str, ...]) -> None:
     """Load business days into the warehouse, prove them, and publish.
 
-    Without days: yesterday and the look-back, and what was missed while nothing ran. Records that the vendor has
-    changed since are restated. Lists (invoices, extensions, bundles, …) are always loaded whole. One connection's
-    failure leaves the others loaded and published; the exit code is then 1.
+    Without --from and --to it loads yesterday, the look-back days before it, and days that earlier loads missed.
+    Records that the vendor has changed since are restated. Lists (invoices, extensions, bundles, …) are always loaded
+    whole. If one connection fails, the others are loaded and published all the same, and the exit code is 1.
 
     \b
     tollbook load
@@ -174,11 +175,11 @@ def load(ctx: click.Context, first: datetime | None, last: datetime | None, name
 @main.command()
 @click.pass_context
 def rebuild(ctx: click.Context) -> None:
-    """Make core and the warehouse again from what was landed, without asking any vendor.
+    """Make core and the warehouse again from the stored responses, without asking any vendor.
 
-    After an upgrade that reads the vendors' answers better, or when a core file or the private database was damaged.
-    Also after a change of how a connection is read (currency, timezone, region, outside_line, fields): what that
-    changes is in audit.restatement then.
+    Run it after an upgrade whose changelog says so, when a core file or the private database is damaged, or after you
+    changed how a connection is read (currency, timezone, region, outside_line, fields). Records that change are listed
+    in audit.restatement.
     """
     from pipelines.maintain import run_rebuild
 
@@ -193,13 +194,12 @@ def rebuild(ctx: click.Context) -> None:
 @click.argument("new")
 @click.pass_context
 def rename_connection(ctx: click.Context, old: str, new: str) -> None:
-    """Give what was loaded as OLD the name NEW, which tollbook.toml has for the connection now.
+    """Give the data that was loaded as OLD the name NEW, which tollbook.toml has for the connection now.
 
-    Everything has the new name then: what was landed, the warehouse, the record of the loads and closed months. Every
-    figure stays as it was; the ids of calls, of which the name is a part, are others. Finance's files are yours: give
-    the connection its new name there first. Whatever stops it, the next load,
-    rebuild or rename-connection brings it to its end. With the same name twice: the account has moved to another host,
-    or has another user name, and is the same.
+    The stored responses, the warehouse, the record of loads and the closed months get the new name. Every figure stays
+    the same; the ids of calls change, because the name is part of them. Write the new name into finance's files first.
+    If the command is interrupted, the next load, rebuild or rename-connection finishes it. Give the same name twice
+    when the same account has moved to another host or has another user name.
 
     \b
     tollbook rename-connection hq pbx
@@ -215,7 +215,7 @@ def rename_connection(ctx: click.Context, old: str, new: str) -> None:
     for line in notice_lines(check_reference(settings)):
         click.echo(shown(f"note: {line}"))
     if rebuilt is None:
-        click.echo(f"{new} is the account that was loaded under this name: the next load goes on with it")
+        click.echo(f"{new} is recorded as the same account at its new address; run: tollbook load")
     else:
         click.echo(f"renamed {old} to {new} in {rebuilt.partitions} partitions; published {rebuilt.path}")
 
@@ -227,8 +227,8 @@ def rename_connection(ctx: click.Context, old: str, new: str) -> None:
 def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
     """Write finance's files for a month: an Excel workbook, an HTML page, CSV files.
 
-    From the published database only. The first page says whether the month is complete, proven and closed, and so does
-    this command, on standard error; standard output has the files' paths only.
+    Reads the published database only. The first page says whether the month is complete, proven and closed; the
+    command says the same on standard error. Standard output has the files' paths only.
     """
     from pipelines.maintain import run_report
 
@@ -248,8 +248,8 @@ def report(ctx: click.Context, month: datetime, out: Path | None) -> None:
 def focus(ctx: click.Context, month: datetime, out: Path | None, for_spreadsheets: bool) -> None:
     """Write a month as a FOCUS 1.2 cost-and-usage dataset: Parquet and CSV, for FinOps tools.
 
-    From the published database only. Nothing is written when the rows are not exactly what the month costs in
-    mart.cost_monthly and what its invoices come to. docs/focus.md says what stands in which column.
+    Reads the published database only. Writes nothing unless the rows add up exactly to the month's cost in
+    mart.cost_monthly and to its invoices. docs/focus.md describes the columns.
     """
     from pipelines.maintain import run_focus
     from warehouse.reports.model import show_money
@@ -266,17 +266,17 @@ def focus(ctx: click.Context, month: datetime, out: Path | None, for_spreadsheet
 
 @main.command()
 @click.option("--month", type=MONTH, required=True, help="The month, as YYYY-MM.")
-@click.option("--anyway", is_flag=True, help="Also when it is incomplete or not proven; what was wrong is recorded.")
-@click.option("--reopen", is_flag=True, help="Close a closed month anew; the earlier close is kept as a version.")
+@click.option("--anyway", is_flag=True, help="Close it although it is incomplete or not proven, and record why.")
+@click.option("--reopen", is_flag=True, help="Close a closed month again; the earlier close is kept as a version.")
 @click.pass_context
 def close(ctx: click.Context, month: datetime, anyway: bool, reopen: bool) -> None:
-    """Close a month: freeze its figures as they are known.
+    """Close a month: freeze its figures as they are now.
 
-    From then on `tollbook status`, mart.month_movement and audit.restatement_since_close say what has moved since, and
-    why; mart.cost_monthly_as_closed keeps the figures. What is frozen is said first, and what of it is provisional,
-    unrated, stale or at variance. A month that is not over is refused, and one of which nothing was loaded; so is,
-    without --anyway, one that is incomplete or has open variances. Close between loads: what is being read meanwhile
-    counts as known.
+    mart.cost_monthly_as_closed keeps the figures. `tollbook status`, mart.month_movement and
+    audit.restatement_since_close show what changes afterwards, and why. The command first shows what it freezes, and
+    which of it is provisional, unrated, stale or at variance. It refuses a month that is not over and a month without
+    data; without --anyway also a month that is incomplete or has open variances. Do not close while a load is running:
+    records that it reads meanwhile count as known.
 
     \b
     tollbook close --month 2026-10
@@ -311,15 +311,15 @@ def _amounts(costs: Sequence[tuple[str | None, Decimal]]) -> str:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for a monitor.")
-@click.option("--all", "everything", is_flag=True, help="Also the table of connections, and what is as it should be.")
+@click.option("--all", "everything", is_flag=True, help="Also show the table of connections and the restatements.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool, everything: bool) -> None:
-    """Say in one line how things stand, then what is wrong: stale, missing or failed; open variances.
+    """Show in one line whether all is well, then what is wrong: stale, missing or failed days, open variances.
 
     Exits with 1 when a connection is stale (no good load of yesterday for longer than its stale_after), its last load
     failed, a day is missing, stale or was read before it had ended, or a variance is open; also before the first load.
-    A day with unusually few or many records, and a closed month that moved, are shown only. --json prints an object
-    with either code; only a wrong configuration (2) prints none.
+    Days with unusually few or many records and changes of closed months are shown but do not change the exit code.
+    --json prints an object with exit code 0 or 1, and none when the configuration is wrong (2).
     """
     from pipelines.status import as_object, read_status, show_status, without_database
 
@@ -355,15 +355,15 @@ def trace(ctx: click.Context, record_id: str) -> None:
 
 @main.command()
 @click.argument("number", default="-")
-@click.option("--yes", is_flag=True, help="Do not ask whether to erase it; needed where nobody can answer.")
+@click.option("--yes", is_flag=True, help="Erase without asking; needed where there is no terminal.")
 @click.pass_context
 def erase(ctx: click.Context, number: str, yes: bool) -> None:
     """Erase a telephone number from everything under the data directory.
 
-    Without NUMBER, or with -, it is asked for (or read from a pipe), so that it is not kept in the shell's history.
-    Says how much holds it, and asks before it goes. A number that nothing holds is an error. Calls, durations and costs
-    stay, and so do the number's country and kind. It does not come back with the next load. Reports that held it are
-    deleted and named; copies elsewhere, backups among them, are yours to look after.
+    Leave NUMBER out, or write -, and the command asks for it (or reads it from a pipe), so that it is not kept in the
+    shell's history. It shows how many records hold the number and asks before it erases. A number that no record holds
+    is an error. Calls, durations and costs stay, and so do the number's country and kind. The next load does not bring
+    the number back. Reports that held it are deleted and listed. Delete copies elsewhere, such as backups, yourself.
 
     \b
     tollbook erase
@@ -374,7 +374,7 @@ def erase(ctx: click.Context, number: str, yes: bool) -> None:
     settings = _settings(ctx)
     asked = _can_ask()
     if not (asked or yes):
-        raise click.UsageError("there is nobody to ask whether to erase it: add --yes")
+        raise click.UsageError("no terminal to ask for confirmation: add --yes")
     if number == "-":
         number = click.prompt("Number", hide_input=True) if asked else sys.stdin.readline(_LONGEST_LINE)
     try:
@@ -382,7 +382,7 @@ def erase(ctx: click.Context, number: str, yes: bool) -> None:
     except NumberError as error:
         raise click.UsageError(str(error)) from None
     if not yes:
-        click.echo(f"It stands in {_rows_of(held.rows)}.")
+        click.echo(f"The number is in {_rows_of(held.rows)}.")
         click.confirm(f"Erase it for good from everything under {settings.data_dir}?", abort=True)
     with _progress() as watch:
         erased = run_erase(settings, held, watch)
@@ -399,7 +399,7 @@ def _can_ask() -> bool:
 def _rows_of(rows: Mapping[str, int]) -> str:
     """What holds a number, as ``erase`` counts it."""
     tables = ", ".join(f"{name} {count:,}" for name, count in rows.items() if name != "raw")
-    return f"{rows['raw']:,} answers; rows by table: {tables or 'none'}"
+    return f"{rows['raw']:,} responses; rows by table: {tables or 'none'}"
 
 
 @main.command()
@@ -414,8 +414,8 @@ def _rows_of(rows: Mapping[str, int]) -> str:
 def demo(seed: int, data_dir: Path) -> None:
     """Load the bundled vendors: all four, over real HTTP, on this machine only.
 
-    Starts a server that answers as the four vendors document it, loads from it since the first of last month, builds
-    the warehouse and last month's report, and prints what it found and where.
+    Starts a server that answers as the four vendors document it, loads everything from it since the first of last
+    month, builds the warehouse and last month's report, and prints what it found and where the files are.
     """
     from pipelines.demo.showing import run_demo
 
@@ -428,10 +428,15 @@ def demo(seed: int, data_dir: Path) -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; another needs --password.")
 @click.option("--port", "-p", type=int, default=3000, show_default=True, help="Port to listen on.")
-@click.option("--read-only", is_flag=True, help="Show everything and change nothing: no runs, no schedule on or off.")
-@click.option("--allow-host", multiple=True, metavar="NAME", help="A name that a web server in front asks by.")
+@click.option("--read-only", is_flag=True, help="Show everything, but start no runs and switch no schedule.")
 @click.option(
-    "--password", metavar="WHERE", help="Where a password is, as env:NAME or file:PATH; the user is tollbook."
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="A host name that a web server in front uses.",
+)
+@click.option(
+    "--password", metavar="WHERE", help="Where the password is, as env:NAME or file:PATH; the user name is tollbook."
 )
 @click.pass_context
 def dev(
@@ -439,7 +444,7 @@ def dev(
 ) -> None:
     """Open Dagster's pages and run its daemon: the graph, the runs, the nightly schedule.
 
-    They answer this machine only, and no other web page that is open in the browser. The README says how to put them
+    Only this machine can open them, and no other web page in the browser can use them. The README says how to put them
     behind a login.
     """
     from pipelines.pages import Access, serve
@@ -482,7 +487,7 @@ def _month(settings: "Settings", month: datetime) -> date:
     if first > today(settings):
         raise click.UsageError(f"--month {first.isoformat()[:7]} has not begun yet in {settings.timezone}")
     if first.year < FIRST_YEAR:
-        raise click.UsageError(f"--month {first.isoformat()[:7]} is before {FIRST_YEAR}, of which nobody has records")
+        raise click.UsageError(f"--month {first.isoformat()[:7]} is before {FIRST_YEAR}, the first year with records")
     return first
 
 

@@ -124,9 +124,9 @@ def _unread_days(settings: Settings, first: date, last: date, names: Sequence[st
         elif left and streams:
             open_days.setdefault(_stretches(left), []).append(connection.name)
     if not open_days:
-        return "every day was read, and nothing is published yet: run tollbook load"
+        return "all days were read but nothing is published yet; run: tollbook load"
     phrase = "; ".join(f"{days} of {', '.join(whose)}" for days, whose in open_days.items())
-    return f"still open: {phrase}; nothing was published; what was loaded stays: run the same load again"
+    return f"not read yet: {phrase}; nothing was published; what was loaded stays: run the same load again"
 
 
 def _stretches(days: Sequence[date]) -> str:
@@ -212,7 +212,7 @@ def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
     for row in failed:
         alike.setdefault((row["connection"], row["stream"], row["error_type"]), []).append(row["error"])
     found = [
-        f"{connection} {stream}: {kind}: {errors[0]}" + (f"; so {len(errors)} times" if len(errors) > 1 else "")
+        f"{connection} {stream}: {kind}: {errors[0]}" + (f"; {len(errors)} times in all" if len(errors) > 1 else "")
         for (connection, stream, kind), errors in alike.items()
     ]
     reported = {(row["connection"], row["stream"]) for row in failed}
@@ -237,8 +237,8 @@ def _not_understood(loads: list[dict[str, Any]]) -> list[str]:
         if row["quarantined"] and row["quarantined"] >= row["rows"]:
             found.setdefault((row["connection"], row["stream"]), []).append(row["quarantined"])
     return [
-        f"{connection} {stream}: none of {sum(records)} records of {len(records)} windows could be understood; "
-        "audit.quarantine says why"
+        f"{connection} {stream}: none of {sum(records)} records in {len(records)} windows could be understood; "
+        "see audit.quarantine"
         for (connection, stream), records in found.items()
     ]
 

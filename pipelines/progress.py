@@ -86,7 +86,7 @@ def show_load(ran: "LoadSummary") -> None:
     for connection, line in sorted(notes):
         console.print(f"note: {connection}: {line}", soft_wrap=True)
     for day in ran.unfinished:
-        console.print(f"note: {day} is not over: what was loaded of it is partial; load it again when it is")
+        console.print(f"note: {day} is not over, so its data is partial; load it again when it is over")
     if ran.clock:
         console.print(f"note: {ran.clock}", soft_wrap=True)
     for name in ran.unconfigured:
@@ -96,7 +96,7 @@ def show_load(ran: "LoadSummary") -> None:
     for failure in ran.failures:
         console.print(f"FAILED {failure}", style="red", soft_wrap=True)
     if ran.dropped:
-        console.print(f"dropped {ran.dropped} business days: they are older than retention_days")
+        console.print(f"dropped {ran.dropped} business days that are older than retention_days")
     if ran.database is not None:
         console.print(f"published {ran.database}", soft_wrap=True)
     else:
@@ -105,7 +105,7 @@ def show_load(ran: "LoadSummary") -> None:
 
 def unconfigured_line(name: str) -> str:
     """What is to be known of a connection that is loaded and no longer configured."""
-    return f"{name} is no longer in the configuration; what was loaded of it still counts"
+    return f"{name} is no longer in the configuration; its data still counts"
 
 
 def notice_lines(found: Sequence[Notice]) -> Iterator[str]:
@@ -113,7 +113,7 @@ def notice_lines(found: Sequence[Notice]) -> Iterator[str]:
     important = [notice for notice in found if notice.kind != UNMATCHED]
     yield from map(str, important[:NOTICES])
     if len(important) > NOTICES:
-        yield f"and {len(important) - NOTICES} more lines of finance's files: audit.reference_notice"
+        yield f"and {len(important) - NOTICES} more lines of finance's files; see audit.reference_notice"
     for file, rest in groupby((notice for notice in found if notice.kind == UNMATCHED), lambda notice: notice.file):
         lines = sorted({notice.line for notice in rest})
         shown = ", ".join(map(str, lines[:NOTICES])) + (", …" if len(lines) > NOTICES else "")

@@ -85,7 +85,7 @@ class ConnectionStatus:
                 what, _, todo = what.partition("; ")
                 found.append(f"{self.name}: {len(days)} business days {what} ({named}{more}); {todo}")
         if self.variances:
-            found.append(f"{self.name}: {self.variances} variances are open: audit.control_total")
+            found.append(f"{self.name}: {self.variances} variances are open; see audit.control_total")
         return found
 
 
@@ -128,7 +128,7 @@ class Status:
             return f"Tollbook: all is well with {count} connection{'' if count == 1 else 's'}{until}{but}"
         stale = [connection.name for connection in due if connection.stale]
         what = f"; stale: {', '.join(stale)}" if stale else ""
-        return f"Tollbook: {len(wrong)} of {len(due)} connections need looking at: {', '.join(wrong)}{what}{until}"
+        return f"Tollbook: {len(wrong)} of {len(due)} connections need attention: {', '.join(wrong)}{what}{until}"
 
 
 _CONNECTIONS = """
@@ -258,24 +258,24 @@ def show_status(status: Status, *, everything: bool = False) -> None:
         mine, vendors, off = (show_exact(figure, currency) for figure in (ours, theirs, difference))
         say(f"variance: {place}: ours {mine}, theirs {vendors}, difference {off} {currency or ''}".rstrip())
     for day, connection, stream, rows, typical in status.unusual:
-        say(f"unusual: {day} {connection} {stream}: {rows} records, typical are {typical}")
+        say(f"unusual: {day} {connection} {stream}: {rows} records; usual are {typical}")
     for connection, class_, days in status.differing:
         what = {"only_theirs": "are only in TIM4biz", "only_ours": "are only in the PBX"}.get(class_, "differ")
-        say(f"{connection}: {days} days of extensions {what}: mart.extension_reconciliation")
+        say(f"{connection}: {days} days of extensions {what}; see mart.extension_reconciliation")
     for movement in status.movements:
         say(movement_text(movement, status.zone))
     if everything:
         for connection, currency, records, effect in status.restated:
             plus = "+" if effect > 0 else ""
             cost = f"; cost {plus}{show_exact(effect, currency)} {currency}" if currency and effect else ""
-            say(f"{connection}: the last load restated {records} records{cost}: audit.restatement")
+            say(f"{connection}: the last load restated {records} records{cost}; see audit.restatement")
         console.print(_table(status))
 
 
 def _warnings(status: Status) -> list[str]:
     """What is said and is no trouble of a connection's, so that it leaves the exit code as it is."""
     if status.stopped is None:
-        return ["warning: Dagster's records cannot be read, so whether a schedule was stopped is not known"]
+        return ["warning: Dagster's records cannot be read, so a stopped schedule would not be noticed"]
     return [f"warning: {sentence}" for sentence in sentences(status.stopped)]
 
 

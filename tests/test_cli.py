@@ -184,7 +184,7 @@ def test_a_load_of_today_says_that_the_day_is_not_over(tmp_path: Path) -> None:
         told = place.command("load", "--from", str(today - timedelta(days=1)), "--to", str(today))
         assert told.exit_code == 0, told.output
         notes = [line for line in told.stdout.splitlines() if "is not over" in line]
-        assert notes == [f"note: {today} is not over: what was loaded of it is partial; load it again when it is"], (
+        assert notes == [f"note: {today} is not over, so its data is partial; load it again when it is over"], (
             "and nothing of yesterday"
         )
 

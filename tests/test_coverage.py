@@ -248,7 +248,7 @@ def test_status_says_which_days_want_loading_and_which_are_unusual(
     database.update([day_of(tmp_path, days[3], 1)], [])
     code, output = status()
     assert code == 0
-    assert f"unusual: {days[3]} hq cdr: 1 records, typical are 30" in output
+    assert f"unusual: {days[3]} hq cdr: 1 records; usual are 30" in output
 
     noon = datetime(days[5].year, days[5].month, days[5].day, 12, tzinfo=UTC)
     database.update([], [read("1", days[5], noon), failed("2", days[6])])

@@ -187,7 +187,7 @@ def test_nothing_is_erased_before_somebody_said_yes(
     for response in ("n\n", "\n"):
         asked = CliRunner().invoke(main, ["--config", str(loaded.config), "erase"], input=f"{number}\n{response}")
         assert asked.exit_code == 1
-        assert re.search(r"It stands in [1-9]\d* answers; rows by table: .*core\.cdr [1-9]", asked.output)
+        assert re.search(r"The number is in [1-9]\d* responses; rows by table: .*core\.cdr [1-9]", asked.output)
         assert not written(number).search(asked.output)
     assert {name: digest for name, digest in hashes(loaded.data_dir).items() if name in before} == before
 

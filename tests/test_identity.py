@@ -121,7 +121,7 @@ def test_the_old_name_is_free_for_another_account(place: World) -> None:
         patch.setenv("PBXWARE_OTHER_KEY", "another-key-of-another-exchange")
         held = place.command("check")
     assert held.exit_code == 1, held.output  # the key is wrong; nothing is wrong with the name
-    assert "note: before is no longer in the configuration; what was loaded of it still counts" in held.output
+    assert "note: before is no longer in the configuration; its data still counts" in held.output
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_data_of_a_connection_that_is_gone_is_said(place: World) -> None:
         f'{head}[[connections]]\nname = "{SIP}"\nvendor = "sipcentric"\nurl = "http://127.0.0.1:9/"\n'
         'username = "env:SIPCENTRIC_USERNAME"\npassword = "env:SIPCENTRIC_PASSWORD"\n'
     )
-    gone = f"{PBX} is no longer in the configuration; what was loaded of it still counts"
+    gone = f"{PBX} is no longer in the configuration; its data still counts"
     assert gone in place.command("status").output
     assert gone in place.command("check").output
     report = place.command("report", *MONTH)

@@ -92,7 +92,7 @@ def test_an_interrupted_load_says_which_days_are_open(place: World) -> None:
     ended = Ended(place, signal.SIGTERM, *LOAD, line=f"{PBX} cdr: {FIRST} (0 of 3")
     assert ended.code == 143, ended.err
     found = re.fullmatch(
-        r"tollbook: interrupted by SIGTERM; still open: (.*); nothing was published; "
+        r"tollbook: interrupted by SIGTERM; not read yet: (.*); nothing was published; "
         "what was loaded stays: run the same load again",
         ended.sentence,
     )
@@ -113,7 +113,7 @@ def test_a_connection_that_was_not_asked_for_is_not_open(place: World) -> None:
     ended = Ended(place, signal.SIGINT, *LOAD, "--connection", PBX, line=f"{PBX} lists: all (0 of 1")
     assert ended.code == 130, ended.err
     assert ended.sentence == (
-        f"tollbook: interrupted by SIGINT; still open: {FIRST} to {LAST} of {PBX}; nothing was published; "
+        f"tollbook: interrupted by SIGINT; not read yet: {FIRST} to {LAST} of {PBX}; nothing was published; "
         "what was loaded stays: run the same load again"
     )
     assert runs(place) == ["CANCELED"]

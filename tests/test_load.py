@@ -292,7 +292,7 @@ def test_status_tells_what_the_last_load_changed(place: World, changed: Stage) -
     sums = "SELECT connection, currency, count(*), sum(cost_effect) FROM audit.restatement GROUP BY ALL"
     for connection, currency, records, effect in query(changed.public, sums):
         cost = f"; cost {'+' * (effect > 0)}{show_exact(effect, currency)} {currency}" if effect else ""
-        assert f"{connection}: the last load restated {records} records{cost}: audit.restatement" in status
+        assert f"{connection}: the last load restated {records} records{cost}; see audit.restatement" in status
 
 
 def test_the_cost_marts_moved_by_exactly_what_was_restated(changed: Stage, twice: Stage) -> None:

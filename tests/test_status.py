@@ -144,7 +144,7 @@ def test_after_fourteen_days_without_any_load_status_is_not_green(tmp_path: Path
     told = status(tmp_path)
     assert told.exit_code == 1
     first, *lines = told.output.splitlines()
-    assert first == (f"Tollbook: 2 of 2 connections need looking at: hq, vps; stale: hq, vps; newest day {max(days)}")
+    assert first == (f"Tollbook: 2 of 2 connections need attention: hq, vps; stale: hq, vps; newest day {max(days)}")
     assert lines[0] == (
         f"hq is stale: its cdr reaches to {then:%Y-%m-%d %H:%M} UTC, 14 days ago (stale_after is 36 hours); "
         "see why no load went well, then: tollbook load"
@@ -193,7 +193,7 @@ def test_records_of_dagsters_that_cannot_be_read_take_nothing_from_the_status(
     told = status(tmp_path)
     assert told.exit_code == 0, told.output
     assert told.output.splitlines()[1:] == [
-        "warning: Dagster's records cannot be read, so whether a schedule was stopped is not known"
+        "warning: Dagster's records cannot be read, so a stopped schedule would not be noticed"
     ]
 
 
@@ -227,7 +227,7 @@ def test_a_program_is_given_one_object(tmp_path: Path) -> None:
     assert told.exit_code == 1
     found = json.loads(told.output)
     assert (found["well"], found["exit_code"]) == (False, 1)
-    assert found["summary"].startswith("Tollbook: 2 of 2 connections need looking at: hq, vps; stale: hq, vps")
+    assert found["summary"].startswith("Tollbook: 2 of 2 connections need attention: hq, vps; stale: hq, vps")
     hq, vps = found["connections"]
     assert {
         name: hq[name] for name in ("name", "vendor", "stale", "well", "last_good_load", "latest_day", "result")
