@@ -16,6 +16,8 @@ from pipelines.freshness import read_freshness
 from pipelines.settings import load_settings
 from pipelines.status import read_status
 
+pytestmark = pytest.mark.slow  # whole databases
+
 DAY = date(2026, 11, 16)
 HQ = '[[connections]]\nname = "hq"\nvendor = "pbxware"\nurl = "http://127.0.0.1:9/"\napi_key = "env:K"\n'
 VPS = '[[connections]]\nname = "vps"\nvendor = "time4vps"\nusername = "env:U"\npassword = "env:P"\n'
