@@ -20,7 +20,7 @@ _SCHEMAS = {
 _HEAD = """\
 # Data dictionary
 
-Generated from `warehouse/schema.py` by `python -m warehouse.dictionary`; correct a description there. The same words
+Generated from `warehouse/schema/` by `python -m warehouse.dictionary`; correct a description there. The same words
 stand in the database as comments: `SELECT table_name, comment FROM duckdb_tables()`, and `duckdb_columns()`.
 
 Money is DECIMAL(18,6) in the `currency` of its row, and never summed across currencies. NULL is "not known" or "not
