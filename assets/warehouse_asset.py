@@ -35,34 +35,6 @@ from warehouse.update import Partition, UpdateResult
 GROUP = "warehouse"
 PUBLISHED = AssetKey(["published", "tollbook_duckdb"])
 
-# They hold no sum of facts: means of maxima, single calls, and days over a limit.
-NOT_TIED_OUT = ("mart.busy_hour", "mart.top_calls", "mart.fraud_signal")
-
-# What each derived table is summed from; vendors' assets are named by connection, so they are found by table.
-_FROM: dict[str, tuple[str, ...]] = {
-    "core.call": ("core.cdr",),
-    "core.call_leg": ("core.cdr",),
-    "mart.usage_daily": ("core.call",),
-    "mart.usage_hourly": ("core.call",),
-    "mart.cost_daily": ("core.cdr", "core.call", "core.sms", "core.bundle", "core.invoice", "core.invoice_line"),
-    "mart.cost_monthly": ("mart.cost_daily",),
-    "mart.cost_centre_usage": ("mart.usage_daily", "mart.cost_daily"),
-    "mart.chargeback": ("mart.cost_daily", "mart.cost_centre_usage"),
-    "mart.budget": (),  # of finance's budgets.csv
-    "mart.journal": ("mart.chargeback", "mart.cost_monthly", "core.invoice", "core.invoice_line"),
-    "mart.cost_monthly_as_closed": (),  # of the files that closing a month wrote
-    "mart.month_movement": ("mart.cost_monthly", "mart.cost_monthly_as_closed"),
-    "mart.invoice_aging": ("core.invoice",),
-    "mart.extension_reconciliation": ("core.call", "core.extension_total"),
-    "mart.busy_hour": ("mart.usage_hourly",),
-    "mart.unanswered": ("core.call",),
-    "mart.destination_monthly": ("core.cdr", "core.call", "core.call_leg"),
-    "mart.top_calls": ("core.cdr", "core.call", "core.call_leg"),
-    "mart.fraud_signal": ("core.cdr", "core.call_leg", "core.account", "mart.cost_daily", "mart.destination_monthly"),
-    "audit.coverage": ("core.cdr", "core.sms", "core.extension_total"),
-    "audit.tie_out": tuple(mart.full_name for mart in MARTS if mart.full_name not in NOT_TIED_OUT),
-}
-
 
 @dataclass(frozen=True)
 class Published:
@@ -207,11 +179,11 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]], stale_after: timedelt
 
 
 def _spec(table_: Table, core: Sequence[tuple[str, AssetKey]]) -> AssetSpec:
-    """A derived table, and what it is made of."""
+    """A derived table, and what it is made of; vendors' assets are named by connection, so they are found by table."""
     deps = []
-    for name in _FROM[table_.full_name]:
+    for name in table_.reads:
         made_elsewhere = [key for full_name, key in core if full_name == name]
-        deps += made_elsewhere or ([_key(table(name))] if name in _FROM else [])
+        deps += made_elsewhere or ([_key(table(name))] if not table(name).in_lake else [])
     return AssetSpec(
         _key(table_),
         deps=deps,

@@ -88,7 +88,7 @@ def rules(count: int) -> dict[str, Any]:
             [count * 5 // 2],
         )
         sql = sql_of_mart(next(mart for mart in MARTS if mart.name == "cost_daily"))
-        lookup = sql[sql.index("party AS (") : sql.index("-- One department for")].rstrip().removesuffix(",")
+        lookup = sql[sql.index("party AS (") : sql.index("rated AS (")].rstrip().removesuffix(",")
         began = time.perf_counter()
         prepare_rules(con, read_reference(Path(folder), "GBP").rules)
         con.execute(f"WITH {lookup} SELECT * FROM centre").fetchall()

@@ -42,7 +42,7 @@ GROUP BY ALL
 def looked_up(con: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
     """What ``cost_daily.sql`` finds for the days and parties of ``day``."""
     sql = update.sql_of_mart(next(mart for mart in update.MARTS if mart.name == "cost_daily"))
-    lookup = sql[sql.index("party AS (") : sql.index("-- One department for")].rstrip().removesuffix(",")
+    lookup = sql[sql.index("party AS (") : sql.index("rated AS (")].rstrip().removesuffix(",")
     return con.execute(f"WITH summed AS (SELECT * FROM day), {lookup} SELECT * FROM centre").fetchall()
 
 

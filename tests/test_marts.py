@@ -1,21 +1,25 @@
 """Calls from legs, and every mart, on cases worked out by hand."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from support.core_rows import Row, at, cdr_days, invoice, leg, line, load, partition, query, row, warehouse
 
 from tollbook_errors import ConfigError
+from warehouse import schema
 from warehouse.database import Database
 from warehouse.reference import read_reference
-from warehouse.schema import MARTS, table
-from warehouse.update import Tolerance, sql_of, sql_of_mart
+from warehouse.schema import DERIVED, MARTS, table
+from warehouse.update import VIEWS, Tolerance, sql_names, sql_of, sql_of_mart
 
 pytestmark = pytest.mark.slow  # whole databases
 
+HERE = Path(schema.__file__).parents[1]
 D2 = date(2026, 3, 2)
 D3 = date(2026, 3, 3)
 
@@ -42,10 +46,54 @@ def test_a_mart_is_one_select_that_begins_with_its_grain(mart: Any) -> None:
     assert ";" not in code
 
 
-SQL = ("call", "call_leg", "tie_out", "coverage", "restatement_since_close", *(f"marts/{mart.name}" for mart in MARTS))
+def named_in(sql: str) -> set[str]:
+    """The tables that a SELECT names with their schema, also through a view, as DuckDB itself reads it."""
+    found: set[str] = set()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, list):
+            for part in node:
+                walk(part)
+        elif isinstance(node, dict):
+            if node.get("type") == "BASE_TABLE" and node["schema_name"]:
+                found.add(f"{node['schema_name']}.{node['table_name']}")
+            elif node.get("type") == "BASE_TABLE" and node["table_name"] in VIEWS:
+                found.update(named_in(sql_of(f"views/{node['table_name']}")))
+            walk(list(node.values()))
+
+    with duckdb.connect() as db:
+        parsed = json.loads(db.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
+    assert not parsed["error"], parsed
+    walk(parsed)
+    return found
 
 
-@pytest.mark.parametrize("name", SQL)
+@pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
+def test_a_mart_says_of_which_tables_it_is_made(mart: Any) -> None:
+    assert set(mart.reads) == named_in(sql_of_mart(mart))
+    assert len(mart.reads) == len(set(mart.reads))
+    made_before = {table_.full_name for table_ in DERIVED[: DERIVED.index(mart)]}
+    assert {name for name in mart.reads if not table(name).in_lake} <= made_before
+
+
+def test_a_mart_has_one_select_and_one_proof_where_it_says_that_it_is_proved() -> None:
+    def names(folder: str) -> set[str]:
+        return {path.stem for path in (HERE / folder).glob("*.sql")}
+
+    assert names("marts") == {mart.name for mart in MARTS}
+    assert names("tie_outs") == {table_.name for table_ in DERIVED if table_.tied_out}
+    assert names("views") == set(VIEWS)
+
+
+@pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
+def test_a_mart_is_made_of_the_days_of_its_own_scope(mart: Any) -> None:
+    """Else an update would delete other rows than it makes."""
+    if mart.scope.macro:
+        assert f"{mart.scope.macro}(" in sql_of_mart(mart)
+        assert mart.date_column
+
+
+@pytest.mark.parametrize("name", sql_names())
 def test_no_sql_turns_a_decimal_into_a_float(name: str) -> None:
     code = "\n".join(text.split("--")[0] for text in sql_of(name).splitlines())
     assert " / " not in code

@@ -3,7 +3,7 @@
 -- Kept for each connection and day whose calls or totals changed. Only extensions count of which both saw as many calls
 -- (where TIM4biz says how many). A unit is found where their durations in it are at least half and at most double the
 -- calls' seconds: the units are sixty times apart. Before the marts, since they read what comes of it.
-DELETE FROM meta.duration_unit WHERE in_unit_scope(call_date);
+DELETE FROM meta.duration_unit WHERE in_unit_days(call_date);
 
 INSERT INTO meta.duration_unit
 WITH ours AS (
@@ -15,7 +15,7 @@ WITH ours AS (
         CAST(sum(call.talk_seconds) AS BIGINT) AS seconds
     FROM core.call AS call
     JOIN reconciliation_pair AS pair ON pair.pbx_connection = call.connection
-    WHERE call.extension IS NOT NULL AND in_unit_scope(call.call_date)
+    WHERE call.extension IS NOT NULL AND in_unit_days(call.call_date)
     GROUP BY pair.connection, call.call_date, call.extension
 ),
 compared AS (
@@ -29,7 +29,7 @@ compared AS (
         ON theirs.connection = ours.connection
         AND theirs.total_date = ours.call_date
         AND theirs.extension = ours.extension
-    WHERE in_unit_scope(theirs.total_date)
+    WHERE in_unit_days(theirs.total_date)
         AND theirs.duration_figure > 0
         AND ours.seconds > 0
         AND coalesce(theirs.calls = ours.calls, true)

@@ -12,23 +12,22 @@ its history is; in a rebuild they say ``true``.
     in_call_days                 business days whose calls were put together again
     in_cost_days            business days whose charges changed
     in_cost_months                whole months of the cost scope
-    in_closed_months         those, or all when a month was closed
+    in_closed_months         those, or all when a month was closed; in_moved_months: of them those that are kept
     in_hours, around_hours     instants of the whole UTC days whose traffic changed; business days near enough to matter
-    in_reconciliation_scope  business days on which TIM4biz or the calls changed
+    in_reconciled_days  business days on which TIM4biz or the calls changed
     in_call_months           whole months of the calls that were put together again, of their legs, and of when they
                              were talked
     near_legs                business days of those months, and of what calls across their edges have beyond them
     near_call_months         instants of those months and of a day around them, in any zone
     in_callback_days          those of in_call_days, and the day before each, whose callers may have been called back
     around_callback_days              those, and the day after each
-    in_fraud_scope           business days whose calls, charges or accounts' country changed, whose same weekday did in
+    in_fraud_days           business days whose calls, charges or accounts' country changed, whose same weekday did in
                              the eight weeks before, or on which the first call to a country now is or was
     fraud_history_days               those, and the same weekday of the eight weeks before
-    in_unit_scope            as in_reconciliation_scope before totals got another unit for what other days say
+    in_unit_days            as in_reconciled_days before totals got another unit for what other days say
 
-None of in_call_days, in_cost_days, in_cost_months and in_reconciliation_scope says true of a day before
-``kept_from()``: of days that were dropped there is nothing to derive, though invoices and bundles of theirs are still
-there.
+Those that the schema declares as ``kept`` never say true of a day before ``kept_from()``: of days that were dropped
+there is nothing to derive, though invoices and bundles of theirs are still there.
 
 Some small tables of ``audit`` say something of all days at once: a day's coverage leans on the weeks before it and on
 the newest day of any stream. They are made whole, and only the rows that came out otherwise are written.
@@ -60,8 +59,8 @@ from warehouse.schema import (
     CALL,
     CALL_LEG,
     COVERAGE,
+    DERIVED,
     ERASURE,
-    FRAUD_SIGNAL,
     LAKE_TABLES,
     LOAD,
     MARTS,
@@ -69,15 +68,29 @@ from warehouse.schema import (
     MONTH_CLOSE,
     REFERENCE_NOTICE,
     RESTATEMENT_SINCE_CLOSE,
-    TABLES,
     TIE_OUT,
     Table,
+)
+from warehouse.schema.types import (
+    CALL_DAYS,
+    CALL_MONTHS,
+    CALLBACK_DAYS,
+    CLOSED_MONTHS,
+    COST_DAYS,
+    COST_MONTHS,
+    FRAUD_DAYS,
+    HOURS,
+    MOVED_MONTHS,
+    RECONCILED_DAYS,
+    Scope,
 )
 
 REBUILD = "run: tollbook rebuild"
 LINK_GAP = timedelta(hours=6)  # as in linking.sql
 ROWS_AT_ONCE = 250_000  # looked at, or put together as calls, at a time; more would need more memory
 KEPT_AT_ONCE = 8  # times as many are written at a time; fewer would leave more of the file's blocks part empty
+SQL_FOLDERS = ("views", "marts", "tie_outs")
+VIEWS = ("extension_department", "first_call")  # what several statements ask for, in views/*.sql
 SAME_WEEKDAYS = 8  # weeks before that a day is compared with, as in marts/fraud_signal.sql
 
 _HERE = Path(__file__).parent
@@ -214,10 +227,9 @@ class Update:
 
         self._delete_dropped()
         self._find_split()
-        self._find_first_calls("first_call_before")
+        db.execute("CREATE TEMP TABLE first_call_before AS FROM first_call")
         for mart in MARTS:
-            if mart is FRAUD_SIGNAL:
-                self._find_first_calls("first_call")
+            if mart.scope == FRAUD_DAYS:
                 moved = self._days_of_moved(get_state(db, "homes"), settings["homes"])
                 days = _union(_union(call_days, cost_days), moved)
                 self._set_fraud_scope(_EVERYTHING if "fraud" in stale else days)
@@ -275,11 +287,12 @@ class Update:
 
     def _delete_dropped(self) -> None:
         """Delete what was derived of the days that are no longer kept; the scopes leave them out."""
-        for mart in _DROPPED:
-            self.db.execute(f"DELETE FROM {mart} WHERE {_DATE_COLUMNS[mart]} < ?", [self.kept_from])
-        self.db.execute(
-            "DELETE FROM audit.tie_out WHERE list_contains(?, mart) AND tie_date < ?", [list(_DROPPED), self.kept_from]
-        )
+        for mart in DERIVED:
+            if mart.scope.kept:
+                self.db.execute(f"DELETE FROM {mart.full_name} WHERE {mart.date_column} < ?", [self.kept_from])
+                self.db.execute(
+                    "DELETE FROM audit.tie_out WHERE mart = ? AND tie_date < ?", [mart.full_name, self.kept_from]
+                )
 
     def _replace_rows(self, partitions: Sequence[Partition]) -> None:
         for table_ in LAKE_TABLES:
@@ -624,29 +637,31 @@ class Update:
 
     def _set_scopes(self, calls: Days, legs: Days, cost: Days, hours: Days, reconciled: Days, all_closes: bool) -> None:
         months = _whole_months(cost)
-        self._macro("in_call_days", "day", calls, "day >= kept_from()")
-        self._macro("in_cost_days", "day", cost, "day >= kept_from()")
-        self._macro("in_reconciliation_scope", "day", reconciled, "day >= kept_from()")
-        self._macro("in_cost_months", "day", months, "day >= kept_from()")
-        self._macro("in_closed_months", "day", _EVERYTHING if all_closes else months)
+        closed = _EVERYTHING if all_closes else months
+        self._set_scope(CALL_DAYS, calls)
+        self._set_scope(COST_DAYS, cost)
+        self._set_scope(RECONCILED_DAYS, reconciled)
+        self._set_scope(COST_MONTHS, months)
+        self._set_scope(CLOSED_MONTHS, closed)
+        self._set_scope(MOVED_MONTHS, closed)
+        self._set_scope(HOURS, hours)
         self._macro("around_hours", "day", _spread(hours, -2, -1, 0, 1))
-        self._instants("in_hours", hours)
 
         # An hour belongs to the business day of its start, which can be the UTC day before or after.
         talked = _spread(hours, -1, 0, 1)
         call_months = _whole_months(_union(_union(calls, legs), talked))
-        self._macro("in_call_months", "day", call_months)
+        self._set_scope(CALL_MONTHS, call_months)
         across = "leg_date <> call_date AND (in_call_months(call_date) OR in_call_months(leg_date))"
         beyond = self._days(f"SELECT DISTINCT unnest([call_date, leg_date]) FROM core.call_leg WHERE {across}")
         self._macro("near_legs", "day", _union(call_months, beyond))
         self._instants("near_call_months", _spread(call_months, -1, 0, 1))
         returned = _spread(calls, -1, 0)
-        self._macro("in_callback_days", "day", returned)
+        self._set_scope(CALLBACK_DAYS, returned)
         self._macro("around_callback_days", "day", _spread(returned, 0, 1))
 
     def _find_seconds(self, days: Days) -> Days:
         """Give TIM4biz's durations without a unit the one that the calls tell; the days on which that changed any."""
-        self._macro("in_unit_scope", "day", days)
+        self._macro("in_unit_days", "day", days)
         self.db.execute(sql_of("duration_unit"))
         return self._days("SELECT DISTINCT total_date FROM total_seconds")
 
@@ -657,17 +672,6 @@ class Update:
         near = self._days(f"SELECT DISTINCT unnest([call_date, leg_date]) FROM core.call_leg WHERE {moved}")
         near |= self._days(f"SELECT DISTINCT call_date FROM core.call WHERE {mixed}")
         self._macro("near_split", "day", near)
-
-    def _find_first_calls(self, name: str) -> None:
-        """Make ``name``: the day of an account's first call to each country, ever, and that of its first call at all.
-
-        Read from the months' destinations: a few rows a month, however many calls there were.
-        """
-        self.db.execute(
-            f"CREATE TEMP TABLE {name} AS SELECT connection, account_id, destination_country AS country, "
-            "min(first_date) AS first_date, min(min(first_date)) OVER (PARTITION BY connection, account_id) AS since "
-            "FROM mart.destination_monthly GROUP BY connection, account_id, destination_country"
-        )
 
     def _days_of_moved(self, before: str | None, now: str) -> set[date]:
         """The days with calls of accounts whose country is another one than it was, or known now."""
@@ -688,8 +692,15 @@ class Update:
                 "SELECT DISTINCT first_date FROM ((FROM first_call_before EXCEPT FROM first_call) UNION ALL "
                 "(FROM first_call EXCEPT FROM first_call_before))"
             )
-        self._macro("in_fraud_scope", "day", days)
+        self._set_scope(FRAUD_DAYS, days)
         self._macro("fraud_history_days", "day", _spread(days, *range(-7 * SAME_WEEKDAYS, 1, 7)))
+
+    def _set_scope(self, scope: Scope, days: Days) -> None:
+        name = scope.macro or ""
+        if scope.instants:
+            self._instants(name, days)
+        else:
+            self._macro(name, "day", days, "day >= kept_from()" if scope.kept else "true")
 
     def _macro(self, name: str, parameter: str, days: Days, also: str = "true") -> None:
         condition = f"{in_days(parameter, days)} AND {also}"
@@ -756,24 +767,11 @@ class Update:
         as_of = self._as_of()
         db.execute(f"CREATE TEMP MACRO as_of() AS CAST({quoted(str(as_of)) if as_of else 'NULL'} AS DATE)")
         db.execute(MACROS)
-        sql = [
-            MACROS,
-            *(
-                sql_of(name)
-                for name in (
-                    "linking",
-                    "call_leg",
-                    "call",
-                    "duration_unit",
-                    "tie_out",
-                    "coverage",
-                    "restatement_since_close",
-                )
-            ),
-            *(sql_of_mart(mart) for mart in MARTS),
-        ]
+        for name in VIEWS:
+            db.execute(f"CREATE TEMP VIEW {name} AS {sql_of(f'views/{name}')}")
+        sql = "\n".join(sql_of(name) for name in sql_names())
         return {
-            "derivation": sha("\n".join((*sql, str(policy.long_call_hours)))),
+            "derivation": sha(f"{MACROS}\n{sql}\n{policy.long_call_hours}"),
             "charging": sha(f"{policy.reporting_currency} {self.reference.digest} {self.reference.accounts}"),
             "reconciliation": sha(json.dumps([pairs, str(tolerances)])),
             "closes": sha(repr(self.closes)),
@@ -896,9 +894,8 @@ class Update:
         return row[0] if row else None
 
     def _derive(self, mart: Table) -> None:
-        scope = _SCOPES[mart.full_name]
         column = mart.date_column
-        self.db.execute(f"DELETE FROM {mart.full_name} WHERE {f'{scope}({column})' if scope else 'true'}")
+        self.db.execute(f"DELETE FROM {mart.full_name} WHERE {mart.scope.holds(column or '')}")
         # Rows of a day lie together, so that a day is found without reading the others.
         order = f"ORDER BY {column}" if column else ""
         self.db.execute(f"INSERT INTO {mart.full_name} BY NAME SELECT * FROM ({sql_of_mart(mart)}) {order}")
@@ -938,59 +935,32 @@ class Update:
         _make_table(self.db, "found_notice", columns, found)
 
     def _tie_out(self) -> None:
-        """Prove the marts against the facts; IntegrityError for the first figure that differs."""
-        self.db.execute(sql_of("tie_out"))
-        # Of several the one that was derived first: the others are made of it.
-        wrong = self.db.execute(
-            "SELECT mart, tie_date, measure, currency, fact, in_mart FROM new_tie_out "
-            "WHERE difference <> 0 OR difference IS NULL "
-            "ORDER BY list_position(?, mart), tie_date, measure, currency LIMIT 1",
-            [list(_SCOPES)],
-        ).fetchone()
-        if wrong:
-            mart, day, measure, currency, fact, in_mart = wrong
-            raise IntegrityError(
-                f"{mart} does not tie out: {measure} {currency}".rstrip() + f" is {in_mart}, the facts say {fact}",
-                window=str(day or ""),
-                hint=f"nothing was changed; {REBUILD}",
+        """Prove the tables against their facts, in the order they are made; IntegrityError where a figure differs."""
+        self.db.execute(sql_of("tie_out_sums"))
+        for table_ in DERIVED:
+            if not table_.tied_out:
+                continue
+            again = table_.scope.holds("tie_date::TIMESTAMPTZ" if table_.scope.instants else "tie_date")
+            self.db.execute(f"DELETE FROM audit.tie_out WHERE mart = '{table_.full_name}' AND {again}")
+            self.db.execute(sql_of(f"tie_outs/{table_.name}"))
+            self.db.execute(
+                f"INSERT INTO audit.tie_out BY NAME SELECT '{table_.full_name}' AS mart, * FROM ({sql_of('compared')}) "
+                f"ORDER BY {TIE_OUT.date_column}"
             )
-        for mart, scope in _SCOPES.items():
-            day = "tie_date::TIMESTAMPTZ" if scope == "in_hours" else "tie_date"
-            again = f"{scope}({day})" if scope else "true"
-            self.db.execute(f"DELETE FROM audit.tie_out WHERE mart = '{mart}' AND {again}")
-        self.db.execute(f"INSERT INTO audit.tie_out BY NAME SELECT * FROM new_tie_out ORDER BY {TIE_OUT.date_column}")
-
-
-_SCOPES = {
-    "core.call_leg": "in_call_days",
-    "core.call": "in_call_days",
-    "mart.usage_daily": "in_call_days",
-    "mart.usage_hourly": "in_hours",
-    "mart.cost_daily": "in_cost_days",
-    "mart.cost_monthly": "in_cost_months",
-    "mart.cost_centre_usage": "in_cost_months",
-    "mart.chargeback": "in_cost_months",
-    "mart.budget": "in_cost_months",
-    "mart.journal": "in_cost_months",
-    "mart.cost_monthly_as_closed": "in_closed_months",
-    "mart.month_movement": "in_closed_months",
-    "mart.invoice_aging": "",  # made whole every time: it ages
-    "mart.extension_reconciliation": "in_reconciliation_scope",
-    "mart.busy_hour": "in_call_months",
-    "mart.unanswered": "in_callback_days",
-    "mart.destination_monthly": "in_call_months",
-    "mart.top_calls": "in_call_months",
-    "mart.fraud_signal": "in_fraud_scope",
-}
-
-# Those whose scopes leave out the days that are not kept. The others go with the calls, or are what was closed.
-_DROPPED = tuple(
-    mart
-    for mart, scope in _SCOPES.items()
-    if scope in ("in_call_days", "in_cost_days", "in_cost_months", "in_reconciliation_scope")
-    or mart == "mart.month_movement"
-)
-_DATE_COLUMNS = {table_.full_name: table_.date_column for table_ in TABLES}
+            wrong = self.db.execute(
+                "SELECT tie_date, measure, currency, fact, in_mart FROM audit.tie_out "
+                "WHERE mart = ? AND (difference <> 0 OR difference IS NULL) "
+                "ORDER BY tie_date, measure, currency LIMIT 1",
+                [table_.full_name],
+            ).fetchone()
+            if wrong:
+                day, measure, currency, fact, in_mart = wrong
+                what = f"{table_.full_name} does not tie out: {measure} {currency}".rstrip()
+                raise IntegrityError(
+                    f"{what} is {in_mart}, the facts say {fact}",
+                    window=str(day or ""),
+                    hint=f"nothing was changed; {REBUILD}",
+                )
 
 
 # --- SQL --------------------------------------------------------------------------------------------------------------
@@ -1016,6 +986,12 @@ def _make_table(db: duckdb.DuckDBPyConnection, name: str, columns: str, rows: Se
 
 def sql_of(name: str) -> str:
     return packaged_sql(_HERE, name)
+
+
+def sql_names() -> list[str]:
+    """The names of all SQL that an update reads."""
+    paths = [*_HERE.glob("*.sql"), *(path for folder in SQL_FOLDERS for path in (_HERE / folder).glob("*.sql"))]
+    return sorted(path.relative_to(_HERE).with_suffix("").as_posix() for path in paths)
 
 
 def sql_of_mart(mart: Table) -> str:

@@ -212,21 +212,10 @@ centre AS (
     WHERE day.cost_date <= rule.valid_to
     GROUP BY day.cost_date, day.connection, day.account_id, day.extension
 ),
--- One department for a number, though a telephone and a mailbox may both have it: the telephone's.
-department AS (
-    SELECT
-        connection,
-        account_id,
-        extension,
-        arg_min(department, (CASE WHEN type = 'phone' THEN 0 ELSE 1 END, type, extension_id)) AS department
-    FROM core.extension
-    WHERE department IS NOT NULL
-    GROUP BY connection, account_id, extension
-),
 rated AS (
     SELECT
         summed.*,
-        coalesce(centre.cost_centre, department.department, 'unassigned') AS cost_centre,
+        coalesce(centre.cost_centre, of_extension.department, 'unassigned') AS cost_centre,
         CASE WHEN summed.currency = reporting_currency() THEN 1 ELSE fx_rate.rate END AS rate
     FROM summed
     ASOF LEFT JOIN fx_rate ON fx_rate.currency = summed.currency AND summed.cost_date >= fx_rate.rate_date
@@ -235,10 +224,10 @@ rated AS (
         AND centre.connection = summed.connection
         AND centre.account_id IS NOT DISTINCT FROM summed.account_id
         AND centre.extension IS NOT DISTINCT FROM summed.extension
-    LEFT JOIN department
-        ON department.connection = summed.connection
-        AND department.account_id IS NOT DISTINCT FROM summed.account_id
-        AND department.extension = summed.extension
+    LEFT JOIN extension_department AS of_extension
+        ON of_extension.connection = summed.connection
+        AND of_extension.account_id IS NOT DISTINCT FROM summed.account_id
+        AND of_extension.extension = summed.extension
 )
 SELECT
     cost_date,

@@ -15,13 +15,13 @@ WITH ours AS (
     FROM core.call AS call
     JOIN reconciliation_pair AS pair ON pair.pbx_connection = call.connection
     JOIN reconciliation_day AS loaded ON loaded.connection = pair.connection AND loaded.call_date = call.call_date
-    WHERE call.extension IS NOT NULL AND in_reconciliation_scope(call.call_date)
+    WHERE call.extension IS NOT NULL AND in_reconciled_days(call.call_date)
     GROUP BY pair.connection, call.call_date, call.extension
 ),
 theirs AS (
     SELECT connection, total_date AS call_date, extension, calls, duration_seconds AS seconds, cost, currency
     FROM core.extension_total
-    WHERE in_reconciliation_scope(total_date)
+    WHERE in_reconciled_days(total_date)
 ),
 paired AS (
     SELECT

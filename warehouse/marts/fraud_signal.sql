@@ -33,7 +33,7 @@ outbound AS (
     FROM core.cdr AS leg
     CROSS JOIN fraud_rules AS rules
     LEFT JOIN home ON home.connection = leg.connection AND home.account_id IS NOT DISTINCT FROM leg.account_id
-    WHERE leg.direction = 'outbound' AND in_fraud_scope(leg.call_date)
+    WHERE leg.direction = 'outbound' AND in_fraud_days(leg.call_date)
 ),
 dialled AS (
     SELECT
@@ -51,7 +51,7 @@ dialled AS (
         sum(leg.cost) AS cost
     FROM outbound AS leg
     JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id AND call_leg.leg_date = leg.call_date
-    WHERE (leg.is_abroad OR leg.remote_type = 'premium') AND in_fraud_scope(call_leg.leg_date)
+    WHERE (leg.is_abroad OR leg.remote_type = 'premium') AND in_fraud_days(call_leg.leg_date)
     GROUP BY
         leg.call_date, leg.vendor, leg.connection, leg.account_id, call_leg.call_id, leg.extension, leg.country,
         leg.remote_type, leg.currency, leg.is_abroad, leg.is_closed
@@ -100,7 +100,7 @@ discovery AS (
     SELECT first_call.first_date, first_call.connection, first_call.account_id, first_call.country
     FROM first_call
     CROSS JOIN fraud_rules AS rules
-    WHERE in_fraud_scope(first_call.first_date) AND first_call.first_date >= first_call.since + rules.learning_days
+    WHERE in_fraud_days(first_call.first_date) AND first_call.first_date >= first_call.since + rules.learning_days
 ),
 new_country AS (
     SELECT
@@ -166,7 +166,7 @@ spike AS (
         AND usual.account_id IS NOT DISTINCT FROM spent.account_id
         AND usual.currency IS NOT DISTINCT FROM spent.currency
     CROSS JOIN fraud_rules AS rules
-    WHERE in_fraud_scope(spent.cost_date) AND spent.cost >= threshold
+    WHERE in_fraud_days(spent.cost_date) AND spent.cost >= threshold
 ),
 -- The calls of those few days.
 spiked AS (
@@ -191,7 +191,7 @@ spiked AS (
         AND leg.currency IS NOT DISTINCT FROM spike.currency
         AND leg.direction = 'outbound'
     JOIN core.call_leg AS call_leg ON call_leg.cdr_id = leg.cdr_id AND call_leg.leg_date = leg.call_date
-    WHERE in_fraud_scope(leg.call_date) AND in_fraud_scope(call_leg.leg_date)
+    WHERE in_fraud_days(leg.call_date) AND in_fraud_days(call_leg.leg_date)
     GROUP BY
         spike.cost_date, spike.vendor, spike.connection, spike.account_id, spike.currency, spike.cost, spike.threshold
 ),

@@ -4,11 +4,11 @@
 WITH charge AS (
     SELECT month, vendor, connection, account_id, cost_centre, charge_kind, currency, cost AS cost_then, NULL AS cost_now
     FROM mart.cost_monthly_as_closed
-    WHERE in_closed_months(month)
+    WHERE in_moved_months(month)
     UNION ALL
     SELECT month, vendor, connection, account_id, cost_centre, charge_kind, currency, NULL, cost
     FROM mart.cost_monthly
-    WHERE in_closed_months(month)
+    WHERE in_moved_months(month)
 )
 SELECT
     charge.month,
@@ -24,5 +24,4 @@ SELECT
     closed_month.closed_at
 FROM charge
 JOIN closed_month ON closed_month.is_current AND closed_month.month = charge.month
-WHERE charge.month >= kept_from()
 GROUP BY ALL

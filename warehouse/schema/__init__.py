@@ -37,7 +37,7 @@ from warehouse.schema.core import (
     SERVICE_PLAN_RATE,
     SMS,
 )
-from warehouse.schema.marts import FRAUD_SIGNAL, MARTS
+from warehouse.schema.marts import MARTS
 from warehouse.schema.types import (
     CHARGE_KINDS,
     FIRST_YEAR,
@@ -60,11 +60,11 @@ __all__ = [
     "CONTROL_TOTAL",
     "COVERAGE",
     "DEPARTMENT",
+    "DERIVED",
     "ERASURE",
     "EXTENSION_TABLE",
     "EXTENSION_TOTAL",
     "FIRST_YEAR",
-    "FRAUD_SIGNAL",
     "INVOICE",
     "INVOICE_LINE",
     "LAKE_TABLES",
@@ -90,6 +90,7 @@ __all__ = [
 ]
 
 TABLES = (*CORE, *MARTS, *AUDIT)
+DERIVED = (CALL_LEG, CALL, *MARTS)  # made of other tables by the day, in this order
 LAKE_TABLES = tuple(table_ for table_ in TABLES if table_.in_lake)
 
 

@@ -4,6 +4,7 @@ What lives here: their columns, keys and days. What does not: how they are fille
 ``assets``, the others when the database is updated.
 """
 
+from warehouse.schema.marts import MARTS
 from warehouse.schema.types import (
     ACCOUNT,
     CLOSED_AT,
@@ -151,6 +152,7 @@ TIE_OUT = Table(
     ),
     key=("mart", "tie_date", "measure", "currency"),
     date_column="tie_date",
+    reads=tuple(mart.full_name for mart in MARTS if mart.tied_out),
 )
 
 COVERAGE = Table(
@@ -188,6 +190,7 @@ COVERAGE = Table(
     ),
     key=("coverage_date", "connection", "stream"),
     date_column="coverage_date",
+    reads=("core.cdr", "core.sms", "core.extension_total"),  # what is read by the day
 )
 
 MONTH_CLOSE = Table(

@@ -6,6 +6,7 @@ What lives here: their columns, keys and days. What does not: how they are fille
 
 from warehouse.schema.types import (
     ACCOUNT,
+    CALL_DAYS,
     CONNECTION,
     CURRENCY,
     DIRECTION,
@@ -418,6 +419,9 @@ CALL = Table(
     ),
     key=("call_id",),
     date_column="call_date",
+    scope=CALL_DAYS,
+    reads=("core.cdr",),
+    tied_out=True,
 )
 
 CALL_LEG = Table(
@@ -433,6 +437,9 @@ CALL_LEG = Table(
     ),
     key=("cdr_id",),
     date_column="call_date",
+    scope=CALL_DAYS,
+    reads=("core.cdr",),
+    tied_out=True,
 )
 
 CORE = (

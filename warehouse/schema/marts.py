@@ -1,20 +1,32 @@
 """The marts: sums of ``core`` for questions about usage and cost.
 
-What lives here: their columns, keys and days. What does not: how they are made (``warehouse/marts/*.sql``) and proved
-(``warehouse/tie_out.sql``).
+What lives here: of each mart its columns, its key, and what an update needs to know of it: which of its days are made
+again (``scope``), of which tables (``reads``), and whether it is proved (``tied_out``). In their order they are made.
+What does not: how they are made (``warehouse/marts/*.sql``) and proved (``warehouse/tie_outs/*.sql``).
 """
 
 from warehouse.schema.types import (
+    CALL_DAYS,
+    CALL_MONTHS,
+    CALLBACK_DAYS,
     CLOSED_AT,
     CLOSED_BY_LOAD,
+    CLOSED_MONTHS,
     CONNECTION,
+    COST_DAYS,
+    COST_MONTHS,
     CURRENCY,
     DIMENSIONS,
     DIRECTION,
+    EVERY_TIME,
     EXTENSION,
+    FRAUD_DAYS,
+    HOURS,
     INSTANT,
     MONEY,
     MONTH,
+    MOVED_MONTHS,
+    RECONCILED_DAYS,
     VENDOR,
     Column,
     Table,
@@ -56,33 +68,6 @@ _MONTHLY_KEY = (
     "currency",
 )
 
-FRAUD_SIGNAL = Table(
-    "mart",
-    "fraud_signal",
-    "One row per day, account, extension, rule, country and currency that went over a limit: to look at, not a verdict",
-    (
-        Column("signal_date", "DATE", "Business day"),
-        *DIMENSIONS,
-        Column("extension", "VARCHAR", "Who called; new_country: who did first; NULL for spend_spike, or if not known"),
-        Column(
-            "rule",
-            "VARCHAR",
-            "out_of_hours (calls abroad while the office is closed), premium (premium-rate numbers), foreign_nanp "
-            "(numbers that begin with +1 and are not of the United States or Canada), new_country (one that the "
-            "account never called before), spend_spike (against the same weekday's median)",
-        ),
-        Column("country", "VARCHAR", "Country called; NULL for the rules that are not about one"),
-        Column("currency", "VARCHAR", "ISO 4217 code of cost; NULL where the calls differ in currency"),
-        Column("severity", "VARCHAR", "low, medium or high: high from three times the limit; new_country is low"),
-        Column("calls", "BIGINT", "Calls to outside parties that count, forwarded ones and attempts too"),
-        Column("cost", MONEY, "Their cost; NULL when none is rated"),
-        Column("measured", MONEY, "What was compared: calls, or for spend_spike the day's cost"),
-        Column("threshold", MONEY, "The limit that it reached, in the same unit"),
-    ),
-    key=("signal_date", "connection", "account_id", "extension", "rule", "country", "currency"),
-    date_column="signal_date",
-)
-
 MARTS = (
     Table(
         "mart",
@@ -105,6 +90,9 @@ MARTS = (
         ),
         key=("call_date", "connection", "account_id", "extension", "direction"),
         date_column="call_date",
+        scope=CALL_DAYS,
+        reads=("core.call",),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -126,6 +114,9 @@ MARTS = (
         ),
         key=("hour", "connection", "account_id", "direction"),
         date_column="hour",
+        scope=HOURS,
+        reads=("core.call",),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -154,6 +145,17 @@ MARTS = (
             "currency",
         ),
         date_column="cost_date",
+        scope=COST_DAYS,
+        reads=(
+            "core.cdr",
+            "core.call",
+            "core.sms",
+            "core.bundle",
+            "core.invoice",
+            "core.invoice_line",
+            "core.extension",
+        ),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -162,6 +164,9 @@ MARTS = (
         _MONTHLY_COST,
         key=_MONTHLY_KEY,
         date_column="month",
+        scope=COST_MONTHS,
+        reads=("mart.cost_daily",),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -179,6 +184,9 @@ MARTS = (
         ),
         key=("month", "connection", "account_id", "cost_centre"),
         date_column="month",
+        scope=COST_MONTHS,
+        reads=("mart.usage_daily", "mart.cost_daily"),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -236,6 +244,9 @@ MARTS = (
             "cost_centre",
         ),
         date_column="month",
+        scope=COST_MONTHS,
+        reads=("mart.cost_daily", "mart.cost_centre_usage"),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -252,6 +263,9 @@ MARTS = (
         ),
         key=("month", "cost_centre", "vendor", "charge_kind", "currency"),
         date_column="month",
+        scope=COST_MONTHS,
+        reads=(),  # made of finance's budgets.csv
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -283,6 +297,9 @@ MARTS = (
         ),
         key=("entry", "line"),
         date_column="month",
+        scope=COST_MONTHS,
+        reads=("mart.chargeback", "mart.cost_monthly", "core.invoice", "core.invoice_line"),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -291,6 +308,9 @@ MARTS = (
         (*_MONTHLY_COST, CLOSED_AT, CLOSED_BY_LOAD),
         key=_MONTHLY_KEY,
         date_column="month",
+        scope=CLOSED_MONTHS,
+        reads=(),  # made of the files that closing a month wrote
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -307,6 +327,9 @@ MARTS = (
         ),
         key=("month", "connection", "account_id", "cost_centre", "charge_kind", "currency"),
         date_column="month",
+        scope=MOVED_MONTHS,
+        reads=("mart.cost_monthly", "mart.cost_monthly_as_closed"),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -327,6 +350,9 @@ MARTS = (
             CURRENCY,
         ),
         key=("connection", "invoice_id"),
+        scope=EVERY_TIME,  # it ages
+        reads=("core.invoice",),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -360,6 +386,9 @@ MARTS = (
         ),
         key=("call_date", "connection", "pbx_connection", "extension"),
         date_column="call_date",
+        scope=RECONCILED_DAYS,
+        reads=("core.call", "core.extension_total"),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -392,6 +421,9 @@ MARTS = (
         ),
         key=("month", "connection", "scope", "account_id", "definition"),
         date_column="month",
+        scope=CALL_MONTHS,
+        reads=("mart.usage_hourly",),
+        tied_out=False,  # means of maxima
     ),
     Table(
         "mart",
@@ -427,6 +459,9 @@ MARTS = (
         ),
         key=("call_date", "hour_of_day", "connection", "account_id", "extension"),
         date_column="call_date",
+        scope=CALLBACK_DAYS,
+        reads=("core.call",),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -459,6 +494,9 @@ MARTS = (
         ),
         key=("month", "connection", "account_id", "destination_country", "destination_type", "currency"),
         date_column="month",
+        scope=CALL_MONTHS,
+        reads=("core.cdr", "core.call", "core.call_leg"),
+        tied_out=True,
     ),
     Table(
         "mart",
@@ -484,6 +522,40 @@ MARTS = (
         ),
         key=("month", "ranking", "currency", "place"),
         date_column="month",
+        scope=CALL_MONTHS,
+        reads=("core.cdr", "core.call", "core.call_leg"),
+        tied_out=False,  # single calls, no sum of them
     ),
-    FRAUD_SIGNAL,
+    Table(
+        "mart",
+        "fraud_signal",
+        "One row per day, account, extension, rule, country and currency that went over a limit: to look at, not a "
+        "verdict",
+        (
+            Column("signal_date", "DATE", "Business day"),
+            *DIMENSIONS,
+            Column(
+                "extension", "VARCHAR", "Who called; new_country: who did first; NULL for spend_spike, or if not known"
+            ),
+            Column(
+                "rule",
+                "VARCHAR",
+                "out_of_hours (calls abroad while the office is closed), premium (premium-rate numbers), foreign_nanp "
+                "(numbers that begin with +1 and are not of the United States or Canada), new_country (one that the "
+                "account never called before), spend_spike (against the same weekday's median)",
+            ),
+            Column("country", "VARCHAR", "Country called; NULL for the rules that are not about one"),
+            Column("currency", "VARCHAR", "ISO 4217 code of cost; NULL where the calls differ in currency"),
+            Column("severity", "VARCHAR", "low, medium or high: high from three times the limit; new_country is low"),
+            Column("calls", "BIGINT", "Calls to outside parties that count, forwarded ones and attempts too"),
+            Column("cost", MONEY, "Their cost; NULL when none is rated"),
+            Column("measured", MONEY, "What was compared: calls, or for spend_spike the day's cost"),
+            Column("threshold", MONEY, "The limit that it reached, in the same unit"),
+        ),
+        key=("signal_date", "connection", "account_id", "extension", "rule", "country", "currency"),
+        date_column="signal_date",
+        scope=FRAUD_DAYS,
+        reads=("core.cdr", "core.call_leg", "core.account", "mart.cost_daily", "mart.destination_monthly"),
+        tied_out=False,  # days over a limit, no sum of them
+    ),
 )

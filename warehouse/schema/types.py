@@ -33,11 +33,45 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """Which days of a derived table an update makes again: those that the SQL macro ``macro`` says are in it.
+
+    ``macro`` None: all of the table, every time. ``kept``: only of days that are kept, so what was derived of dropped
+    days is deleted; else it stays, or goes with what it is made of. ``instants``: the macro is asked about a moment,
+    not a day. ``update`` says which days are in each.
+    """
+
+    macro: str | None
+    kept: bool = False
+    instants: bool = False
+
+    def holds(self, day: str) -> str:
+        """The SQL condition on a day, or for ``instants`` a moment."""
+        return f"{self.macro}({day})" if self.macro else "true"
+
+
+CALL_DAYS = Scope("in_call_days", kept=True)
+HOURS = Scope("in_hours", instants=True)
+COST_DAYS = Scope("in_cost_days", kept=True)
+COST_MONTHS = Scope("in_cost_months", kept=True)
+CLOSED_MONTHS = Scope("in_closed_months")
+MOVED_MONTHS = Scope("in_moved_months", kept=True)
+RECONCILED_DAYS = Scope("in_reconciled_days", kept=True)
+CALL_MONTHS = Scope("in_call_months")
+CALLBACK_DAYS = Scope("in_callback_days")
+FRAUD_DAYS = Scope("in_fraud_days")
+EVERY_TIME = Scope(None)
+
+
+@dataclass(frozen=True)
 class Table:
     """One table: ``key`` is unique in it, ``date_column`` is the day it is replaced by (None: replaced whole).
 
     ``in_lake`` tables rest as Parquet in the lake; the others are made inside the database. ``derived`` columns are our
     inference (a direction, an E.164 form): when only they change, the vendor has not restated anything.
+
+    A table that is made of others says of which (``reads``, by full name), which of its days an update makes again
+    (``scope``), and whether it is proved against its facts (``tied_out``, by ``tie_outs/<name>.sql``).
     """
 
     schema: str
@@ -48,6 +82,9 @@ class Table:
     date_column: str | None = None
     in_lake: bool = False
     derived: tuple[str, ...] = ()
+    scope: Scope = EVERY_TIME
+    reads: tuple[str, ...] = ()
+    tied_out: bool = False
 
     @property
     def full_name(self) -> str:
