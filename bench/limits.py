@@ -26,7 +26,9 @@ from pipelines.resources import Runtime
 from pipelines.settings import load_settings
 from tollbook_errors import TollbookError
 from warehouse.reference import COST_CENTRES, FX_RATES, read_reference
-from warehouse.update import MARTS, prepare_rules, sql_of_mart
+from warehouse.schema import table
+from warehouse.update.inputs import prepare_rules
+from warehouse.update.sql import read_mart
 
 CONFIG = """
 [[connections]]
@@ -87,7 +89,7 @@ def rules(count: int) -> dict[str, Any]:
             "(n % 40)::VARCHAR AS account_id, (100000 + n)::VARCHAR AS extension FROM range(?) AS party(n)",
             [count * 5 // 2],
         )
-        sql = sql_of_mart(next(mart for mart in MARTS if mart.name == "cost_daily"))
+        sql = read_mart(table("mart.cost_daily"))
         lookup = sql[sql.index("party AS (") : sql.index("rated AS (")].rstrip().removesuffix(",")
         began = time.perf_counter()
         prepare_rules(con, read_reference(Path(folder), "GBP").rules)

@@ -26,7 +26,7 @@ from bench.vendor import DAY, serving
 from pipelines.resources import Runtime
 from pipelines.settings import load_settings
 from warehouse.lake import commit_file
-from warehouse.update import Update
+from warehouse.update import calls
 
 MARTS_READ = (
     "connection, account_id, linked_id, started_at, call_date, direction, outcome, extension, remote_country, "
@@ -110,16 +110,16 @@ def marts(folder: str) -> dict[str, float]:
     with duckdb.connect(runtime.database.private) as db:
         db.execute("UPDATE meta.state SET value = 'stale' WHERE name = 'derivation'")
     linking = 0.0
-    link_all_calls = Update._link_all_calls
+    link_all_calls = calls.link_all_calls
 
-    def timed(update: Update) -> None:
+    def timed(db: duckdb.DuckDBPyConnection) -> None:
         nonlocal linking
         began = time.perf_counter()
-        link_all_calls(update)
+        link_all_calls(db)
         linking = time.perf_counter() - began
 
     started = time.perf_counter()
-    with patch.object(Update, "_link_all_calls", timed):
+    with patch.object(calls, "link_all_calls", timed):
         result = runtime.database.update(())
     ended = time.perf_counter()
     if not result.everything:

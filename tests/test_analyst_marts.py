@@ -12,7 +12,8 @@ from support.fraud_year import Measured, Year
 
 from warehouse.database import Database
 from warehouse.fraud import FraudRules
-from warehouse.update import Days, Partition, Update
+from warehouse.update import Partition, scopes
+from warehouse.update.scopes import Days
 
 pytestmark = pytest.mark.slow  # whole databases
 
@@ -239,18 +240,18 @@ def test_the_country_of_an_account_reaches_the_days_on_which_it_has_calls_and_no
 ) -> None:
     legs = [leg("a", f"{MONDAY} 12:00:00", 60), leg("b", "2026-03-04 12:00:00", 60, account_id="7")]
     database = built(tmp_path, legs, home(tmp_path, "2"))
-    scopes: list[Days] = []
-    set_scope = Update._set_fraud_scope
+    asked: list[Days] = []
+    set_fraud_days = scopes.set_fraud_days
 
-    def told(update: Update, days: Days) -> None:
-        scopes.append(days)
-        set_scope(update, days)
+    def told(db: Any, days: Days) -> None:
+        asked.append(days)
+        set_fraud_days(db, days)
 
-    monkeypatch.setattr(Update, "_set_fraud_scope", told)
+    monkeypatch.setattr(scopes, "set_fraud_days", told)
     database.update([home(tmp_path, "2", "9")])  # has no calls
     database.update([home(tmp_path, "2", "9", "7")])
     database.update([home(tmp_path, "9", "7")])
-    assert scopes == [set(), {date(2026, 3, 4)}, {date(2026, 3, 2)}]
+    assert asked == [set(), {date(2026, 3, 4)}, {date(2026, 3, 2)}]
 
 
 def test_a_country_is_new_once_and_not_while_habits_are_learned(tmp_path: Path) -> None:

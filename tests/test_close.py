@@ -17,12 +17,12 @@ from support.core_rows import Row, at, cdr_days, invoice, leg, line, load, parti
 from support.loading import World, hashes, world
 
 from tollbook_errors import IntegrityError
-from warehouse import update as module
 from warehouse.close import Close, CloseError, Freeze, Remark, close_month, read_closes
 from warehouse.database import Database
 from warehouse.published import Movement, movements, open_public
 from warehouse.reports.sections.closed import movement_text
 from warehouse.update import Partition
+from warehouse.update import sql as module
 
 pytestmark = pytest.mark.slow  # whole databases
 
@@ -524,14 +524,14 @@ def test_a_mart_of_closed_figures_that_lost_a_row_is_refused(
 ) -> None:
     database = march(tmp_path)
     close_month(database.data_dir, MARCH, timezone="UTC", today=APRIL, connections=["hq"])
-    select = module.sql_of
+    select = module.read
 
     def short(wanted: str) -> str:
         whole = select(wanted)
         return f"SELECT * FROM ({whole}) ORDER BY ALL OFFSET 1" if wanted == f"marts/{name}" else whole
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "sql_of", short)
+        patch.setattr(module, "read", short)
         with pytest.raises(IntegrityError, match=rf"2026-03-01: mart.{name} does not tie out"):
             database.update([])
     assert query(database, "FROM mart.cost_monthly_as_closed") == []

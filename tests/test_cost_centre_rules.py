@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollbook_errors import ConfigError
-from warehouse import update
 from warehouse.reference import MOST_RANGES, CostCentreRule, read_reference
 from warehouse.reference_notices import Facts, Month, notices
-from warehouse.update import prepare_rules
+from warehouse.schema import table
+from warehouse.update import sql
+from warehouse.update.inputs import prepare_rules
 
 pytestmark = pytest.mark.slow  # whole databases
 
@@ -41,8 +42,8 @@ GROUP BY ALL
 
 def looked_up(con: duckdb.DuckDBPyConnection) -> list[tuple[object, ...]]:
     """What ``cost_daily.sql`` finds for the days and parties of ``day``."""
-    sql = update.sql_of_mart(next(mart for mart in update.MARTS if mart.name == "cost_daily"))
-    lookup = sql[sql.index("party AS (") : sql.index("rated AS (")].rstrip().removesuffix(",")
+    mart = sql.read_mart(table("mart.cost_daily"))
+    lookup = mart[mart.index("party AS (") : mart.index("rated AS (")].rstrip().removesuffix(",")
     return con.execute(f"WITH summed AS (SELECT * FROM day), {lookup} SELECT * FROM centre").fetchall()
 
 

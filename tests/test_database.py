@@ -36,11 +36,12 @@ from support.core_rows import (
 )
 
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
-from warehouse import update as updating
 from warehouse.database import STORAGE_VERSION, Database, _compact, _row_groups
 from warehouse.fraud import FraudRules
 from warehouse.schema import TABLES, table
-from warehouse.update import Partition, in_days, set_state
+from warehouse.update import Partition, intake, sql
+from warehouse.update.scopes import in_days
+from warehouse.update.sql import set_state
 
 pytestmark = pytest.mark.slow  # whole databases
 
@@ -201,7 +202,7 @@ def test_any_order_any_number_of_times_equals_a_rebuild(
 
     # However few rows are taken in and put together at once, whichever days that cuts apart.
     before = incremental.digests()
-    monkeypatch.setattr(updating, "ROWS_AT_ONCE", (1, 5, 20)[seed])
+    monkeypatch.setattr(intake, "ROWS_AT_ONCE", (1, 5, 20)[seed])
     incremental.update([*final, *emptied], loads, full=True)
     assert incremental.digests() == before
 
@@ -439,7 +440,7 @@ def test_a_mart_that_lost_a_row_is_refused_and_the_last_good_database_stays(
     database.update(two_days(tmp_path))
     database.publish()
     digests, file = database.digests(), database.public.read_bytes()
-    select = updating.sql_of
+    select = sql.read
 
     def short(wanted: str) -> str:
         return f"SELECT * FROM ({select(wanted)}) ORDER BY ALL OFFSET 1" if wanted == name else select(wanted)
@@ -452,7 +453,7 @@ def test_a_mart_that_lost_a_row_is_refused_and_the_last_good_database_stays(
         ],
     )
     with monkeypatch.context() as patch:
-        patch.setattr(updating, "sql_of", short)
+        patch.setattr(sql, "read", short)
         for full in (False, True):
             with pytest.raises(IntegrityError, match=r"2026-03-0[123]: .* does not tie out: .* the facts say"):
                 database.update(late, full=full)
@@ -464,14 +465,14 @@ def test_a_mart_that_lost_a_row_is_refused_and_the_last_good_database_stays(
 
 
 def test_a_cost_counted_twice_is_named_with_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    select = updating.sql_of
+    select = sql.read
 
     def double(wanted: str) -> str:
         if wanted != "marts/cost_monthly":
             return select(wanted)
         return f"SELECT * REPLACE (CAST(cost * 2 AS DECIMAL(18, 6)) AS cost) FROM ({select(wanted)})"
 
-    monkeypatch.setattr(updating, "sql_of", double)
+    monkeypatch.setattr(sql, "read", double)
     with pytest.raises(IntegrityError) as caught:
         warehouse(tmp_path / "data").update(two_days(tmp_path))
     assert "2026-03-01: mart.cost_monthly does not tie out: cost EUR is 3.200000, the facts say 1.600000" in str(
@@ -530,9 +531,9 @@ def test_a_database_with_other_columns_asks_for_a_rebuild(tmp_path: Path) -> Non
 def test_other_sql_derives_everything_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = warehouse(tmp_path / "data")
     database.update(two_days(tmp_path))
-    select = updating.sql_of
+    select = sql.read
     monkeypatch.setattr(
-        updating, "sql_of", lambda name: select(name).replace("'single'", "'alone'") if name == "call" else select(name)
+        sql, "read", lambda name: select(name).replace("'single'", "'alone'") if name == "call" else select(name)
     )
     result = database.update([])
     assert (result.changed, result.everything) == (True, True)
@@ -555,7 +556,7 @@ def die(*_):
 folder = Path(sys.argv[3])
 database = warehouse(folder / "data")
 if sys.argv[4] == "update":
-    module.Update._tie_out = die
+    module.run.tie_out = die
     database.update(cdr_days(folder / "core", [leg("new", "2026-03-02 12:00:00", 5)]))
 elif sys.argv[4] == "rebuild":
     module.commit_file = die

@@ -22,7 +22,8 @@ from tollbook_errors import ConfigError, IntegrityError
 from warehouse.money import MACROS
 from warehouse.reference import DEFAULT_ACCOUNTS, AllocationRule, Reference, read_reference
 from warehouse.schema import TABLES, table
-from warehouse.update import Update, sql_of_mart
+from warehouse.update import sql
+from warehouse.update.inputs import prepare_finance
 
 pytestmark = pytest.mark.slow  # whole databases
 
@@ -65,7 +66,7 @@ class Books:
     def fill(self, rows: Rows, reference: Reference) -> None:
         for name in ("budget_line", "allocation_rule", "allocation_share", "account_rule"):
             self.db.execute(f"DROP TABLE IF EXISTS {name}")
-        Update(warehouse(Path("unused")).policy, self.db, reference, (), date.min)._prepare_finance()
+        prepare_finance(self.db, reference)
         for name in self.filled:
             self.db.execute(f"TRUNCATE {name}")
         self.filled = set(rows)
@@ -79,7 +80,7 @@ class Books:
         """Derive a mart, and give its rows."""
         declared = table(f"mart.{name}")
         self.db.execute(f"TRUNCATE mart.{name}")
-        self.db.execute(f"INSERT INTO mart.{name} BY NAME {sql_of_mart(declared)}")
+        self.db.execute(f"INSERT INTO mart.{name} BY NAME {sql.read_mart(declared)}")
         self.filled.add(f"mart.{name}")
         rows = self.db.execute(f"SELECT {', '.join(declared.column_names)} FROM mart.{name}").fetchall()
         return [dict(zip(declared.column_names, row, strict=True)) for row in rows]
@@ -412,15 +413,16 @@ def test_money_on_account_is_an_asset_until_it_is_spent(tmp_path: Path) -> None:
 def test_a_journal_or_a_chargeback_that_does_not_add_up_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read_mart = sql.read_mart
     legs = [leg("a", "2026-10-01 09:00:00", 60, cost=Decimal("1.234"))]
     for number, (mart, column) in enumerate((("chargeback", "cost"), ("journal", "debit"), ("journal", "exact"))):
         database = warehouse(tmp_path / str(number))
         monkeypatch.setattr(
-            "warehouse.update.sql_of_mart",
+            "warehouse.update.sql.read_mart",
             lambda declared, mart=mart, column=column: (
-                f"SELECT * REPLACE ({column} + 1 AS {column}) FROM ({sql_of_mart(declared)})"
+                f"SELECT * REPLACE ({column} + 1 AS {column}) FROM ({read_mart(declared)})"
                 if declared.name == mart
-                else sql_of_mart(declared)
+                else read_mart(declared)
             ),
         )
         with pytest.raises(IntegrityError, match=f"mart.{mart} does not tie out"):

@@ -15,7 +15,7 @@ from warehouse import schema
 from warehouse.database import Database
 from warehouse.reference import read_reference
 from warehouse.schema import DERIVED, MARTS, table
-from warehouse.update import VIEWS, Tolerance, sql_names, sql_of, sql_of_mart
+from warehouse.update import Tolerance, sql
 
 pytestmark = pytest.mark.slow  # whole databases
 
@@ -39,14 +39,14 @@ def calls(database: Database, columns: str) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
 def test_a_mart_is_one_select_that_begins_with_its_grain(mart: Any) -> None:
-    sql = sql_of_mart(mart)
-    assert sql.startswith("-- One row per " if mart.name != "cost_monthly" else f"-- {mart.grain}")
-    code = "\n".join(text.split("--")[0] for text in sql.splitlines()).strip()
+    select = sql.read_mart(mart)
+    assert select.startswith("-- One row per " if mart.name != "cost_monthly" else f"-- {mart.grain}")
+    code = "\n".join(text.split("--")[0] for text in select.splitlines()).strip()
     assert code.startswith(("SELECT", "WITH"))
     assert ";" not in code
 
 
-def named_in(sql: str) -> set[str]:
+def named_in(select: str) -> set[str]:
     """The tables that a SELECT names with their schema, also through a view, as DuckDB itself reads it."""
     found: set[str] = set()
 
@@ -57,12 +57,12 @@ def named_in(sql: str) -> set[str]:
         elif isinstance(node, dict):
             if node.get("type") == "BASE_TABLE" and node["schema_name"]:
                 found.add(f"{node['schema_name']}.{node['table_name']}")
-            elif node.get("type") == "BASE_TABLE" and node["table_name"] in VIEWS:
-                found.update(named_in(sql_of(f"views/{node['table_name']}")))
+            elif node.get("type") == "BASE_TABLE" and node["table_name"] in sql.VIEWS:
+                found.update(named_in(sql.read(f"views/{node['table_name']}")))
             walk(list(node.values()))
 
     with duckdb.connect() as db:
-        parsed = json.loads(db.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()[0][0])
+        parsed = json.loads(db.execute("SELECT json_serialize_sql(?)", [select]).fetchall()[0][0])
     assert not parsed["error"], parsed
     walk(parsed)
     return found
@@ -70,7 +70,7 @@ def named_in(sql: str) -> set[str]:
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
 def test_a_mart_says_of_which_tables_it_is_made(mart: Any) -> None:
-    assert set(mart.reads) == named_in(sql_of_mart(mart))
+    assert set(mart.reads) == named_in(sql.read_mart(mart))
     assert len(mart.reads) == len(set(mart.reads))
     made_before = {table_.full_name for table_ in DERIVED[: DERIVED.index(mart)]}
     assert {name for name in mart.reads if not table(name).in_lake} <= made_before
@@ -82,20 +82,20 @@ def test_a_mart_has_one_select_and_one_proof_where_it_says_that_it_is_proved() -
 
     assert names("marts") == {mart.name for mart in MARTS}
     assert names("tie_outs") == {table_.name for table_ in DERIVED if table_.tied_out}
-    assert names("views") == set(VIEWS)
+    assert names("views") == set(sql.VIEWS)
 
 
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.name)
 def test_a_mart_is_made_of_the_days_of_its_own_scope(mart: Any) -> None:
     """Else an update would delete other rows than it makes."""
     if mart.scope.macro:
-        assert f"{mart.scope.macro}(" in sql_of_mart(mart)
+        assert f"{mart.scope.macro}(" in sql.read_mart(mart)
         assert mart.date_column
 
 
-@pytest.mark.parametrize("name", sql_names())
+@pytest.mark.parametrize("name", sql.names())
 def test_no_sql_turns_a_decimal_into_a_float(name: str) -> None:
-    code = "\n".join(text.split("--")[0] for text in sql_of(name).splitlines())
+    code = "\n".join(text.split("--")[0] for text in sql.read(name).splitlines())
     assert " / " not in code
     assert "avg(" not in code.lower()
     assert "double" not in code.lower()

@@ -28,8 +28,8 @@ from pipelines.demo.hosting import Hosting, Invoice
 from pipelines.maintain import run_rebuild
 from pipelines.resources import Runtime
 from tollbook_errors import IntegrityError
-from warehouse import update as module
 from warehouse.published import open_public, unusual_days
+from warehouse.update import sql as module
 
 pytestmark = pytest.mark.slow  # whole loads
 
@@ -663,13 +663,13 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_a_fault_of_a_mart_is_refused_and_named(sound: World, monkeypatch: pytest.MonkeyPatch, fault: Mart) -> None:
     runtime = Runtime(sound.settings)
     digests, published = runtime.database.digests(), sound.public.read_bytes()
-    select = module.sql_of
+    select = module.read
 
     def planted(name: str) -> str:
         return f"WITH mart AS ({select(name)}) {fault.sql}" if name == fault.select else select(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "sql_of", planted)
+        patch.setattr(module, "read", planted)
         with pytest.raises(IntegrityError, match=rf"{fault.named}.*the facts say"):
             update_and_publish(runtime.lake, runtime.database)
     assert runtime.database.digests() == digests

@@ -31,25 +31,10 @@ part AS (
         multi_leg.outcome = 'answered'
             AND (multi_leg.to_kind = 'person' OR (multi_leg.to_kind IS DISTINCT FROM 'machine' AND NOT led.rang_a_person))
             AS by_person,
-        -- The most telling outcome first: that a person answered says more than that another leg was not answered; a
-        -- machine answered, which kept the caller waiting for nobody, also where a message was left in the end; a message
-        -- was left at a telephone; a number of ours answered and none of its telephones did; the line was engaged or nobody
-        -- came; the caller gave up; only then that a trunk failed, since a failed attempt is often followed by a better
-        -- one.
-        CASE
-            WHEN by_person THEN 1
-            WHEN answered AND multi_leg.to_kind = 'machine' THEN 2
-            WHEN multi_leg.outcome = 'voicemail' THEN 3
-            WHEN answered THEN 4
-            WHEN multi_leg.outcome = 'busy' THEN 5
-            WHEN multi_leg.outcome = 'no_answer' THEN 6
-            WHEN multi_leg.outcome = 'cancelled' THEN 7
-            WHEN multi_leg.outcome = 'failed' THEN 8
-            ELSE 9
-        END AS telling,
+        ranked_outcome(multi_leg.outcome, multi_leg.to_kind, by_person) AS ranked_outcome,
         -- Smallest for the longest leg, and among equally long ones for the earliest.
         linking.leg_number
-            - 1000000 * least(greatest(coalesce(multi_leg.duration_seconds, 0), 0), 1000000000) AS length_rank
+            - 1000000 * leg_seconds(multi_leg.duration_seconds) AS length_rank
     FROM linking
     JOIN multi_leg ON multi_leg.rowid = linking.leg_row
     JOIN led ON led.call_row = linking.call_row
@@ -60,7 +45,7 @@ whole AS (
     SELECT
         call_row,
         any_value(call_direction) AS direction,
-        min(telling) AS telling,
+        min(ranked_outcome) AS ranked_outcome,
         arg_min(extension, leg_number) AS first_extension,
         coalesce(
             arg_max(extension, leg_number) FILTER (WHERE by_person AND taken),
@@ -104,17 +89,7 @@ SELECT
     first_leg.started_at,
     first_leg.call_date,
     whole.direction,
-    CASE whole.telling
-        WHEN 1 THEN 'answered'
-        WHEN 2 THEN 'abandoned'
-        WHEN 3 THEN 'voicemail'
-        WHEN 4 THEN 'abandoned'
-        WHEN 5 THEN 'busy'
-        WHEN 6 THEN 'no_answer'
-        WHEN 7 THEN 'cancelled'
-        WHEN 8 THEN 'failed'
-        ELSE 'unknown'
-    END AS outcome,
+    whole.ranked_outcome[3:] AS outcome,
     -- Who took an inbound call is who talked; who made a call is on its first leg.
     CASE
         WHEN whole.direction = 'inbound' THEN coalesce(whole.answering_extension, whole.first_extension)
@@ -152,11 +127,7 @@ SELECT
     started_at,
     call_date,
     CASE WHEN direction IN ('inbound', 'outbound', 'internal') THEN direction ELSE 'unknown' END,
-    CASE
-        WHEN outcome = 'answered' AND to_kind = 'machine' THEN 'abandoned'
-        WHEN outcome IN ('answered', 'voicemail', 'busy', 'no_answer', 'cancelled', 'failed') THEN outcome
-        ELSE 'unknown'
-    END,
+    ranked_outcome(outcome, to_kind, outcome = 'answered' AND to_kind IS DISTINCT FROM 'machine')[3:],
     extension,
     remote_e164,
     remote_country,

@@ -25,18 +25,8 @@ from warehouse.lake import FILE_MODE, commit_file, disk_errors, make_folder
 from warehouse.pseudonyms import copy_pseudonymised
 from warehouse.reference import Reference, read_reference
 from warehouse.schema import CALL, CALL_LEG, CDR, COVERAGE, LOAD, TABLES, Table
-from warehouse.update import (
-    REBUILD,
-    Partition,
-    Policy,
-    Tolerance,
-    Update,
-    UpdateResult,
-    get_state,
-    quoted,
-    set_state,
-    sha,
-)
+from warehouse.update import REBUILD, Partition, Policy, Tolerance, UpdateResult, run
+from warehouse.update.sql import columns_of, get_state, quoted, set_state, sha
 
 STORAGE_VERSION = "v1.4.0"  # the oldest DuckDB that has to be able to open the public file
 PUBLIC_MODE = 0o640
@@ -142,8 +132,7 @@ class Database:
         db.execute("BEGIN")
         try:
             self._make_tables(db)
-            update = Update(self.policy, db, reference, closes, kept_from)
-            result = update.run(partitions, loads)
+            result = run.update(db, self.policy, reference, closes, kept_from, partitions, loads)
         except BaseException:
             with suppress(duckdb.Error):
                 db.execute("ROLLBACK")
@@ -182,8 +171,7 @@ class Database:
             for schema in sorted({table_.schema for table_ in TABLES}):
                 db.execute(f"CREATE SCHEMA {schema}")
             for table_ in TABLES:
-                columns = ", ".join(f'"{column.name}" {column.type}' for column in table_.columns)
-                db.execute(f"CREATE TABLE {table_.full_name} ({columns})")
+                db.execute(f"CREATE TABLE {table_.full_name} ({columns_of(table_)})")
         comments = "\n".join(_comments())
         if get_state(db, "comments") != sha(comments):
             db.execute(comments)

@@ -1,10 +1,9 @@
 -- One row per leg of `multi_leg`: the row of its call's first leg there, and its number in the call.
 --
 -- `multi_leg` holds the legs that share their link with another one; `link_hash` is a hash of it, `is_long` says that legs of
--- that hash start more than six hours apart. Every other leg is a call of its own.
--- Legs of one connection and account that share a linked_id belong to one call; a leg without one is its own call.
--- A PBX gives the same id again after a restart, so a new call begins with a leg that starts more than six hours after
--- every earlier leg of that id has ended. update.LINK_GAP is the same six hours.
+-- that hash start more than link_gap_seconds() apart. Every other leg is a call of its own.
+-- Legs of one connection and account that share a linked_id belong to one call; a leg without one is its own call. A new
+-- call begins with a leg that starts more than link_gap_seconds() after every earlier leg of that id has ended.
 WITH span AS (
     SELECT
         rowid AS leg_row,
@@ -15,7 +14,7 @@ WITH span AS (
         cdr_id,
         started_at,
         epoch_us(started_at) AS start_us,
-        epoch_us(started_at) + 1000000 * least(greatest(coalesce(duration_seconds, 0), 0), 1000000000) AS end_us
+        epoch_us(started_at) + 1000000 * leg_seconds(duration_seconds) AS end_us
     FROM multi_leg
     WHERE is_long
 ),
@@ -32,7 +31,7 @@ followed AS (
 numbered AS (
     SELECT
         leg_row,
-        sum(CASE WHEN start_us - quiet_since_us <= 6 * 3600 * 1000000::BIGINT THEN 0 ELSE 1 END) OVER (
+        sum(CASE WHEN start_us - quiet_since_us <= 1000000 * link_gap_seconds() THEN 0 ELSE 1 END) OVER (
             PARTITION BY connection, account_id, linked_id
             ORDER BY started_at, native_id, cdr_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW

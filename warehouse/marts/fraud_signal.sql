@@ -138,7 +138,7 @@ spent AS (
     GROUP BY cost_date, vendor, connection, account_id, currency
     HAVING sum(cost) IS NOT NULL
 ),
--- The median of the same weekday in the eight weeks before (of two middle ones the lower), from three such days on.
+-- The median of the same weekday of the weeks_compared() weeks before (of two middle ones the lower), from three such days on.
 usual AS (
     SELECT
         today.cost_date,
@@ -147,7 +147,7 @@ usual AS (
         today.currency,
         quantile_disc(before.cost, 0.5) AS cost
     FROM spent AS today
-    JOIN (SELECT *, unnest(range(7, 57, 7)) AS later FROM spent) AS before
+    JOIN (SELECT *, unnest(range(7, 7 * weeks_compared() + 1, 7)) AS later FROM spent) AS before
         ON CAST(before.cost_date + CAST(before.later AS INTEGER) AS DATE) = today.cost_date
         AND before.connection = today.connection
         AND before.account_id IS NOT DISTINCT FROM today.account_id
