@@ -1,7 +1,7 @@
 -- Rules that several statements ask for, each once, as macros.
 
--- How long after the end of its last leg a call may go on with another one, in seconds: six hours. A PBX gives the same id
--- again after a restart, so legs of one id that lie further apart are two calls.
+-- How long after the end of its last leg a call may go on with another one, in seconds: six hours. A PBX gives the same
+-- id again after a restart, so legs of one id that lie further apart are two calls.
 CREATE OR REPLACE TEMP MACRO link_gap_seconds() AS CAST(6 * 3600 AS BIGINT);
 
 -- How many seconds a leg lasted, as far as it can have: a vendor's nonsense must not reach beyond all dates.

@@ -1,4 +1,5 @@
 -- One row per month, cost centre, vendor, kind of charge and currency of budgets.csv.
+-- `month` is the month budgeted for. Made of finance's budgets.csv and exchange rates.
 SELECT
     line.month,
     line.cost_centre,

@@ -1,4 +1,5 @@
 -- One row per month, connection or account, and definition of the busy hour.
+-- `month` is the month of the local days looked at. Made of the traffic by hour (mart.usage_hourly).
 --
 -- Two definitions of ITU-T Recommendation E.500, both in full hours (those of mart.usage_hourly), side by side because
 -- they answer two questions. TCBH, the time-consistent busy hour: the hour of the clock whose traffic, averaged over the

@@ -1,4 +1,6 @@
 -- One row per month, account, kind of charge, currency, rule, cost centre that incurred and cost centre charged.
+-- `month` is the month of the charges. Made of the costs by day (mart.cost_daily), divided by what cost centres used
+-- (mart.cost_centre_usage), by the rules of finance's allocation.csv.
 --
 -- The charges of one such row before the cost centre charged are a pool. Without a rule it stays where it is. Else it is
 -- divided by the largest remainder: each cost centre gets the whole units of its ideal part, and the units left over go

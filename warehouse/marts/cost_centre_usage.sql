@@ -1,4 +1,5 @@
 -- One row per month, account and cost centre: what shared costs are allocated by.
+-- `month` is the month of the calls. Made of the calls and costs by day (mart.usage_daily, mart.cost_daily).
 --
 -- The cost centre is the one that mart.cost_daily gave the extension on the day of the call.
 WITH party AS (

@@ -1,4 +1,6 @@
 -- One row per day, account, extension, cost centre, kind of charge, item, direction, destination and currency.
+-- `cost_date` is the day of the call or message, the first day of a bundle, or the day an invoice is issued. Made of
+-- what the vendors recorded, the calls put together from it, and finance's cost centres and exchange rates.
 --
 -- A cost belongs to the leg that caused it: to its day, so that a day adds up to what the vendor recorded for it, and to
 -- its extension, direction and destination, so that a call that came in and was forwarded abroad is a cost abroad. The

@@ -1,4 +1,5 @@
 -- mart.cost_daily by month, without extension and item.
+-- `month` is the month of `cost_date`. Made of the costs by day (mart.cost_daily).
 SELECT
     CAST(date_trunc('month', cost_date) AS DATE) AS month,
     vendor,

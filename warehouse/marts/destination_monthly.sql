@@ -1,4 +1,5 @@
 -- One row per month, account, country called, type of number and currency: calls to an outside party.
+-- `month` is the month in which the leg that dialled out began. Made of the calls and their legs.
 --
 -- Each leg that dialled out counts where it dialled to, also one that an inbound call was forwarded by. The attempts of a
 -- call to one destination are one call there: most calls have but one leg, and need not be looked at leg by leg.

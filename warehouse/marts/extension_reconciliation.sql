@@ -1,4 +1,5 @@
 -- One row per TIM4biz connection, day and extension: TIM4biz against the PBX's own calls.
+-- `call_date` is the business day. Made of the calls, and of the totals that TIM4biz states.
 --
 -- Only days that the TIM4biz connection has loaded: one it has not loaded is not one on which it saw nothing. Where it
 -- watches several PBXs, their calls of an extension are taken together and pbx_connection names each.

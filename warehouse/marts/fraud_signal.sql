@@ -1,4 +1,6 @@
 -- One row per day, account, extension, rule, country and currency that went over a limit.
+-- `signal_date` is the business day of the calls. Made of the legs and calls, the accounts' countries, the costs by
+-- day, and the first call to each country.
 --
 -- The limits are those of `[fraud]` in tollbook.toml (the one row of fraud_rules). Attempts count like answered calls:
 -- who tries numbers abroad at night is known by the attempts. Looked at are the legs to outside parties, also those that

@@ -1,4 +1,5 @@
 -- One row per open invoice, aged on the last business day that was loaded.
+-- Made of the invoices, all of it every time: the age of each changes day by day.
 WITH open_invoice AS (
     SELECT
         vendor,

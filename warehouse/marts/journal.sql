@@ -1,4 +1,6 @@
 -- One row per line of a month's journal; an entry is a connection's month in one currency, debit = credit.
+-- `month` is the month that is booked. Made of what cost centres are charged (mart.chargeback), what the month cost
+-- (mart.cost_monthly), the invoices, and finance's accounts.csv.
 --
 -- Costs are debited to the cost centres that mart.chargeback charges. Credited is what is owed: each invoice that counts
 -- as an expense (of a merged family one, see core.invoice), and what calls, messages and bundles came to. Account credit

@@ -1,4 +1,5 @@
 -- One row per closed month, account, cost centre, kind of charge and currency: cost as closed beside cost now.
+-- `month` is the month that was closed. Made of its costs as closed and its costs now (mart.cost_monthly).
 --
 -- A month whose days were dropped has no cost now that its cost as closed could be compared with.
 WITH charge AS (

@@ -1,4 +1,5 @@
 -- One row per month, ranking, currency and place: the 50 dearest calls and the 50 longest.
+-- `month` is the month in which the call began. Made of the calls and their legs.
 --
 -- Ranked are only calls that cost, or last, as much as the 50th: of the others not even the columns are read. Direction,
 -- extension and outside party are those of the leg that cost most, or lasted longest: a call that was forwarded abroad

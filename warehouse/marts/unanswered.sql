@@ -1,4 +1,5 @@
 -- One row per day, local hour, account and extension that inbound calls were offered to.
+-- `call_date` is the business day on which the call began. Made of the calls.
 --
 -- A call is called back when the account later reached the same number, on the same or the next business day, whoever
 -- made that call. Each unanswered call counts, also those of one caller who tried five times.

@@ -1,4 +1,5 @@
 -- One row per day, account, extension and direction: calls, not legs.
+-- `call_date` is the business day on which the call began. Made of the calls.
 SELECT
     call_date,
     vendor,

@@ -1,4 +1,5 @@
 -- One row per UTC hour, account and direction in which a call started or was talked on.
+-- `hour` is the start of the hour, in UTC. Made of the calls.
 --
 -- An inbound call that was forwarded to an outside party takes an outbound line as well, which is talked on but not called
 -- again: lines are counted for what is up on them.
