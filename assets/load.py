@@ -47,20 +47,13 @@ from tollbook_errors import (
     TollbookError,
     TransientError,
 )
+from warehouse.core import CorePartition, StagedFile, check_core, write_parquet
 from warehouse.duck import connect
 from warehouse.erasure_register import Register
-from warehouse.lake import (
-    PARSED_BYTES,
-    CorePartition,
-    Lake,
-    Landing,
-    RawWriter,
-    StagedFile,
-    check_core,
-    disk_errors,
-    write_parquet,
-)
+from warehouse.files import disk_errors
+from warehouse.lake import Lake
 from warehouse.money import add_amount_of
+from warehouse.raw import PARSED_BYTES, Landing, RawWriter
 from warehouse.restate import Reading, merge, read_rows
 from warehouse.schema import CONTROL_TOTAL, QUARANTINE, RESTATEMENT, Table
 from warehouse.text import one_line
@@ -252,8 +245,8 @@ def earlier_readings(
     for back in (0, 7, 1, 2, 3, 4, 5, 6):
         like = day - timedelta(days=back)
         try:
-            landing = source.lake.last_landing(source.name, stream, like, like)
-            asked = source.lake.requests_of(landing, kind) if landing else []
+            landing = source.lake.raw.last_landing(source.name, stream, like, like)
+            asked = source.lake.raw.requests_of(landing, kind) if landing else []
             rows: dict[str | None, Counter[Slice]] = {}
             for account, request, count in asked:
                 rows.setdefault(account, Counter())[slice_asked(request)] += count
@@ -271,8 +264,8 @@ def optional_lists(source: Source, stream: str) -> OptionalLists:
     """What need not be given of a stream that is a list, with what its newest landing has of that."""
 
     def landed() -> list[dict[str, Any]]:
-        landing = source.lake.last_landing(source.name, stream, None, None)
-        return source.lake.responses(landing) if landing else []
+        landing = source.lake.raw.last_landing(source.name, stream, None, None)
+        return source.lake.raw.responses(landing) if landing else []
 
     return OptionalLists(landed, source.client().now)
 
@@ -282,7 +275,7 @@ def _what_stays(source: Source, stream: Stream, error: TollbookError) -> Landing
     if not isinstance(error, _OF_THE_LIST):
         return None
     try:
-        return source.lake.last_landing(source.name, stream.name, None, None)
+        return source.lake.raw.last_landing(source.name, stream.name, None, None)
     except (IntegrityError, StorageError):
         return None
 
@@ -377,7 +370,7 @@ def _load(
             }
         failed += row["status"] == "failed"
         row["finished_at"] = source.lake.now()
-        source.lake.record_load(row)
+        source.lake.loads.record(row)
         report(window, number + 1, row["rows"])
     return outcome
 
@@ -399,14 +392,14 @@ def scrub(lake: Lake, dialling: Mapping[str, tuple[str, str]], watch: Callable[[
     ``dialling``: by connection, the ISO 3166 country its national numbers are of, and the digits for an outside line.
     The caller holds ``lake.writing``.
     """
-    windows = [window for window in lake.windows() if window[0] in dialling]
+    windows = [window for window in lake.raw.windows() if window[0] in dialling]
     cleaners = {way: eraser(lake.data_dir, *way) for way in sorted(set(dialling.values()))}
     for number, window in enumerate(windows):
         connection, stream, first, last = window
         cleaner = cleaners[dialling[connection]]
         if cleaner is not None:
             watch(Progress(connection, stream, str(Window(first, last)), number, len(windows), 0))
-            lake.rewrite_responses(window, cleaner.body)
+            lake.raw.rewrite_responses(window, cleaner.body)
 
 
 def update_partition(source: Source, stream: Stream, day: date | None, ahead: "_Ahead | None" = None) -> CorePartition:
@@ -417,8 +410,8 @@ def update_partition(source: Source, stream: Stream, day: date | None, ahead: "_
     """
     lake = source.lake
     with disk_errors(lake.data_dir), lake.writing():
-        current = lake.core_partition(stream.name, source.name, day)
-        landings = lake.landings(source.name, stream.name, day)
+        current = lake.core.partition(stream.name, source.name, day)
+        landings = lake.raw.landings(source.name, stream.name, day)
         if not landings:
             raise IntegrityError(
                 "nothing was landed", connection=source.name, endpoint=stream.name, window=str(day or "all")
@@ -438,7 +431,7 @@ def update_partition(source: Source, stream: Stream, day: date | None, ahead: "_
         # The others of those to do say what the one before them said.
         news = [new for old, new in pairwise([last, *(step.key for step in steps)]) if new != old]
         if current is not None and not news:
-            return lake.mark_unchanged(current, applied=len(landings), last=landings[-1])
+            return lake.core.mark_unchanged(current, applied=len(landings), last=landings[-1])
         with lake.scratch() as scratch:
             for number, step in enumerate(steps):
                 if step.key != last:
@@ -446,7 +439,7 @@ def update_partition(source: Source, stream: Stream, day: date | None, ahead: "_
                     try:
                         with _merge_landing(step, day, previous_files, last_read_at, ahead) as (rows, normalised):
                             if final:
-                                return lake.commit_core(
+                                return lake.core.commit(
                                     stream.name,
                                     source.name,
                                     source.vendor,
@@ -574,7 +567,7 @@ def _retained_accounts(
 ) -> tuple[str, ...]:
     """The accounts that have rows and that the landing says nothing of; also a relation ``retained``."""
     read = (
-        {account for account, _, _ in source.lake.requests_of(landing, stream.by_account)}
+        {account for account, _, _ in source.lake.raw.requests_of(landing, stream.by_account)}
         if stream.by_account
         else {None}
     )
@@ -653,7 +646,7 @@ def _land(
     cleaner = eraser(source.lake.data_dir, source.region, source.outside_line)
     where = (source.name, source.vendor, stream.name, window.first, window.last)
     after = source.past[-1].generation if source.past else ""
-    with source.lake.landing(*where, depends_on, after=after) as writer:
+    with source.lake.raw.landing(*where, depends_on, after=after) as writer:
         ahead.watch(writer)
         try:
             for page in fetch(writer):

@@ -34,7 +34,8 @@ from dagster import (
 
 from assets.load import Fetch, Outcome, Source, Stream, Window, load
 from tollbook_errors import InternalError, TollbookError
-from warehouse.lake import CorePartition, Landing, read_core
+from warehouse.core import CorePartition, read_core
+from warehouse.raw import Landing
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
 
 RESOURCE = "tollbook"
@@ -248,7 +249,7 @@ def _stale_lists(source: Source, lists: Mapping[str, str]) -> list[str]:
     """Why the lists that a stream is read with could not be read in this load; none where they could."""
     return [
         f"{row['error_type']}: {row['error']}"
-        for row in (source.lake.loads_of(source.load_id) if lists else ())
+        for row in (source.lake.loads.of(source.load_id) if lists else ())
         if row["connection"] == source.name and row["stream"] in lists and row["status"] == "failed"
     ]
 
@@ -343,7 +344,7 @@ def _control_check(name: str, raw: AssetKey, rows: Sequence[Mapping[str, Any]]) 
 
 
 def _controls(source: Source, partition: CorePartition) -> list[dict[str, Any]]:
-    files = source.lake.core_files(partition)
+    files = source.lake.core.files(partition)
     if CONTROL_TOTAL.full_name not in files:
         return []
     rows: list[dict[str, Any]] = read_core(CONTROL_TOTAL, files[CONTROL_TOTAL.full_name]).to_pylist()

@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.load import Begin, Normalised, Source
-from warehouse.lake import CoreWriter, Landing, StagedFile, make_folder
+from warehouse.core import CoreWriter, StagedFile
+from warehouse.files import make_folder
 from warehouse.money import money
+from warehouse.raw import Landing
 from warehouse.schema import Table
 
 
@@ -30,7 +32,7 @@ def parse(
     folder = source.lake.scratch_folder / f"{landing.generation}.parsed"
     make_folder(folder)
     parser = begin(con, landing.file, landing.depends_on, day, folder)
-    for responses in source.lake.response_batches(landing):
+    for responses in source.lake.raw.response_batches(landing):
         parser.add(responses)
     return parser.finish(landing)
 

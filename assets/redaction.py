@@ -1,7 +1,7 @@
 """Erased telephone numbers, taken out of whatever a vendor says.
 
 What lives here: finding a number of the register in a text or a response, in any way of writing it, and what stands in
-its place. What does not: the register (``warehouse.erasure_register``), the landings (``warehouse.lake``), the command.
+its place. What does not: the register (``warehouse.erasure_register``), the landings (``warehouse``), the command.
 
 In the place of a number stands what normalising still needs of it (``phone.erased``): its country and its kind, so that
 a call is counted where it was. Two erased numbers of one country and kind cannot be told apart.

@@ -26,8 +26,11 @@ from dagster import (
 )
 
 from assets.materialize import RESOURCE, column_schema, fresh_for, runtime, typed_errors
+from warehouse import retention
+from warehouse.core import CorePartition
 from warehouse.database import Database
-from warehouse.lake import CorePartition, Lake, disk_errors
+from warehouse.files import disk_errors
+from warehouse.lake import Lake
 from warehouse.published import costs, days_in_state, open_public, row_counts, unusual_days
 from warehouse.schema import CALL, CALL_LEG, COVERAGE, MARTS, TIE_OUT, Table, table
 from warehouse.update import Partition, UpdateResult
@@ -52,36 +55,39 @@ def update_and_publish(lake: Lake, database: Database, keep_from: date | None = 
     IntegrityError, and publishes nothing, when a mart does not tie out to its fact or a file is not what was written.
     """
     with disk_errors(lake.data_dir), lake.writing():
-        kept_from = lake.keep_from(keep_from)
-        changed, loaded = lake.pending(), lake.pending_loads()
+        kept_from = retention.keep_from(lake.data_dir, keep_from)
+        changed, loaded = lake.core.pending(), lake.loads.pending()
         if database.private.exists():
-            found = (lake.core_partition(stream, connection, day) for stream, connection, day in changed)
+            found = (lake.core.partition(stream, connection, day) for stream, connection, day in changed)
             partitions = [partition for partition in found if partition is not None]
-            loads = [row for load in loaded for row in lake.loads_of(load)]
+            loads = [row for load in loaded for row in lake.loads.of(load)]
             result = database.update([_partition(lake, p) for p in partitions], loads, kept_from=kept_from)
         else:
-            partitions = lake.core_partitions()
+            partitions = lake.core.partitions()
             result = database.update(
-                [_partition(lake, p) for p in partitions], lake.loads(), full=True, kept_from=kept_from
+                [_partition(lake, p) for p in partitions], lake.loads.all(), full=True, kept_from=kept_from
             )
         path = database.publish()
-        lake.drop()
+        retention.drop(lake.data_dir)
         # One that a crash left half-written stays marked until a load has made it whole.
-        lake.clear_pending((partition.stream, partition.connection, partition.day) for partition in partitions)
-        lake.clear_pending_loads(loaded)
+        lake.core.clear_pending((partition.stream, partition.connection, partition.day) for partition in partitions)
+        lake.loads.clear_pending(loaded)
         return Published(path, result)
 
 
 def rebuild_database(lake: Lake, database: Database) -> Published:
     """Make the private database again from all of core, and publish it."""
     with disk_errors(lake.data_dir), lake.writing():
-        partitions = lake.core_partitions()
+        partitions = lake.core.partitions()
         result = database.update(
-            [_partition(lake, p) for p in partitions], lake.loads(), full=True, kept_from=lake.kept_from()
+            [_partition(lake, p) for p in partitions],
+            lake.loads.all(),
+            full=True,
+            kept_from=retention.kept_from(lake.data_dir),
         )
         path = database.publish()
-        lake.clear_pending(lake.pending())
-        lake.clear_pending_loads(lake.pending_loads())
+        lake.core.clear_pending(lake.core.pending())
+        lake.loads.clear_pending(lake.loads.pending())
         return Published(path, result)
 
 
@@ -91,7 +97,7 @@ def _partition(lake: Lake, partition: CorePartition) -> Partition:
         partition.connection,
         partition.vendor,
         partition.day,
-        lake.core_files(partition),
+        lake.core.files(partition),
         partition.tables,
         partition.digest,
     )

@@ -85,7 +85,7 @@ def load_lists(source: Source) -> Outcome:
 def load_day(source: Source) -> Outcome:
     """The day's records, landed and made core."""
     windows = [Window(DAY, DAY)]
-    lists = source.lake.newest_list(source.name, "lists")
+    lists = source.lake.raw.newest_list(source.name, "lists")
     depends_on = {"lists": lists.content_generation}
     if source.vendor == "pbxware":
         fetch: Any = partial(pbxware.fetch_cdrs, source, lists)
@@ -115,7 +115,7 @@ def land_week_before(source: Source, base: str) -> None:
     before = DAY - timedelta(days=7)
     with (
         source_of(source.vendor, base) as other,
-        source.lake.landing(source.name, source.vendor, "cdr", before, before) as writer,
+        source.lake.raw.landing(source.name, source.vendor, "cdr", before, before) as writer,
     ):
         for page in _records(other):
             writer.add(

@@ -11,7 +11,7 @@ import duckdb
 from assets.warehouse_asset import update_and_publish
 from bench.vendor import DAY, EXTENSIONS
 from pipelines.resources import Runtime
-from warehouse.lake import Landing
+from warehouse.raw import Landing
 from warehouse.schema import CDR, EXTENSION_TOTAL, Table
 
 # Two legs of three are calls of their own, the third is a further leg of the call before it.
@@ -97,7 +97,7 @@ def _commit(
     order = ", ".join(table_.key)
     rows = con.sql(f"SELECT {', '.join(cells)} {source} ORDER BY {order}", params=given).to_arrow_table()
     landing = _landing(stream, connection, vendor, day)
-    runtime.lake.commit_core(
+    runtime.lake.core.commit(
         stream, connection, vendor, day, {table_: rows.cast(table_.arrow())}, applied=1, last=landing
     )
 

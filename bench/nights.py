@@ -25,7 +25,7 @@ from bench.figures import Figure, interleave, ratio, show
 from bench.vendor import DAY, serving
 from pipelines.resources import Runtime
 from pipelines.settings import load_settings
-from warehouse.lake import commit_file
+from warehouse.files import commit_file
 from warehouse.update import calls
 
 MARTS_READ = (

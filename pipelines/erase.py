@@ -2,7 +2,7 @@
 
 What lives here: the order of it: the register, what was landed, what was left lying about, all that is made of the
 landings, and the search that proves it. What does not: finding a number in a text (``assets.redaction``), rewriting a
-landing (``warehouse.lake``), making core and the database again (``running.run_rebuild``).
+landing (``warehouse``), making core and the database again (``running.run_rebuild``).
 
 Every step can be repeated: whoever was interrupted erases the same number again. Until then the register keeps it from
 being landed anew, and a rebuild takes it out of what was landed before.
@@ -29,7 +29,7 @@ from pipelines.resources import Runtime
 from pipelines.settings import Settings
 from tollbook_errors import ConfigError, IntegrityError, TollbookError
 from warehouse.erasure_register import Erasure, Register
-from warehouse.lake import disk_errors
+from warehouse.files import disk_errors
 from warehouse.schema import LAKE_TABLES
 
 RAW = "raw"  # as a table's name: the landed answers
@@ -76,7 +76,7 @@ def find_number(settings: Settings, written: str) -> Held:
     lake = Runtime(settings).lake
     lake.check_timezone(settings.timezone)
     configured = {connection.name for connection in settings.connections}
-    gone = sorted({connection for connection, *_ in lake.windows()} - configured)
+    gone = sorted({connection for connection, *_ in lake.raw.windows()} - configured)
     if gone:
         raise ConfigError(
             f"connection {gone[0]} was loaded, but is not configured: its days could not be made again",
@@ -105,7 +105,7 @@ def run_erase(settings: Settings, held: Held, watch: Watch) -> Erased:
         scrub(lake, {each.name: (each.region, each.outside_line) for each in settings.connections}, watch)
         _clear_leftovers(settings.data_dir)
         reports = _remove_reports(settings.data_dir / "reports", held.only)
-    if lake.windows():
+    if lake.raw.windows():
         run_rebuild(settings, watch)
     left = [path for path in _files(settings) if _holds(path, held.only, held.number)]
     if left:

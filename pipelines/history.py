@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from pipelines.settings import Settings, configured_home
 from tollbook_errors import ConfigError, StorageError
-from warehouse.lake import FILE_MODE, FOLDER_MODE, disk_errors, make_folder
+from warehouse.files import FILE_MODE, FOLDER_MODE, disk_errors, make_folder
 from warehouse.locks import hold
 
 if TYPE_CHECKING:

@@ -36,6 +36,7 @@ from warehouse.published import (
     unconfigured,
 )
 from warehouse.reference_notices import Notice
+from warehouse.retention import refuse_dropped
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
@@ -84,7 +85,7 @@ def run_load(
         go_no_further()
         watch(step)
 
-    began = set(Lake(settings.data_dir).load_names())
+    began = set(Lake(settings.data_dir).loads.names())
     try:
         return in_a_thread(partial(_run_load, settings, first, last, names, gated))
     except Interrupted as stop:
@@ -107,7 +108,7 @@ def _unread_days(settings: Settings, first: date, last: date, names: Sequence[st
     from assets.vendors import DAILY
 
     lake = Lake(settings.data_dir)
-    rows = [row for load in sorted(set(lake.load_names()) - began) for row in lake.loads_of(load)]
+    rows = [row for load in sorted(set(lake.loads.names()) - began) for row in lake.loads.of(load)]
     whole = {(row["connection"], row["stream"], row["window_from"], row["window_to"]) for row in rows
              if row["status"] != "failed"}  # fmt: skip
     open_days: dict[str, list[str]] = {}
@@ -155,7 +156,7 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
         rebuild_all(settings, watch)
     runtime.hold()
     runtime.refuse_same_records()
-    runtime.lake.refuse_dropped(first)
+    refuse_dropped(runtime.lake.data_dir, first)
     clock = ask_public(public_file(settings.data_dir), clock_trouble)
     definitions = build(settings, runtime)
     failures: list[str] = []
@@ -166,7 +167,7 @@ def _run_load(settings: Settings, first: date, last: date, names: Sequence[str],
         keys = [key for key in job.asset_layer.executable_asset_keys if not names or key.path[0] in chosen]
         ran = _execute(job, instance, asset_selection=keys, tags=range_tags(first, last))
         load_id = load_name(instance, ran.run_id)
-        loads = runtime.lake.loads_of(load_id)
+        loads = runtime.lake.loads.of(load_id)
         failures += [*_failures(ran, loads), *_not_understood(loads)]
         published = _execute(definitions.resolve_job_def(PUBLISH), instance)
         failures += _failures(published, [])

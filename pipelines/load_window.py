@@ -32,11 +32,11 @@ def default_window(settings: Settings, now: datetime | None = None) -> tuple[dat
     Yesterday and the look-back before it; and, where loads were missed for longer than that, back to the first day
     that some connection has not got.
     """
-    from warehouse.lake import Lake  # here: who only asks for today need not wait for pyarrow
+    from warehouse.lake import Lake
 
     yesterday = today(settings, now) - timedelta(days=1)
     lake = Lake(settings.data_dir)
-    newest = [day for connection in settings.connections if (day := lake.newest_day(connection.name))]
+    newest = [day for connection in settings.connections if (day := lake.raw.newest_day(connection.name))]
     missed = min(newest, default=yesterday) + timedelta(days=1)
     earliest = max(yesterday - timedelta(days=LONGEST_GAP), settings.first_date)
     first = max(min(yesterday - timedelta(days=settings.lookback_days), missed), earliest)

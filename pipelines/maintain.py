@@ -22,6 +22,7 @@ from warehouse.identity import begun, end, finish_renaming, is_unfinished, renam
 from warehouse.published import ask_public, open_public, public_file, unconfigured
 from warehouse.reference import read_reference
 from warehouse.reference_notices import Notice, notices, old_rates, read_facts, unknown_connections
+from warehouse.retention import kept_from, refuse_dropped
 
 if TYPE_CHECKING:
     from pipelines.resources import Runtime
@@ -71,19 +72,19 @@ def _rebuild(settings: Settings, runtime: "Runtime", watch: Watch) -> RebuildSum
     lake = runtime.lake
     configured = {connection.name for connection in settings.connections}
     todo: set[tuple[str, str, date | None]] = set()
-    for connection, stream, window_from, window_to in lake.windows():
+    for connection, stream, window_from, window_to in lake.raw.windows():
         if connection in configured:
             days = Window(window_from, window_to).days
-            todo |= {(connection, stream, day) for day in days if day is None or day >= lake.kept_from()}
+            todo |= {(connection, stream, day) for day in days if day is None or day >= kept_from(lake.data_dir)}
     with lake.writing():
         scrub(lake, {each.name: (each.region, each.outside_line) for each in settings.connections}, watch)
     if not todo:
         raise StorageError(f"nothing was landed in {settings.data_dir / 'raw'} yet", hint="run: tollbook load")
     # Damage is found before anything is cleared: a rebuild that cannot be finished must not take away what stands.
-    landed = {landing.file: landing for window in todo for landing in lake.landings(*window)}
+    landed = {landing.file: landing for window in todo for landing in lake.raw.landings(*window)}
     for landing in landed.values():
-        lake.verified(landing)
-    lake.clear_core(configured | (lake.core_connections() - set(lake.connections())))
+        lake.raw.verified(landing)
+    lake.core.clear(configured | (lake.core.connections() - set(lake.raw.connections())))
     failures: list[str] = []
     kind: type[TollbookError] = IntegrityError
     for number, (connection, stream, day) in enumerate(sorted(todo, key=str)):
@@ -153,7 +154,7 @@ def _reporting(settings: Settings, month: date, out: Path | None) -> "tuple[Path
         raise StorageError(f"there is no published database at {public}", hint="run: tollbook load")
     runtime = Runtime(settings)
     runtime.hold(records=False)
-    runtime.lake.refuse_dropped(month.replace(day=1))
+    refuse_dropped(runtime.lake.data_dir, month.replace(day=1))
     report = ReportSettings(
         timezone=settings.timezone,
         reporting_currency=settings.reporting_currency,
@@ -175,7 +176,7 @@ def run_close(
 
     runtime = Runtime(settings)
     runtime.hold(records=False)
-    runtime.lake.refuse_dropped(month.replace(day=1))
+    refuse_dropped(runtime.lake.data_dir, month.replace(day=1))
     if runtime.database.private.exists():
         # What core has and the database has not yet seen is known, too.
         update_and_publish(runtime.lake, runtime.database)

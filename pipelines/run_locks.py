@@ -17,7 +17,7 @@ from pathlib import Path
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from pipelines.interruption import go_no_further
-from warehouse.lake import disk_errors, make_folder
+from warehouse.files import disk_errors, make_folder
 from warehouse.locks import open_lock, sign, try_lock
 
 BY_COMMAND_LINE = "tollbook/cli"  # tag of runs whose end and publication the command line sees to itself

@@ -14,8 +14,8 @@ from support.fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source
 from assets import load, pbxware
 from assets.load import Source, update_partition
 from assets.pbxware.legs import CdrParser
-from warehouse import lake as lake_module
-from warehouse.lake import CorePartition
+from warehouse import raw
+from warehouse.core import CorePartition
 
 pytestmark = pytest.mark.slow  # whole loads
 
@@ -25,8 +25,8 @@ GROUP = "Sales (600)"  # a number of the PBX's own that is no extension
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Batches of a few responses: in which thread each was typed, and how many responses it held."""
-    monkeypatch.setattr(lake_module, "_BATCH_BYTES", 30_000)
-    monkeypatch.setattr(lake_module, "PARSED_BYTES", 60_000)
+    monkeypatch.setattr(raw, "_BATCH_BYTES", 30_000)
+    monkeypatch.setattr(raw, "PARSED_BYTES", 60_000)
     monkeypatch.setattr(load, "PARSED_BYTES", 60_000)
     typed: list[tuple[str, int]] = []
     add = CdrParser.add
@@ -60,7 +60,7 @@ def a_day() -> FakePbx:
 
 def made_again(source: Source) -> CorePartition:
     """The day from its landing alone."""
-    source.lake.clear_core([source.name])
+    source.lake.core.clear([source.name])
     return update_partition(source, pbxware.cdr_stream(source), DAY)
 
 
@@ -85,7 +85,7 @@ def test_a_day_that_is_typed_while_it_is_read_is_the_day_that_is_typed_afterward
     assert afterwards.sha256 == ahead.sha256
     assert afterwards.warnings == ahead.warnings
     # And in one piece, as another version might.
-    monkeypatch.setattr(lake_module, "PARSED_BYTES", 1 << 30)
+    monkeypatch.setattr(raw, "PARSED_BYTES", 1 << 30)
     batches.clear()
     assert made_again(source).sha256 == ahead.sha256
     assert len(batches) == 1

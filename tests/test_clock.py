@@ -19,7 +19,8 @@ from pipelines.resources import Runtime
 from pipelines.settings import load_settings
 from pipelines.status import read_status
 from warehouse.close import obstacles
-from warehouse.lake import Lake, read_json, write_json
+from warehouse.files import read_json, write_json
+from warehouse.lake import Lake
 from warehouse.published import open_public
 
 pytestmark = pytest.mark.slow  # whole loads
@@ -116,22 +117,27 @@ def test_days_are_folded_in_the_order_in_which_they_were_read(tmp_path: Path) ->
     moment = [datetime(2026, 10, 5, 3, tzinfo=UTC)]
     lake = Lake(tmp_path, now=lambda: moment[0])
     for first, last in ((DAY, DAY), (DAY - timedelta(days=2), DAY), (DAY, DAY)):
-        with lake.writing(), lake.landing("sip", "sipcentric", "sms", first, last) as writer:
+        with lake.writing(), lake.raw.landing("sip", "sipcentric", "sms", first, last) as writer:
             writer.add(kind="sms", account_id=None, request={}, body=str(moment[0]), fetched_at=moment[0], rows=0)
             writer.commit(requests=1)
         moment[0] -= timedelta(hours=1)
-    assert [landing.window_from for landing in lake.landings("sip", "sms", DAY)] == [DAY, DAY - timedelta(days=2), DAY]
+    landings = lake.raw.landings("sip", "sms", DAY)
+    assert [landing.window_from for landing in landings] == [
+        DAY,
+        DAY - timedelta(days=2),
+        DAY,
+    ]
 
 
 def test_loads_of_before_there_were_numbers_are_in_the_order_of_their_names(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     row = {"connection": "hq", "stream": "cdr", "window_from": DAY, "window_to": DAY}
-    lake.record_load({**row, "load_id": "20260911T000000Z"})
+    lake.loads.record({**row, "load_id": "20260911T000000Z"})
     path = next((tmp_path / "state" / "loads").rglob("*.json"))
     old = {key: value for key, value in read_json(path).items() if key != "sequence"}
     write_json(path, old)
-    lake.record_load({**row, "load_id": "20260912T000000Z"})
-    lake.record_load({**row, "load_id": "20260912T000000Z", "stream": "lists"})
-    lake.record_load({**row, "load_id": "20260801T000000Z"})
-    found = {each["load_id"]: each["sequence"] for each in lake.loads()}
+    lake.loads.record({**row, "load_id": "20260912T000000Z"})
+    lake.loads.record({**row, "load_id": "20260912T000000Z", "stream": "lists"})
+    lake.loads.record({**row, "load_id": "20260801T000000Z"})
+    found = {each["load_id"]: each["sequence"] for each in lake.loads.all()}
     assert found == {"20260801T000000Z": 2, "20260911T000000Z": None, "20260912T000000Z": 1}

@@ -316,7 +316,7 @@ def landed(settings: Settings, connection: str, stream: str, last: date) -> None
     """As if a connection had been loaded up to a day: an empty landing of that day."""
     connection_ = settings.connection(connection)
     lake = Runtime(settings).lake
-    with lake.landing(connection, connection_.vendor, stream, last, last, {}) as writer:
+    with lake.raw.landing(connection, connection_.vendor, stream, last, last, {}) as writer:
         writer.add(
             kind="nothing", account_id=None, request={}, body="[]", fetched_at=datetime(2026, 10, 1, tzinfo=UTC), rows=0
         )

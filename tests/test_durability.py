@@ -23,7 +23,7 @@ from support.killing import Cut, Ended, Nursery, needs_watching, nursery
 from support.loading import SHM, World, published, world
 from support.soaking import part, told
 
-from warehouse.lake import file_sha256
+from warehouse.files import file_sha256
 
 pytestmark = [needs_watching, pytest.mark.slow]  # killed processes
 

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.loading import World, hashes, world
 
-import warehouse.lake
+import warehouse.raw
 from assets.phone import dialled_number, digits_of, read_number
 from assets.redaction import Eraser
 from pipelines.cli import main
@@ -116,9 +116,9 @@ def test_nothing_of_a_number_stays_and_every_figure_does(
             raise KeyboardInterrupt
         write_json(path, content)
 
-    write_json = warehouse.lake.write_json
+    write_json = warehouse.raw.write_json
     with monkeypatch.context() as patch:
-        patch.setattr(warehouse.lake, "write_json", dying)
+        patch.setattr(warehouse.raw, "write_json", dying)
         assert loaded.command("erase", "--yes", number).exit_code != 0
     assert writes == 2
 

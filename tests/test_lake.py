@@ -22,16 +22,10 @@ from support.fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows
 from assets import pbxware
 from assets.load import Source, update_partition
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
-from warehouse.lake import (
-    Lake,
-    Landing,
-    _StagedParquet,
-    read_core,
-    read_json,
-    write_bytes,
-    write_json,
-    write_parquet,
-)
+from warehouse.core import read_core, write_parquet
+from warehouse.files import StagedParquet, read_json, write_bytes, write_json
+from warehouse.lake import Lake
+from warehouse.raw import Landing
 from warehouse.schema import CDR, Column, Table
 
 pytestmark = pytest.mark.slow  # killed processes and whole rebuilds
@@ -68,7 +62,7 @@ def refined(source: Source) -> None:
 
 
 def land(lake: Lake, body: str = "{}", stream: str = "lists", day: date | None = None, **depends_on: str) -> Landing:
-    with lake.landing("hq", "pbxware", stream, day, day, depends_on) as writer:
+    with lake.raw.landing("hq", "pbxware", stream, day, day, depends_on) as writer:
         writer.add(kind="k", account_id=None, request={"page": "1"}, body=body, fetched_at=datetime.now(UTC), rows=1)
         return writer.commit(requests=1)
 
@@ -111,7 +105,7 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     before, states = core(source), tree(tmp_path / "state" / "core")
     assert rows_of(source, "audit.restatement")
     for _ in range(3):
-        source.lake.clear_core([source.name])
+        source.lake.core.clear([source.name])
         assert core(source) == {}
         refined(source)
         update_partition(source, pbxware.lists_stream(source), None)
@@ -198,7 +192,7 @@ def test_a_load_that_is_cut_anywhere_is_made_good_by_the_next(
         assert leftovers(data_dir) == []
         if steps % (5 * stride) == 0:
             before = core(source)
-            source.lake.clear_core([source.name])
+            source.lake.core.clear([source.name])
             refined(source)
             update_partition(source, pbxware.lists_stream(source), None)
             assert core(source) == before, f"after {steps} steps, rebuilt"
@@ -271,25 +265,25 @@ def test_another_living_process_keeps_what_it_is_writing(tmp_path: Path) -> None
 
 def test_a_landing_that_fails_leaves_nothing_and_counts_for_nothing(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
-    landing = lake.landing("hq", "pbxware", "cdr", DAY, DAY)
+    landing = lake.raw.landing("hq", "pbxware", "cdr", DAY, DAY)
     writer = landing.__enter__()
     writer.add(kind="k", account_id=None, request={}, body="x" * 9_000_000, fetched_at=datetime.now(UTC), rows=1)
     assert leftovers(tmp_path)
     error = ZeroDivisionError()
     assert not landing.__exit__(ZeroDivisionError, error, None), "the error goes on"
     assert leftovers(tmp_path) == []
-    assert lake.landings("hq", "cdr", DAY) == []
-    assert lake.windows() == []
-    assert lake.newest_day("hq") is None
+    assert lake.raw.landings("hq", "cdr", DAY) == []
+    assert lake.raw.windows() == []
+    assert lake.raw.newest_day("hq") is None
 
 
 def test_the_newest_day_is_one_that_was_landed(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     land(lake, stream="cdr", day=DAY)
     land(lake, stream="lists")
-    with lake.landing("hq", "pbxware", "cdr", DAY + timedelta(days=1), DAY + timedelta(days=1)):
+    with lake.raw.landing("hq", "pbxware", "cdr", DAY + timedelta(days=1), DAY + timedelta(days=1)):
         pass
-    assert lake.newest_day("hq") == DAY
+    assert lake.raw.newest_day("hq") == DAY
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------
@@ -313,7 +307,7 @@ def test_a_flipped_bit_in_raw_is_noticed_before_it_is_read(at: float, tmp_path: 
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     flip(only_file(tmp_path / "raw" / "hq" / "cdr", "*.parquet"), at)
-    source.lake.clear_core([source.name])
+    source.lake.core.clear([source.name])
     with pytest.raises(IntegrityError, match="checksum"):
         refined(source)
 
@@ -345,13 +339,13 @@ def test_core_that_is_damaged_is_made_again_from_raw(where: str, at: float, tmp_
     load_day(source)
     load_day(source_of(changed(pbx), tmp_path))
     before, states = core(source), tree(tmp_path / "state" / "core")
-    partition = source.lake.core_partition("cdr", "hq", DAY)
+    partition = source.lake.core.partition("cdr", "hq", DAY)
     assert partition is not None
     (path,) = tmp_path.glob(where)
     flip(path, at)
     if path.suffix == ".parquet":
         with pytest.raises(IntegrityError):
-            source.lake.core_files(partition)
+            source.lake.core.files(partition)
     refined(source)
     assert core(source) == before
     assert tree(tmp_path / "state" / "core") == states
@@ -361,26 +355,26 @@ def test_a_damaged_partition_is_not_passed_over_when_everything_is_read(tmp_path
     """A day that is missing from the database without a word would be the worst of all."""
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
-    source.lake.clear_pending(source.lake.pending())
-    assert {partition.stream for partition in source.lake.core_partitions()} == {"cdr", "lists"}
+    source.lake.core.clear_pending(source.lake.core.pending())
+    assert {partition.stream for partition in source.lake.core.partitions()} == {"cdr", "lists"}
     flip(only_file(tmp_path / "core" / "cdr", "*.parquet"))
     with pytest.raises(IntegrityError, match="damaged"):
-        source.lake.core_partitions()
+        source.lake.core.partitions()
 
 
 def test_a_partition_that_a_crash_left_half_written_is_still_pending(tmp_path: Path) -> None:
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     only_file(tmp_path / "core" / "cdr", "*.parquet").write_bytes(b"newer, and the state was not written")
-    assert [partition.stream for partition in source.lake.core_partitions()] == ["lists"]
-    assert ("cdr", "hq", DAY) in source.lake.pending()
+    assert [partition.stream for partition in source.lake.core.partitions()] == ["lists"]
+    assert ("cdr", "hq", DAY) in source.lake.core.pending()
 
 
 def test_a_raw_file_that_is_gone_is_named(tmp_path: Path) -> None:
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     only_file(tmp_path / "raw" / "hq" / "cdr", "*.parquet").unlink()
-    source.lake.clear_core([source.name])
+    source.lake.core.clear([source.name])
     with pytest.raises(IntegrityError, match="is missing"):
         refined(source)
 
@@ -425,16 +419,16 @@ def test_a_disk_that_fails_while_more_rows_are_made_leaves_nothing(
 ) -> None:
     """A full row group is written by another thread; the last of ten by the one that closes the file."""
     numbers = pa.table({"n": pa.array(range(300_000), pa.int64())})
-    write, written = _StagedParquet.write, 0
+    write, written = StagedParquet.write, 0
 
-    def fails(self: _StagedParquet, rows: pa.Table) -> None:
+    def fails(self: StagedParquet, rows: pa.Table) -> None:
         nonlocal written
         written += 1
         if written > at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(self, rows)
 
-    monkeypatch.setattr(_StagedParquet, "write", fails)
+    monkeypatch.setattr(StagedParquet, "write", fails)
     with pytest.raises(OSError, match="No space left"):
         write_parquet(NUMBERS, numbers, tmp_path / "numbers.parquet")
     assert tree(tmp_path) == {}
@@ -457,14 +451,14 @@ def test_no_rows_are_no_file_and_the_old_one_goes(tmp_path: Path) -> None:
 def test_landings_are_kept_in_the_order_of_their_reading(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     made = [land(lake, body) for body in ("a", "b", "b", "a")]
-    found = lake.landings("hq", "lists", None)
+    found = lake.raw.landings("hq", "lists", None)
     assert found == made
     assert [landing.unchanged for landing in found] == [False, False, True, False]
     assert found[2].file == found[1].file
-    assert [lake.responses(landing)[0]["body"] for landing in found] == ["a", "b", "b", "a"]
-    assert lake.landings("hq", "lists", None, after=made[1].generation) == made[2:]
-    assert lake.last_landing("hq", "lists", None, None) == made[-1]
-    assert lake.landing_at("hq", "lists", made[2].content_generation) == made[1]
+    assert [lake.raw.responses(landing)[0]["body"] for landing in found] == ["a", "b", "b", "a"]
+    assert lake.raw.landings("hq", "lists", None, after=made[1].generation) == made[2:]
+    assert lake.raw.last_landing("hq", "lists", None, None) == made[-1]
+    assert lake.raw.landing_at("hq", "lists", made[2].content_generation) == made[1]
 
 
 def test_what_was_read_with_other_lists_is_not_the_same(tmp_path: Path) -> None:
@@ -474,11 +468,11 @@ def test_what_was_read_with_other_lists_is_not_the_same(tmp_path: Path) -> None:
 
 def test_a_landing_holds_for_every_day_of_its_stretch(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
-    with lake.landing("hq", "sipcentric", "sms", DAY, DAY + timedelta(days=2)) as writer:
+    with lake.raw.landing("hq", "sipcentric", "sms", DAY, DAY + timedelta(days=2)) as writer:
         landing = writer.commit(requests=0)
-    assert all(lake.landings("hq", "sms", DAY + timedelta(days=n)) == [landing] for n in range(3))
-    assert lake.landings("hq", "sms", DAY + timedelta(days=3)) == lake.landings("hq", "sms", None) == []
-    assert lake.windows() == [("hq", "sms", DAY, DAY + timedelta(days=2))]
+    assert all(lake.raw.landings("hq", "sms", DAY + timedelta(days=n)) == [landing] for n in range(3))
+    assert lake.raw.landings("hq", "sms", DAY + timedelta(days=3)) == lake.raw.landings("hq", "sms", None) == []
+    assert lake.raw.windows() == [("hq", "sms", DAY, DAY + timedelta(days=2))]
 
 
 def test_generations_sort_when_the_clock_is_set_back(tmp_path: Path) -> None:
@@ -493,9 +487,10 @@ def test_generations_sort_when_the_clock_is_set_back(tmp_path: Path) -> None:
         manifest, {name: v.replace("20", "29", 1) if name in ("generation", "file") else v for name, v in said.items()}
     )
     made = [land(lake, body) for body in ("b", "c")]
-    assert [landing.generation for landing in lake.landings("hq", "lists", None)][1:] == [m.generation for m in made]
+    landings = lake.raw.landings("hq", "lists", None)
+    assert [landing.generation for landing in landings][1:] == [m.generation for m in made]
     assert made[0].generation.startswith("29")
-    assert lake.last_landing("hq", "lists", None, None) == made[1]
+    assert lake.raw.last_landing("hq", "lists", None, None) == made[1]
 
 
 def test_strange_things_in_the_folders_are_not_read(tmp_path: Path) -> None:
@@ -507,9 +502,9 @@ def test_strange_things_in_the_folders_are_not_read(tmp_path: Path) -> None:
         (stream / name / "x.json").write_text("{}")
     (stream / str(DAY) / "notes.txt").write_text("mine")
     (stream / str(DAY) / ".x.json.1.tmp").write_text("half")
-    assert lake.landings("hq", "cdr", DAY) == [landing]
-    assert lake.windows() == [("hq", "cdr", DAY, DAY)]
-    assert lake.newest_day("hq") == DAY
+    assert lake.raw.landings("hq", "cdr", DAY) == [landing]
+    assert lake.raw.windows() == [("hq", "cdr", DAY, DAY)]
+    assert lake.raw.newest_day("hq") == DAY
 
 
 # --- names and permissions -------------------------------------------------------------------------------------------
@@ -539,14 +534,14 @@ def test_hostile_names_are_refused_and_touch_nothing(name: str, tmp_path: Path) 
     """D13."""
     lake = Lake(tmp_path / "data")
     uses: list[Callable[[], object]] = [
-        lambda: lake.landing(name, "v", "cdr", DAY, DAY).__enter__(),
-        lambda: lake.landing("hq", "v", name, DAY, DAY).__enter__(),
-        lambda: lake.landings(name, "cdr", DAY),
-        lambda: lake.landing_at("hq", "lists", name),
-        lambda: lake.core_file(CDR, name, DAY, "cdr"),
-        lambda: lake.core_partition("cdr", name, DAY),
-        lambda: lake.loads_of(name),
-        lambda: lake.newest_day(name),
+        lambda: lake.raw.landing(name, "v", "cdr", DAY, DAY).__enter__(),
+        lambda: lake.raw.landing("hq", "v", name, DAY, DAY).__enter__(),
+        lambda: lake.raw.landings(name, "cdr", DAY),
+        lambda: lake.raw.landing_at("hq", "lists", name),
+        lambda: lake.core.file(CDR, name, DAY, "cdr"),
+        lambda: lake.core.partition("cdr", name, DAY),
+        lambda: lake.loads.of(name),
+        lambda: lake.raw.newest_day(name),
     ]
     for use in uses:
         with pytest.raises(ContractError):
@@ -566,15 +561,15 @@ def test_only_the_owner_can_read_whatever_the_umask(umask: int, tmp_path: Path) 
     lake = Lake(tmp_path / "data")
     with lake.writing():
         land(lake)
-    lake.record_load({"connection": "hq", "stream": "lists", "window_from": None, "window_to": None, "load_id": "1"})
-    write_parquet(NUMBERS, pa.table({"n": pa.array([1], pa.int64())}), lake.core_file(NUMBERS, "hq", None, "lists"))
+    lake.loads.record({"connection": "hq", "stream": "lists", "window_from": None, "window_to": None, "load_id": "1"})
+    write_parquet(NUMBERS, pa.table({"n": pa.array([1], pa.int64())}), lake.core.file(NUMBERS, "hq", None, "lists"))
     modes = {stat.S_IMODE(p.stat().st_mode) for p in lake.data_dir.rglob("*") if p.is_file()}
     folders = {stat.S_IMODE(p.stat().st_mode) for p in (lake.data_dir, *lake.data_dir.rglob("*")) if p.is_dir()}
     assert (modes, folders) == ({0o600}, {0o700})
 
 
 def test_what_is_being_written_is_the_owners_from_the_start(umask: int, tmp_path: Path) -> None:
-    with Lake(tmp_path).landing("hq", "v", "cdr", DAY, DAY) as writer:
+    with Lake(tmp_path).raw.landing("hq", "v", "cdr", DAY, DAY) as writer:
         writer.add(kind="k", account_id=None, request={}, body="x" * 9_000_000, fetched_at=datetime.now(UTC), rows=1)
         (aside,) = tmp_path.rglob("*.tmp")
         assert stat.S_IMODE(aside.stat().st_mode) == 0o600
@@ -582,7 +577,7 @@ def test_what_is_being_written_is_the_owners_from_the_start(umask: int, tmp_path
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "raw").write_text("a file where a folder should be")
-    with pytest.raises(StorageError), Lake(tmp_path).landing("hq", "v", "cdr", DAY, DAY):
+    with pytest.raises(StorageError), Lake(tmp_path).raw.landing("hq", "v", "cdr", DAY, DAY):
         pass
 
 
@@ -623,7 +618,7 @@ def test_a_partition_that_two_processes_refine_at_once_has_one_result(tmp_path: 
     load_day(source)
     load_day(source_of(changed(pbx), tmp_path))
     before = core(source)
-    source.lake.clear_core([source.name])
+    source.lake.core.clear([source.name])
     update_partition(source, pbxware.lists_stream(source), None)
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(2)
@@ -642,7 +637,7 @@ def test_a_partition_is_made_by_one_at_a_time(tmp_path: Path) -> None:
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     before = core(source)
-    source.lake.clear_core([source.name])
+    source.lake.core.clear([source.name])
     update_partition(source, pbxware.lists_stream(source), None)
     made = core(source)
     second = threading.Thread(target=refined, args=(source,))
@@ -689,10 +684,10 @@ def test_what_a_killed_process_left_is_cleared_by_the_next_writer(tmp_path: Path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
     with lake.ahead() as living, lake.writing():
-        lake.clear_pending_loads(lake.pending_loads())
+        lake.loads.clear_pending(lake.loads.pending())
         assert living.exists()
     assert [path for path in left if path.exists()] == []
-    assert lake.pending_loads() == []
+    assert lake.loads.pending() == []
 
 
 def test_the_zone_of_the_days_cannot_change_under_what_was_landed(tmp_path: Path) -> None:
@@ -710,11 +705,11 @@ def test_every_load_is_kept_with_its_types(tmp_path: Path) -> None:
     source = source_of(a_pbx(), tmp_path)
     load_day(source)
     load_day(source_of(a_pbx(), tmp_path, load_id="20260312T000000Z"))
-    assert sorted({load["load_id"] for load in source.lake.loads()}) == ["20260311T000000Z", "20260312T000000Z"]
-    assert source.lake.pending_loads() == ["20260311T000000Z", "20260312T000000Z"]
-    source.lake.clear_pending_loads(["20260311T000000Z"])
-    assert source.lake.pending_loads() == ["20260312T000000Z"]
-    (said,) = [load for load in source.lake.loads_of("20260311T000000Z") if load["stream"] == "cdr"]
+    assert sorted({load["load_id"] for load in source.lake.loads.all()}) == ["20260311T000000Z", "20260312T000000Z"]
+    assert source.lake.loads.pending() == ["20260311T000000Z", "20260312T000000Z"]
+    source.lake.loads.clear_pending(["20260311T000000Z"])
+    assert source.lake.loads.pending() == ["20260312T000000Z"]
+    (said,) = [load for load in source.lake.loads.of("20260311T000000Z") if load["stream"] == "cdr"]
     assert (said["window_from"], said["status"], said["rows"], said["quarantined"]) == (DAY, "loaded", 24, 1)
     assert isinstance(said["started_at"], datetime)
 
@@ -723,6 +718,6 @@ def test_what_the_database_has_not_seen_is_marked(tmp_path: Path) -> None:
     source = source_of(a_pbx(), tmp_path)
     load_lists(source)
     load_day(source)
-    assert sorted(source.lake.pending(), key=str) == [("cdr", "hq", DAY), ("lists", "hq", None)]
-    source.lake.clear_pending([("cdr", "hq", DAY)])
-    assert source.lake.pending() == [("lists", "hq", None)]
+    assert sorted(source.lake.core.pending(), key=str) == [("cdr", "hq", DAY), ("lists", "hq", None)]
+    source.lake.core.clear_pending([("cdr", "hq", DAY)])
+    assert source.lake.core.pending() == [("lists", "hq", None)]

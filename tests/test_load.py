@@ -38,7 +38,7 @@ from pipelines.jobs import LOAD
 from pipelines.maintain import run_rebuild
 from pipelines.resources import Runtime
 from warehouse.database import LITTLE_MEMORY
-from warehouse.lake import file_sha256, read_json, write_json
+from warehouse.files import file_sha256, read_json, write_json
 from warehouse.reports.model import show_exact
 
 pytestmark = pytest.mark.slow  # whole loads
@@ -517,7 +517,7 @@ def test_calls_are_loaded_with_the_lists_of_before_where_tonight_there_are_none(
     """What was loaded is as on a good night; the list itself failed, and that is said everywhere."""
     place = without_lists
     lists = "SELECT * FROM core.extension ORDER BY ALL"
-    known, newest = place.query(lists), Runtime(place.settings).lake.newest_list(connection, "lists")
+    known, newest = place.query(lists), Runtime(place.settings).lake.raw.newest_list(connection, "lists")
     place.vendors.faults.add(fault)
 
     told = place.command("load", "--from", str(day), "--to", str(day))
@@ -623,5 +623,5 @@ def test_what_was_not_understood_does_not_stand_in_the_way_of_the_next_answer(tm
 def test_troubles_leave_nothing_in_core_that_nobody_vouches_for(troubled: World) -> None:
     """Whatever went wrong above, nothing half-written is left."""
     runtime = Runtime(troubled.settings)
-    known = {path for part in runtime.lake.core_partitions() for path in part.files.values()}
+    known = {path for part in runtime.lake.core.partitions() for path in part.files.values()}
     assert {f"core/{name}" for name in hashes(troubled.data_dir / "core")} == known

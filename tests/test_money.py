@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.fake_pbx import FakePbx, load_day, row, rows_of, source_of
 
 from assets.http import strict_json
-from warehouse.lake import read_core, write_parquet
+from warehouse.core import read_core, write_parquet
 from warehouse.money import MACROS, coin_places, currency_code, in_coins, money
 from warehouse.schema import MONEY, Column, Table
 

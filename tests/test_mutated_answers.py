@@ -91,12 +91,12 @@ class Step:
 
     def run(self, source: Source) -> Outcome:
         window = Window(DAY, DAY) if self.of_days else Window(None, None)
-        lists = {name: source.lake.newest_list(source.name, name).content_generation for name in self.needs}
+        lists = {name: source.lake.raw.newest_list(source.name, name).content_generation for name in self.needs}
         return load(source, self.stream(source), [window], lambda w: self.fetch(source, w), depends_on=lists)
 
 
 def _with_lists(fetch: Callable[[Source, Any, Window], Fetch]) -> Callable[[Source, Window], Fetch]:
-    return lambda source, window: fetch(source, source.lake.newest_list(source.name, "lists"), window)
+    return lambda source, window: fetch(source, source.lake.raw.newest_list(source.name, "lists"), window)
 
 
 # --- the oracle ------------------------------------------------------------------------------------------------------
@@ -113,13 +113,13 @@ def exact(value: Any) -> Decimal | None:
 def landed(source: Source, outcome: Outcome) -> Iterator[tuple[dict[str, Any], Any]]:
     """Every response of the landing with its value."""
     for landing in outcome.landings:
-        for response in source.lake.responses(landing):
+        for response in source.lake.raw.responses(landing):
             yield response, json.loads(response["body"], parse_float=Decimal)
 
 
 def core(source: Source, outcome: Outcome, table: str) -> list[dict[str, Any]]:
     (partition,) = outcome.partitions
-    file = source.lake.core_files(partition).get(table)
+    file = source.lake.core.files(partition).get(table)
     return pq.read_table(file).to_pylist() if file else []
 
 

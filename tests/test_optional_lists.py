@@ -130,7 +130,7 @@ def facts(from_: Source, table: str) -> list[str]:
 
 def rebuilt(from_: Source, *days: Any) -> dict[str, str]:
     """Core made again from the landings alone: lists, and call records of the days."""
-    from_.lake.clear_core([from_.name])
+    from_.lake.core.clear([from_.name])
     update_partition(from_, lists_of(from_)[0], None)
     for day in days:
         update_partition(from_, pbxware.cdr_stream(from_), day)
@@ -159,7 +159,7 @@ def test_a_list_that_was_given_before_stays_and_that_is_said(kind: str, instead:
         assert because in warning
         assert warning.endswith("stays")
         assert "does not give" not in warning
-        assert from_.lake.loads()[-1]["warnings"] == warning
+        assert from_.lake.loads.all()[-1]["warnings"] == warning
         assert facts(from_, table) == known
     # The second night a list that answered 500 is asked for once: ten tries the night before were in vain.
     assert vendor.asked == (requests + 1 if instead == "500" else 2 * requests)
@@ -210,10 +210,10 @@ def test_a_list_that_there_must_be_fails_and_what_was_loaded_stays(kind: str, in
     assert isinstance(failure, TransientError if instead == "500" else ContractError)
     assert str(failure).count("what the lists said on ") == 1
     assert [each.generation for each in outcome.known] == [
-        from_.lake.newest_list(from_.name, lists_of(from_)[0].name).generation
+        from_.lake.raw.newest_list(from_.name, lists_of(from_)[0].name).generation
     ]
     assert hashes(tmp_path / "core") == core
-    assert len(from_.lake.landings(from_.name, lists_of(from_)[0].name, None)) == 1
+    assert len(from_.lake.raw.landings(from_.name, lists_of(from_)[0].name, None)) == 1
 
 
 def test_lists_that_were_landed_and_not_understood_stand_for_nothing(
@@ -266,7 +266,7 @@ def test_an_inbound_call_stays_inbound_on_a_night_without_the_numbers(instead: s
             vendor.trouble(trouble)
         assert vendor.outcome(tmp_path).failures == []
         from_ = vendor.source(tmp_path)
-        lists = from_.lake.newest_list(from_.name, "lists")
+        lists = from_.lake.raw.newest_list(from_.name, "lists")
         run(
             from_,
             pbxware.cdr_stream(from_),
@@ -327,7 +327,7 @@ def test_the_landing_says_what_was_not_given_and_holds_what_stays_as_it_was_read
     vendor.trouble(Status(404))
     vendor.outcome(tmp_path)
     from_ = vendor.source(tmp_path)
-    first, second = (from_.lake.responses(each) for each in from_.lake.landings(from_.name, "lists", None))
+    first, second = (from_.lake.raw.responses(each) for each in from_.lake.raw.landings(from_.name, "lists", None))
     given = next(each for each in first if each["kind"] == "trunk.list")
     at = next(n for n, each in enumerate(second) if each["kind"] == "refused")
     said = json.loads(second[at]["request"])

@@ -53,7 +53,7 @@ def failure_of(pbx: FakePbx, tmp_path: Path) -> Exception:
 
 def audit(source: Source) -> dict[str, Any]:
     """The last row of ``audit.load``."""
-    return [load for load in source.lake.loads() if load["stream"] == "cdr"][-1]
+    return [load for load in source.lake.loads.all() if load["stream"] == "cdr"][-1]
 
 
 def only(pbx: FakePbx, tmp_path: Path) -> dict[str, Any]:
@@ -830,8 +830,8 @@ def test_an_answer_of_another_form_is_refused_and_never_zero_rows(body: str, tmp
     (failure,) = load_day(source).failures
     assert isinstance(failure, ContractError)
     assert "understood" not in str(failure), "it was refused for what it is, and not by chance"
-    assert source.lake.landings("hq", "cdr", DAY) == []
-    assert source.lake.core_partition("cdr", "hq", DAY) is None
+    assert source.lake.raw.landings("hq", "cdr", DAY) == []
+    assert source.lake.core.partition("cdr", "hq", DAY) is None
     assert audit(source)["status"] == "failed"
 
 

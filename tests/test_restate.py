@@ -166,7 +166,7 @@ def test_folding_one_by_one_is_folding_all_at_once(
     effects = sum((entry["cost_effect"] for entry in rows_of(source, "audit.restatement")), Decimal(0))
     assert sums[-1] - sums[0] == effects
     files = {p: p.read_bytes() for p in (source.lake.data_dir / "core").rglob("*.parquet")}
-    source.lake.clear_core([source.name])
+    source.lake.core.clear([source.name])
     update_partition(source, pbxware.cdr_stream(source), DAY)
     update_partition(source, pbxware.lists_stream(source), None)
     assert {p: p.read_bytes() for p in (source.lake.data_dir / "core").rglob("*.parquet")} == files
@@ -299,7 +299,7 @@ def test_what_is_read_otherwise_is_restated_though_the_vendor_said_the_same(tmp_
     assert stood["to_e164"] != "+442079460123"
     now = source_of(pbx, tmp_path, outside_line="9", past=(Past(before, f"{landing.generation}-000001", READ_AT),))
     for stream in ("lists", "cdr"):
-        now.lake.clear_core(["hq"])
+        now.lake.core.clear(["hq"])
         update_partition(now, streams_of(now)[stream], DAY if stream == "cdr" else None)
     (stands,) = rows_of(now)
     assert stands["to_e164"] == "+442079460123"

@@ -182,7 +182,7 @@ class Account:
 
     def load_calls(self, folder: Path, *days: date) -> Source:
         from_ = self.load_lists(folder)
-        lists = from_.lake.newest_list(from_.name, "lists")
+        lists = from_.lake.raw.newest_list(from_.name, "lists")
         run(
             from_,
             sipcentric.calls_stream(from_),
@@ -194,7 +194,7 @@ class Account:
 
     def load_messages(self, folder: Path, *days: date) -> Source:
         from_ = self.load_lists(folder)
-        lists = from_.lake.newest_list(from_.name, "lists")
+        lists = from_.lake.raw.newest_list(from_.name, "lists")
         run(
             from_,
             sipcentric.messages_stream(from_),
@@ -292,11 +292,11 @@ def test_calls_typed_while_they_are_read_are_those_typed_afterwards(
     assert [row["raw_row"] for row in found] == sorted(row["raw_row"] for row in found)
     assert statuses(from_)["total_items"] == {"matched"}
     stream = sipcentric.calls_stream(from_)
-    ahead = from_.lake.core_partition(stream.name, from_.name, DAY)
+    ahead = from_.lake.core.partition(stream.name, from_.name, DAY)
     assert ahead is not None
     assert ahead.rows["audit.quarantine"] >= 1
 
-    from_.lake.clear_core([from_.name])
+    from_.lake.core.clear([from_.name])
     afterwards = update_partition(from_, stream, DAY)
     assert threads[-1] == "MainThread"
     assert afterwards.sha256 == ahead.sha256
@@ -409,7 +409,7 @@ def test_what_an_account_may_be_without_is_a_warning(tmp_path: Path, kind: str, 
     account.change = lambda response, asked: Status(status) if asked == kind else response
     assert len(rows(account.load_calls(tmp_path), "cdr")) == 1
     from_ = account.load_messages(tmp_path)
-    said = {row["stream"]: row["warnings"] for row in from_.lake.loads() if row["warnings"]}
+    said = {row["stream"]: row["warnings"] for row in from_.lake.loads.all() if row["warnings"]}
     assert list(said) == ["sms" if kind == "sms" else "lists"]
     assert all(warning.startswith(f"the vendor does not give {kind} of 1 ") for warning in said.values())
 
@@ -610,7 +610,7 @@ def test_messages_are_read_like_calls(tmp_path: Path) -> None:
 def test_an_unknown_outcome_or_direction_is_unknown_with_a_warning(tmp_path: Path) -> None:
     account = Account([call(START, outcome="TELEPORTED", direction="SIDEWAYS")])
     from_ = account.load_lists(tmp_path)
-    lists = from_.lake.newest_list("site", "lists")
+    lists = from_.lake.raw.newest_list("site", "lists")
     outcome = run(
         from_,
         sipcentric.calls_stream(from_),
@@ -697,7 +697,7 @@ def test_rows_outside_the_window_are_left_out_and_counted(tmp_path: Path) -> Non
     )
     from_ = account.load_calls(tmp_path)
     assert len(rows(from_, "cdr")) == 1
-    (load,) = (row for row in from_.lake.loads() if row["stream"] == "cdr")
+    (load,) = (row for row in from_.lake.loads.all() if row["stream"] == "cdr")
     assert (load["rows"], load["out_of_window"]) == (1, 1)
     assert statuses(from_)["calls_stats_count"] == {"matched"}
 
@@ -900,7 +900,7 @@ def test_of_a_call_in_two_answers_the_last_counts_and_of_those_that_say_the_same
     account.change = rated
     from_ = account.load_calls(tmp_path)
     said: dict[str, list[tuple[datetime, int, str]]] = {}
-    for response in from_.lake.responses(from_.lake.landings(from_.name, "cdr", DAY)[0]):
+    for response in from_.lake.raw.responses(from_.lake.raw.landings(from_.name, "cdr", DAY)[0]):
         if response["kind"] == "calls":
             for number, item in enumerate(json.loads(response["body"])["items"]):
                 version = (response["fetched_at"], response["first_row"] + number, str(item["cost"]))
@@ -934,7 +934,7 @@ def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Pat
 
     account.change = change
     from_ = account.load_lists(tmp_path)
-    lists = from_.lake.newest_list(from_.name, "lists")
+    lists = from_.lake.raw.newest_list(from_.name, "lists")
 
     def loaded() -> tuple[list[TollbookError], list[str]]:
         outcome = load(
@@ -950,7 +950,7 @@ def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Pat
     assert accounts == ["25"]
     assert (failure.kind, failure.window) == (kind, str(DAY))
     assert failure.what.endswith("2 accounts were not loaded, the others were")
-    (said,) = [row for row in from_.lake.loads() if row["stream"] == "cdr"]
+    (said,) = [row for row in from_.lake.loads.all() if row["stream"] == "cdr"]
     assert (said["status"], said["rows"], said["error"]) == ("failed", 1, str(failure))
     kept_back.remove("24/calls")
     (failure,), accounts = loaded()
@@ -988,7 +988,7 @@ def test_statistics_that_are_kept_from_one_customer_are_asked_of_the_next(tmp_pa
 
 def test_statistics_are_no_records(tmp_path: Path) -> None:
     from_ = Account([call(START)]).load_calls(tmp_path)
-    assert from_.lake.landings("site", "cdr", DAY)[0].rows == 1
+    assert from_.lake.raw.landings("site", "cdr", DAY)[0].rows == 1
     assert [row["raw_row"] for row in rows(from_, "cdr")] == [1]
 
 
@@ -1302,7 +1302,7 @@ def test_messages_that_come_in_all_the_time_keep_no_day_from_being_read(tmp_path
     from_ = account.load_messages(tmp_path)
     read = sorted(int(row["native_id"].rpartition("/")[2]) for row in rows(from_, "sms"))
     assert read == list(range(2, 701))
-    landed = from_.lake.responses(from_.lake.landings(from_.name, "sms", DAY)[0])
+    landed = from_.lake.raw.responses(from_.lake.raw.landings(from_.name, "sms", DAY)[0])
     found = [item["uri"] for response in landed for item in json.loads(response["body"])["items"]]
     assert len(found) == len(set(found)) == sum(response["rows"] for response in landed)
 
@@ -1533,7 +1533,7 @@ def served(vendors: Vendors, folder: Path) -> Source:
 
 def load_all(from_: Source, days: list[date]) -> None:
     run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
-    lists = from_.lake.newest_list(from_.name, "lists")
+    lists = from_.lake.raw.newest_list(from_.name, "lists")
     depends_on = {"lists": lists.content_generation}
     run(
         from_,

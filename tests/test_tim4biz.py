@@ -645,7 +645,7 @@ def test_a_range_is_compared_with_what_its_own_load_read(tmp_path: Path) -> None
     assert controls(from_, "stretch_cost")[None, f"{DAYS[0]}..{DAYS[-1]}"] == before[None, f"{DAYS[0]}..{DAYS[-1]}"]
     everything = controls(from_, "stretch_cost")
     assert len(everything) == 2
-    from_.lake.clear_core([from_.name])
+    from_.lake.core.clear([from_.name])
     for day in DAYS:
         update_partition(from_, tim4biz.totals_stream(from_), day)
     assert controls(from_, "stretch_cost") == everything

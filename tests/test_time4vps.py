@@ -284,7 +284,7 @@ def test_lists_may_come_as_objects_keyed_by_id(tmp_path: Path) -> None:
     assert (services["301"]["recurring_amount"], services["301"]["next_due_on"]) == (Decimal("9.99"), None)
     assert services["302"]["recurring_amount"] is None
     assert statuses(from_)["invoice_lines"] == {"matched"}
-    (landing,) = from_.lake.landings("site", "invoices", None)
+    (landing,) = from_.lake.raw.landings("site", "invoices", None)
     assert landing.rows == 1 + 1 + 2 + 1
 
 
@@ -993,7 +993,7 @@ def test_the_lines_and_controls_of_what_is_not_asked_for_again_stay(tmp_path: Pa
     lines, checks = rows(first, "invoice_line"), controls(first, "invoice_lines")
     account.balance_fields = {"acc_credit": "1.00"}  # so that the reading is a new one
     second = account.load(tmp_path)
-    assert len(second.lake.landings("site", "invoices", None)) == 2
+    assert len(second.lake.raw.landings("site", "invoices", None)) == 2
     assert rows(second, "invoice_line") == lines
     assert controls(second, "invoice_lines") == checks
     assert checks["client", "1"][2] == "variance"
@@ -1077,7 +1077,7 @@ def test_details_that_are_nowhere_are_an_integrity_error(tmp_path: Path) -> None
     account.load(tmp_path)
     account.balance_fields = {"acc_credit": "1.00"}
     from_ = account.load(tmp_path)
-    first = from_.lake.landings("site", "invoices", None)[0]
+    first = from_.lake.raw.landings("site", "invoices", None)[0]
     for file in [*(tmp_path / "raw").rglob(f"{first.generation}.*"), *(tmp_path / "state" / "core").rglob("*.json")]:
         file.unlink()
     with pytest.raises(IntegrityError, match="details"):

@@ -26,7 +26,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tollbook_errors import ContractError, IntegrityError, TollbookError
-from warehouse.lake import disk_errors, file_sha256, read_json, write_json, write_parquet
+from warehouse.core import write_parquet
+from warehouse.files import disk_errors, file_sha256, read_json, write_json
 from warehouse.published import open_public
 from warehouse.schema import table
 

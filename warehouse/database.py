@@ -20,8 +20,8 @@ import pyarrow as pa
 from tollbook_errors import IntegrityError, StorageError
 from warehouse.close import Close, read_closes
 from warehouse.duck import connect
+from warehouse.files import FILE_MODE, commit_file, disk_errors, make_folder
 from warehouse.fraud import FraudRules
-from warehouse.lake import FILE_MODE, commit_file, disk_errors, make_folder
 from warehouse.pseudonyms import copy_pseudonymised
 from warehouse.reference import Reference, read_reference
 from warehouse.schema import CALL, CALL_LEG, CDR, COVERAGE, LOAD, TABLES, Table

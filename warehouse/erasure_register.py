@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tollbook_errors import IntegrityError
-from warehouse.lake import disk_errors, read_json, write_bytes, write_json
+from warehouse.files import disk_errors, read_json, write_bytes, write_json
 
 _RESTORE = "restore state/erasures from a backup"
 

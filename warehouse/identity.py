@@ -23,7 +23,8 @@ from typing import Any, Self
 from tollbook_errors import ConfigError, IntegrityError
 from warehouse.accounts import Account, plain_name
 from warehouse.close import rename_in_closes
-from warehouse.lake import Lake, disk_errors, read_json, sync_folder, write_json
+from warehouse.files import disk_errors, read_json, sync_folder, write_json
+from warehouse.lake import Lake
 
 FORMAT = 1
 REBUILD = "run: tollbook rebuild"
@@ -123,10 +124,10 @@ def hold(
     if is_unfinished(lake) and not rebuilds:
         raise ConfigError("a rebuild was interrupted that reads data otherwise, or renames it", hint=REBUILD)
     names = {identity.name for identity in identities}
-    gone = [name for name in lake.connections() if name not in names]
+    gone = [name for name in lake.raw.connections() if name not in names]
     found = []
     for identity in identities:
-        if lake.has_landed(identity.name):
+        if lake.raw.has_landed(identity.name):
             found.append(_held(lake, identity, rebuilds=rebuilds))
         else:
             for other in gone:
@@ -146,7 +147,7 @@ def _held(lake: Lake, identity: Identity, *, rebuilds: bool) -> Identity:
     """What is to be recorded of a connection of which something is landed; ConfigError where it is another."""
     name = identity.name
     known = known_identity(lake, name)
-    vendor = known.account.vendor if known else lake.landed_vendor(name)
+    vendor = known.account.vendor if known else lake.raw.landed_vendor(name)
     if vendor != identity.account.vendor:
         raise ConfigError(
             f"connections[{name}] is of {identity.account.vendor}, but what was loaded under this name is of {vendor}",
@@ -168,7 +169,7 @@ def _held(lake: Lake, identity: Identity, *, rebuilds: bool) -> Identity:
         raise ConfigError(
             what, hint="set it back, or run: tollbook rebuild, which reads all of it so and records what that changes"
         )
-    reread = Reread(known.reading, lake.next_generation(name), lake.now())
+    reread = Reread(known.reading, lake.raw.next_generation(name), lake.now())
     return replace(identity, rereads=(*known.rereads, reread))
 
 
@@ -203,7 +204,7 @@ def _refuse_renamed(lake: Lake, identity: Identity, other: str) -> None:
     """``other`` is no longer configured, and of ``identity`` nothing is landed yet."""
     known = known_identity(lake, other)
     spelling = plain_name(identity.name) == plain_name(other)
-    same_vendor = lake.landed_vendor(other) == identity.account.vendor
+    same_vendor = lake.raw.landed_vendor(other) == identity.account.vendor
     if known.account.is_certainly(identity.account) if known else spelling and same_vendor:
         raise ConfigError(
             f"connections[{identity.name}] is the account that was loaded as {other}: under both names everything "
@@ -274,14 +275,14 @@ def rename(lake: Lake, old: str, identity: Identity) -> None:
     How it is read stays as it was. The caller holds ``lake.writing``; ConfigError when there is nothing to rename.
     """
     new, known = identity.name, known_identity(lake, old)
-    if not lake.has_landed(old):
+    if not lake.raw.has_landed(old):
         raise ConfigError(f"nothing was loaded under the name {old}", hint=_known_names(lake))
-    if old != new and lake.has_landed(new):
+    if old != new and lake.raw.has_landed(new):
         raise ConfigError(
             f"data was loaded under the name {new}, too",
             hint=f"move raw/{new} out of the data directory, run tollbook rebuild, then this again",
         )
-    vendor = lake.landed_vendor(old)
+    vendor = lake.raw.landed_vendor(old)
     if vendor != identity.account.vendor:
         raise ConfigError(
             f"what was loaded as {old} is of {vendor}, but connections[{new}] is of {identity.account.vendor}",
@@ -296,7 +297,7 @@ def rename(lake: Lake, old: str, identity: Identity) -> None:
 
 
 def _known_names(lake: Lake) -> str:
-    return f"known: {', '.join(lake.connections()) or 'none'}"
+    return f"known: {', '.join(lake.raw.connections()) or 'none'}"
 
 
 def finish_renaming(lake: Lake) -> None:
@@ -312,12 +313,12 @@ def finish_renaming(lake: Lake) -> None:
         _rename_raw(lake, old, new)
         if _path(lake, old).exists():
             _path(lake, old).replace(_path(lake, new))
-        lake.rename_in_loads(old, new)
+        lake.loads.rename_connection(old, new)
         rename_in_closes(lake.data_dir, old, new)
         budget = lake.data_dir / "state" / "budget"
         if (budget / f"{old}.budget").exists():
             (budget / f"{old}.budget").replace(budget / f"{new}.budget")
-        lake.clear_core([old])
+        lake.core.clear([old])
 
 
 def _rename_raw(lake: Lake, old: str, new: str) -> None:
@@ -325,7 +326,7 @@ def _rename_raw(lake: Lake, old: str, new: str) -> None:
     source, target = lake.data_dir / "raw" / old, lake.data_dir / "raw" / new
     if not source.exists():
         return
-    if not lake.has_landed(new) and target.exists() and not target.samefile(source):
+    if not lake.raw.has_landed(new) and target.exists() and not target.samefile(source):
         shutil.rmtree(target)  # what a load that failed left there: folders without a landing
     source.rename(target)
     sync_folder(target.parent)

@@ -1,7 +1,7 @@
 """What a source hands over: one response of a vendor, soon to be landed, with what was asked for.
 
 What lives here: the record passed from the vendor modules to the landing, also of what a vendor does not give. What
-does not: HTTP (``client``), vendor knowledge (the vendor modules), files (``warehouse.lake``).
+does not: HTTP (``client``), vendor knowledge (the vendor modules), files (``warehouse``).
 """
 
 from collections.abc import Mapping

@@ -33,8 +33,8 @@ from assets.pbxware.controls import CDRS, CONTROLS, ask_totals, compared, cost_o
 from assets.pbxware.directory import LISTS, SINGLE, normalise_lists, tenant_list
 from assets.pbxware.legs import CdrParser
 from tollbook_errors import ContractError
-from warehouse.lake import Landing, RawWriter
 from warehouse.money import money
+from warehouse.raw import Landing, RawWriter
 from warehouse.schema import ACCOUNT_TABLE, CDR, DEPARTMENT, EXTENSION_TABLE, SERVICE_PLAN_RATE
 
 __all__ = ["CDRS", "CONTROLS", "cdr_stream", "fetch_cdrs", "fetch_lists", "lists_stream", "pbxware_assets"]
@@ -46,7 +46,7 @@ def fetch_lists(source: Source) -> Fetch:
     """Every list of the PBX."""
 
     def pages(writer: RawWriter) -> Iterator[Page]:
-        earlier = source.lake.last_landing(source.name, LISTS, None, None)
+        earlier = source.lake.raw.last_landing(source.name, LISTS, None, None)
         had_tenants = earlier is not None and tenant_list(source, earlier)
         optional = optional_lists(source, LISTS)
         for number, page in enumerate(PBXware(source.client(), source.tenants).lists(optional)):
@@ -172,7 +172,7 @@ def pbxware_assets(connection: Connection, days: PartitionsDefinition[str]) -> l
     @typed_errors
     def cdr(context: AssetExecutionContext) -> Iterator[Any]:
         source = runtime(context).source(connection.name, context)
-        landed = source.lake.newest_list(connection.name, LISTS)
+        landed = source.lake.raw.newest_list(connection.name, LISTS)
         yield from materialize_stream(
             context,
             source,

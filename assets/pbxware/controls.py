@@ -24,8 +24,8 @@ from assets.pbxware.api import COUNT, STATUSES, PBXware, counted
 from assets.pbxware.columns import cells, outcome_of
 from assets.pbxware.directory import SINGLE, Directory
 from assets.pbxware.parties import listed_extension, read_party
-from warehouse.lake import Landing
 from warehouse.money import money
+from warehouse.raw import Landing
 
 CDRS = "cdr"
 INCOMING, OUTGOING = "1", "2"  # ``cdrtype``

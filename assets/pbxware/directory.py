@@ -17,8 +17,8 @@ from assets.http.page import REFUSED
 from assets.load import Normalised, Source
 from assets.parsing import origin, register_rows, text
 from assets.phone import read_number, region_of_calling_code
-from warehouse.lake import Landing
 from warehouse.money import currency_code, money
+from warehouse.raw import Landing
 from warehouse.schema import ACCOUNT_TABLE, DEPARTMENT, EXTENSION_TABLE, SERVICE_PLAN_RATE
 
 LISTS = "lists"
@@ -74,7 +74,7 @@ class Directory:
 
 def read_directory(source: Source, landing: Landing) -> Directory:
     """Read the lists of a landing."""
-    responses = source.lake.responses(landing)
+    responses = source.lake.raw.responses(landing)
     reported: dict[tuple[str, str | None], tuple[Any, dict[str, Any]]] = {}
     plans: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
     tenants_listed = True
@@ -297,7 +297,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
 
 def tenant_list(source: Source, lists: Landing) -> Any:
     """The response of ``tenant.list``; None where the PBX does not give it, as one without tenant mode may not."""
-    responses = source.lake.responses(lists)
+    responses = source.lake.raw.responses(lists)
     return next(
         (strict_json.loads(response["body"]) for response in responses if response["kind"] == "tenant.list"), None
     )

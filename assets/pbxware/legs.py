@@ -26,8 +26,9 @@ from assets.pbxware.columns import COLUMNS, OUTCOMES, check_headers
 from assets.pbxware.controls import CDRS, LegSums, leg_controls
 from assets.pbxware.directory import LISTS, SINGLE, read_directory
 from assets.pbxware.parties import party_table
+from warehouse.core import CoreWriter, StagedFile
 from warehouse.duck import packaged_sql
-from warehouse.lake import CoreWriter, Landing, StagedFile
+from warehouse.raw import Landing
 from warehouse.restate import Changes, as_landed, with_values
 from warehouse.schema import CDR, MONEY
 
@@ -87,7 +88,7 @@ class CdrParser:
         folder: Path,
     ) -> None:
         self._source, self._con, self._file, self._day = source, con, file, day
-        self._directory = read_directory(source, source.lake.landing_at(source.name, LISTS, depends_on[LISTS]))
+        self._directory = read_directory(source, source.lake.raw.landing_at(source.name, LISTS, depends_on[LISTS]))
         self._unknown_columns: set[str] = set()
         self._outside = 0
         self._quarantine: list[dict[str, Any]] = []
@@ -154,7 +155,7 @@ class CdrParser:
         if not places:
             return {}
         con.execute(f"CREATE TEMP TABLE duplicate_leg (identity VARCHAR, raw_row BIGINT, amount {MONEY}, rest VARCHAR)")
-        for responses in self._source.lake.response_batches(landing):
+        for responses in self._source.lake.raw.response_batches(landing):
             spans = zip(responses["first_row"].to_pylist(), responses["rows"].to_pylist(), strict=True)
             held = [bisect_left(places, first) < bisect_left(places, first + rows) for first, rows in spans]
             if any(held):

@@ -51,7 +51,7 @@ from assets.sipcentric.controls import (
 from assets.sipcentric.directory import customers_of, normalise_lists
 from assets.sipcentric.messages import normalise_messages
 from tollbook_errors import TollbookError
-from warehouse.lake import Landing, RawWriter
+from warehouse.raw import Landing, RawWriter
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS
 
 __all__ = [
@@ -220,7 +220,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
     @typed_errors
     def cdr(context: AssetExecutionContext) -> Iterator[Any]:
         source = runtime(context).source(connection.name, context)
-        landed = source.lake.newest_list(connection.name, LISTS)
+        landed = source.lake.raw.newest_list(connection.name, LISTS)
         yield from materialize_stream(
             context,
             source,
@@ -250,7 +250,7 @@ def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -
     @typed_errors
     def sms(context: AssetExecutionContext) -> Iterator[Any]:
         source = runtime(context).source(connection.name, context)
-        landed = source.lake.newest_list(connection.name, LISTS)
+        landed = source.lake.raw.newest_list(connection.name, LISTS)
         yield from materialize_stream(
             context,
             source,

@@ -19,8 +19,9 @@ from assets.load import Normalised, Source, bounds
 from assets.parsing import rewrite
 from assets.sipcentric.controls import CALLS, LISTS, call_controls
 from assets.sipcentric.parties import TEXTS, party_table, prepare
+from warehouse.core import CoreWriter, StagedFile
 from warehouse.duck import packaged_sql
-from warehouse.lake import CoreWriter, Landing, StagedFile
+from warehouse.raw import Landing
 from warehouse.restate import as_landed, with_values
 from warehouse.schema import CDR
 
@@ -90,7 +91,7 @@ class CallParser:
         self._not_written: set[int] = set()
         self._path = folder / f"{CDR.full_name}.parquet"
         self._calls = CoreWriter(CDR, self._path)
-        self._own = prepare(source, con, source.lake.landing_at(source.name, LISTS, depends_on[LISTS]))
+        self._own = prepare(source, con, source.lake.raw.landing_at(source.name, LISTS, depends_on[LISTS]))
         con.register("no_parties", party_table(source, self._own, []))
         con.execute("CREATE TEMP TABLE party AS FROM no_parties")
         con.execute(_CREATE_READ)

@@ -16,8 +16,8 @@ from assets.http import strict_json
 from assets.load import Source
 from assets.parsing import sum_if_complete
 from warehouse.duck import packaged_sql
-from warehouse.lake import Landing
 from warehouse.money import money
+from warehouse.raw import Landing
 
 LISTS = "lists"
 CALLS = "cdr"

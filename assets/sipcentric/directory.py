@@ -22,15 +22,15 @@ from assets.load import Normalised, Source
 from assets.parsing import origin, register_rows, text, whole_number
 from assets.sipcentric.api import CREDIT_STATUS, identifier, instant
 from assets.sipcentric.controls import LISTS, TOTAL_ITEMS, bundle_controls
-from warehouse.lake import Landing
 from warehouse.money import currency_code, money
+from warehouse.raw import Landing
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, EXTENSION_TABLE, Table
 
 DEFAULT_CURRENCY = "GBP"  # costs are in GBP [API v1]
 
 
 def customers_of(source: Source, lists: Landing) -> list[str]:
-    responses = [a for a in source.lake.responses(lists) if a["kind"] == "customers"]
+    responses = [a for a in source.lake.raw.responses(lists) if a["kind"] == "customers"]
     items = [item for response in responses for item in strict_json.loads(response["body"])["items"]]
     found = (identifier(item.get("uri"), "customers") for item in items)
     return sorted({customer for customer in found if customer is not None})
@@ -45,7 +45,7 @@ def normalise_lists(source: Source, con: duckdb.DuckDBPyConnection, landing: Lan
     totals: dict[tuple[str | None, str], tuple[Any, datetime]] = {}
     today = landing.started_at.astimezone(source.zone).date()
     currencies, warnings = currencies_of(source, landing)
-    responses = source.lake.responses(landing)
+    responses = source.lake.raw.responses(landing)
     known_before = kept(responses)
     for response in responses:
         if response["kind"] == REFUSED:
@@ -92,7 +92,7 @@ def currencies_of(source: Source, lists: Landing) -> tuple[dict[str, str], list[
     cannot be understood without a configured one is XXX.
     """
     named: dict[str | None, Any] = {}
-    for response in source.lake.responses(lists):
+    for response in source.lake.raw.responses(lists):
         data = strict_json.loads(response["body"])
         if response["kind"] == "customers":
             named |= {identifier(item.get("uri"), "customers"): _named_currency(item) for item in data["items"]}

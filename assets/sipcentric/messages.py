@@ -15,7 +15,7 @@ from assets.sipcentric.controls import LISTS, MESSAGES, message_controls
 from assets.sipcentric.directory import customers_of
 from assets.sipcentric.parties import TEXTS, party_table, prepare
 from warehouse.duck import packaged_sql
-from warehouse.lake import Landing
+from warehouse.raw import Landing
 from warehouse.schema import SMS
 
 _FIELDS, _MESSAGES = (packaged_sql(Path(__file__).parent, name) for name in ("message_fields", "messages"))
@@ -31,16 +31,16 @@ def normalise_messages(
     """
     assert day is not None
     start, end = bounds(day, source.zone)
-    lists = source.lake.landing_at(source.name, LISTS, landing.depends_on[LISTS])
+    lists = source.lake.raw.landing_at(source.name, LISTS, landing.depends_on[LISTS])
     own = prepare(source, con, lists)
-    con.execute(_FIELDS, {"raw": str(source.lake.verified(landing))})
+    con.execute(_FIELDS, {"raw": str(source.lake.raw.verified(landing))})
     con.register("party", party_table(source, own, con.execute(TEXTS).fetchall()))
     parameters = {"connection": source.name, "day": day, "file": landing.file, "start": start, "end": end}
     con.execute(_MESSAGES, parameters)
     if day != landing.window_from:
         return Normalised({SMS: "fresh_sms"})
     missing = len(customers_of(source, lists)) - len(
-        {response["account_id"] for response in source.lake.responses(landing)}
+        {response["account_id"] for response in source.lake.raw.responses(landing)}
     )
     warnings = [f"the vendor does not give {MESSAGES} of {missing} customers"] if missing else []
     assert landing.window_to is not None

@@ -16,7 +16,7 @@ from assets.phone import UNREADABLE, dialled_number, is_withheld, outside_countr
 from assets.sipcentric.api import identifier
 from assets.sipcentric.directory import currencies_of
 from warehouse.duck import packaged_sql
-from warehouse.lake import Landing
+from warehouse.raw import Landing
 
 _MACROS = packaged_sql(Path(__file__).parent, "macros")
 MACHINES = ("group", "queue", "ivr", "mailbox")  # types of endpoints behind which there is no person
@@ -29,7 +29,7 @@ def prepare(source: Source, con: duckdb.DuckDBPyConnection, lists: Landing) -> d
     """
     con.execute(_MACROS)
     rows = []
-    for response in source.lake.responses(lists):
+    for response in source.lake.raw.responses(lists):
         if response["kind"] == "endpoints":
             for item in strict_json.loads(response["body"])["items"]:
                 found = identifier(item.get("uri"), "endpoints")

@@ -26,7 +26,7 @@ from assets.materialize import (
 from assets.tim4biz.api import Tim4biz
 from assets.tim4biz.controls import CONTROLS, TOTALS, DayRange, in_day_ranges
 from assets.tim4biz.totals import normalise_totals
-from warehouse.lake import RawWriter
+from warehouse.raw import RawWriter
 from warehouse.schema import EXTENSION_TOTAL
 
 __all__ = ["CONTROLS", "TOTALS", "DayRange", "fetch_totals", "in_day_ranges", "tim4biz_assets", "totals_stream"]

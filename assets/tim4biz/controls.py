@@ -14,7 +14,7 @@ from assets.controls import control_total
 from assets.load import Source, Window, bounds
 from assets.tim4biz.durations import DURATION
 from assets.tim4biz.total_rows import Rows
-from warehouse.lake import RawWriter
+from warehouse.raw import RawWriter
 
 TOTALS = "extension_total"
 
@@ -48,7 +48,7 @@ class DayRange:
 
     def read_before(self, source: Source, writer: RawWriter) -> bool:
         """Whether this load has read every day but the first; the landing then depends on what it read."""
-        landings = [source.lake.last_landing(source.name, TOTALS, day, day) for day in self.days[1:]]
+        landings = [source.lake.raw.last_landing(source.name, TOTALS, day, day) for day in self.days[1:]]
         if any(landing is None or landing.started_at < self.begun for landing in landings):
             return False
         for landing in filter(None, landings):

@@ -24,8 +24,8 @@ from assets.tim4biz.controls import TOTALS, given, range_controls
 from assets.tim4biz.durations import DURATION, Unit, has_fraction, read_duration, whole_seconds
 from assets.tim4biz.total_rows import COUNTS, Rows, no_extension, sums_of_others
 from tollbook_errors import ContractError
-from warehouse.lake import Landing
 from warehouse.money import written_amounts
+from warehouse.raw import Landing
 from warehouse.schema import EXTENSION_TOTAL
 
 _DURATIONS = ("duration", "totalduration", "talktime", "totaltalktime", "callduration")
@@ -59,7 +59,7 @@ NAMES = {
 def normalise_totals(source: Source, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
     """One row per extension; the parts of a day that was asked for in parts are added up."""
     assert day is not None
-    responses = source.lake.responses(landing)
+    responses = source.lake.raw.responses(landing)
     of_range = [response for response in responses if response["kind"] in (RANGE_TOTALS, REFUSED)]
     of_day = [response for response in responses if response not in of_range]
     found = read_totals(source, landing, of_day, day)
@@ -185,8 +185,8 @@ def _range_controls(source: Source, landing: Landing, whole: dict[str, Any], fir
         if stream == TOTALS and name:
             other = date.fromisoformat(name)
             last = max(last, other)
-            read = source.lake.landing_at(source.name, TOTALS, generation, other)
-            responses = [a for a in source.lake.responses(read) if a["kind"] not in (RANGE_TOTALS, REFUSED)]
+            read = source.lake.raw.landing_at(source.name, TOTALS, generation, other)
+            responses = [a for a in source.lake.raw.responses(read) if a["kind"] not in (RANGE_TOTALS, REFUSED)]
             parts.append(read_totals(source, read, responses, other))
     theirs = read_totals(source, landing, [whole], day)
     # What was set aside of the whole is missing from its sum.

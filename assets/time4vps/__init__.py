@@ -25,7 +25,7 @@ from assets.materialize import (
 from assets.time4vps.api import Time4VPS, entries
 from assets.time4vps.controls import CONTROLS, INVOICES
 from assets.time4vps.invoices import needs_detail, normalise_invoices, previous_invoices
-from warehouse.lake import RawWriter
+from warehouse.raw import RawWriter
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, INVOICE, INVOICE_LINE, SERVICE
 
 __all__ = ["CONTROLS", "fetch_invoices", "invoices_stream", "time4vps_assets"]

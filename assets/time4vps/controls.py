@@ -13,8 +13,8 @@ from assets.load import Source
 from assets.parsing import is_true, sum_if_complete
 from assets.time4vps.api import entries
 from assets.time4vps.invoice_rules import RECEIPTS, Note, whole_of
-from warehouse.lake import Landing
 from warehouse.money import currency_code, in_coins, money
+from warehouse.raw import Landing
 
 INVOICES = "invoices"
 ACCOUNT = "client"  # the one account of a connection

@@ -32,8 +32,9 @@ from assets.time4vps.controls import (
 from assets.time4vps.invoice_period import period_of_cycle, period_of_text
 from assets.time4vps.invoice_rules import CREDIT_NOTES, NOT_AN_EXPENSE, judge
 from tollbook_errors import IntegrityError
-from warehouse.lake import Landing, read_core
+from warehouse.core import read_core
 from warehouse.money import currency_code, money
+from warehouse.raw import Landing
 from warehouse.schema import (
     ACCOUNT_TABLE,
     BALANCE,
@@ -51,8 +52,8 @@ KNOWN = SETTLED | OPEN | NOT_AN_EXPENSE | CREDIT_NOTES
 
 def previous_invoices(source: Source) -> dict[str, dict[str, Any]]:
     """The invoices as core has them."""
-    partition = source.lake.core_partition(INVOICES, source.name, None)
-    files = source.lake.core_files(partition) if partition else {}
+    partition = source.lake.core.partition(INVOICES, source.name, None)
+    files = source.lake.core.files(partition) if partition else {}
     if INVOICE.full_name not in files:
         return {}
     return {row["invoice_id"]: row for row in read_core(INVOICE, files[INVOICE.full_name]).to_pylist()}
@@ -74,7 +75,7 @@ def normalise_invoices(source: Source, con: duckdb.DuckDBPyConnection, landing: 
     """Invoices and lines (details from this landing, else as they were), services, balance, and the control totals."""
     responses: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
     not_found: set[str] = set()
-    landed = source.lake.responses(landing)
+    landed = source.lake.raw.responses(landing)
     for response in landed:
         if response["kind"] == NOT_FOUND:
             not_found.add(strict_json.loads(response["request"])["id"])

@@ -22,7 +22,7 @@ from pipelines.progress import Watch, show_load
 from pipelines.settings import load_settings
 from pipelines.terminal import Terminal
 from tollbook_errors import StorageError
-from warehouse.lake import disk_errors, make_folder
+from warehouse.files import disk_errors, make_folder
 from warehouse.published import open_public
 
 QUERIES = (

@@ -240,10 +240,10 @@ def load_lists(source: Source) -> Outcome:
 
 def load_day(source: Source, day: date = DAY) -> Outcome:
     """The lists when they were never loaded, then one day's call records."""
-    if source.lake.last_landing(source.name, "lists", None, None) is None:
+    if source.lake.raw.last_landing(source.name, "lists", None, None) is None:
         outcome = load_lists(source)
         assert not outcome.failures
-    lists = source.lake.newest_list(source.name, "lists")
+    lists = source.lake.raw.newest_list(source.name, "lists")
     return load(
         source,
         pbxware.cdr_stream(source),
@@ -257,9 +257,9 @@ def rows_of(
     source: Source, table: str = "core.cdr", stream: str = "cdr", day: date | None = DAY
 ) -> list[dict[str, Any]]:
     """The rows of a partition as it stands in core."""
-    partition = source.lake.core_partition(stream, source.name, day)
+    partition = source.lake.core.partition(stream, source.name, day)
     assert partition is not None
-    files = source.lake.core_files(partition)
+    files = source.lake.core.files(partition)
     return list(pq.read_table(files[table]).to_pylist()) if table in files else []
 
 

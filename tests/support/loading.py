@@ -147,13 +147,13 @@ def _outcomes(source: Source, first: date, last: date) -> Iterator[Outcome]:
     match source.vendor:
         case "pbxware":
             yield land(source, pbxware.lists_stream(source), whole, lambda _: pbxware.fetch_lists(source))
-            lists = source.lake.newest_list(source.name, "lists")
+            lists = source.lake.raw.newest_list(source.name, "lists")
             known = {"lists": lists.content_generation}
             fetch = partial(pbxware.fetch_cdrs, source, lists)
             yield land(source, pbxware.cdr_stream(source), each, fetch, depends_on=known)
         case "sipcentric":
             yield land(source, sipcentric.lists_stream(source), whole, lambda _: sipcentric.fetch_lists(source))
-            lists = source.lake.newest_list(source.name, "lists")
+            lists = source.lake.raw.newest_list(source.name, "lists")
             known = {"lists": lists.content_generation}
             fetch = partial(sipcentric.fetch_calls, source, lists)
             yield land(source, sipcentric.calls_stream(source), each, fetch, depends_on=known)
