@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from assets.load import Source
+from assets.stream import Source
 
 
 def control_total(

@@ -1,12 +1,12 @@
-"""What the vendors' assets share in Dagster: how a stream is described, materialised and checked.
+"""A connection's streams as Dagster's assets: how they are described, materialised and checked.
 
-What lives here: asset specs made from the tables' declarations, and the turning of a load's outcome into
-materialisations, checks and failures. What does not: which streams there are (the vendor modules), loading itself
-(``loading``, which knows nothing of Dagster).
+What lives here: asset specs made from the declarations of streams and tables, and the turning of a load's outcome into
+materialisations, checks and failures. What does not: which streams there are (``vendors``), loading itself (``load``,
+which knows nothing of Dagster).
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -21,20 +21,27 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetMaterialization,
+    AssetsDefinition,
     AssetSpec,
+    BackfillPolicy,
     DagsterError,
     Failure,
     FreshnessPolicy,
     MaterializeResult,
     MetadataValue,
     PartitionsDefinition,
+    ResourceParam,
     TableColumn,
     TableSchema,
+    multi_asset,
 )
 
-from assets.load import Fetch, Outcome, Source, Stream, Window, load
+from assets.load import load
+from assets.stream import Fetch, Outcome, Source, Stream, Window
 from tollbook_errors import InternalError, TollbookError
 from warehouse.core import CorePartition, read_core
+from warehouse.database import Database
+from warehouse.lake import Lake
 from warehouse.raw import Landing
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
 
@@ -48,6 +55,15 @@ class Runtime(Protocol):
     @property
     def default_window(self) -> tuple[date, date]:
         """First and last business day of a run that was not told its days."""
+
+    @property
+    def lake(self) -> Lake: ...
+
+    @property
+    def database(self) -> Database: ...
+
+    def keep_from(self) -> date | None:
+        """The first business day that is kept; None: all are."""
 
     def source(self, name: str, context: AssetExecutionContext) -> Source:
         """The connection of this name, for this run."""
@@ -70,27 +86,22 @@ class Connection:
         return AssetKey([self.key, name])
 
 
-def runtime(context: AssetExecutionContext) -> Any:
-    """The ``tollbook`` resource of a run (a :class:`Runtime`)."""
-    return getattr(context.resources, RESOURCE)
-
-
 def fresh_for(time: timedelta) -> FreshnessPolicy:
     """An asset that nothing has made for so long fails in Dagster's own view of freshness."""
     return FreshnessPolicy.time_window(fail_window=time)
 
 
-def typed_errors(make: Callable[[AssetExecutionContext], Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+def typed_errors(make: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
     """An asset's function that fails with an InternalError where nobody foresaw why.
 
     Dagster keeps the text of whatever is raised, and that may quote a vendor's data.
     """
 
     @wraps(make)
-    def made(context: AssetExecutionContext) -> Iterator[Any]:
+    def made(context: AssetExecutionContext, **resources: Any) -> Iterator[Any]:
         internal: InternalError | None = None
         try:
-            yield from make(context)
+            yield from make(context, **resources)
         except (TollbookError, DagsterError, Failure):
             raise
         except Exception as error:
@@ -101,58 +112,85 @@ def typed_errors(make: Callable[[AssetExecutionContext], Iterator[Any]]) -> Call
     return made
 
 
-def raw_spec(
-    connection: Connection,
-    stream: str,
-    description: str,
-    *,
-    deps: Sequence[AssetKey] = (),
-    partitions: PartitionsDefinition[str] | None = None,
-) -> AssetSpec:
+def connection_assets(
+    connection: Connection, streams: Sequence[Stream], days: PartitionsDefinition[str]
+) -> list[AssetsDefinition]:
+    """The assets of one connection: for each of its streams what is landed, and the tables that are made of it."""
+    needed = {stream.read_with for stream in streams}
+    return [_stream_assets(connection, stream, days, needed=stream.name in needed) for stream in streams]
+
+
+def _stream_assets(
+    connection: Connection, stream: Stream, days: PartitionsDefinition[str], *, needed: bool
+) -> AssetsDefinition:
+    """``needed``: another stream is read with this one."""
+    partitions = days if stream.daily else None
+
+    @multi_asset(
+        name=f"{connection.key}_{stream.name}",
+        specs=[_raw_spec(connection, stream, partitions), *_core_specs(connection, stream, partitions)],
+        check_specs=_check_specs(connection, stream),
+        backfill_policy=BackfillPolicy.single_run() if stream.daily else None,
+    )
+    @typed_errors
+    def read(context: AssetExecutionContext, tollbook: ResourceParam[Runtime]) -> Iterator[Any]:
+        source = tollbook.source(connection.name, context)
+        lists = source.lake.raw.newest_list(connection.name, stream.read_with) if stream.read_with else None
+        windows, fetch = stream.plan(source, lists, _days(context, tollbook) if stream.daily else [])
+        depends_on = {stream.read_with: lists} if lists else {}
+        yield from materialize_stream(context, source, stream, windows, fetch, depends_on=depends_on, needed=needed)
+
+    return read
+
+
+def _tags(connection: Connection, layer: str) -> dict[str, str]:
+    return {
+        "tollbook/layer": layer,
+        "tollbook/vendor": connection.vendor,
+        "tollbook/connection": connection.key,
+    }
+
+
+def _raw_spec(connection: Connection, stream: Stream, partitions: PartitionsDefinition[str] | None) -> AssetSpec:
     """The landed responses of a stream."""
     return AssetSpec(
-        connection.asset(f"raw_{stream}"),
-        deps=list(deps),
-        description=description,
-        group_name=connection.key,
+        connection.asset(f"raw_{stream.name}"),
+        deps=[connection.asset(f"raw_{stream.read_with}")] if stream.read_with else [],
+        description=stream.responses,
+        group_name=connection.vendor,
         kinds={"python", "parquet"},
         partitions_def=partitions,
         freshness_policy=fresh_for(connection.stale_after) if connection.stale_after else None,
-        tags={"tollbook/layer": "raw", "tollbook/vendor": connection.vendor},
+        tags=_tags(connection, "raw"),
     )
 
 
-def core_specs(
-    connection: Connection,
-    stream: str,
-    tables: Iterable[Table],
-    *,
-    deps: Sequence[AssetKey] = (),
-    partitions: PartitionsDefinition[str] | None = None,
+def _core_specs(
+    connection: Connection, stream: Stream, partitions: PartitionsDefinition[str] | None
 ) -> list[AssetSpec]:
     """The typed tables made of a stream; each says its grain and its columns."""
     return [
         AssetSpec(
             connection.asset(table_.name),
-            deps=[connection.asset(f"raw_{stream}"), *deps],
+            deps=[connection.asset(f"raw_{stream.name}")],
             description=f"`{table_.full_name}` of connection `{connection.name}`. {table_.grain}.",
-            group_name=connection.key,
+            group_name=connection.vendor,
             kinds={"duckdb", "parquet"},
             partitions_def=partitions,
-            tags={"tollbook/layer": "core", "tollbook/vendor": connection.vendor},
+            tags=_tags(connection, "core"),
             metadata={"dagster/column_schema": column_schema(table_)},
         )
-        for table_ in tables
+        for table_ in stream.tables
     ]
 
 
-def check_specs(connection: Connection, stream: str, controls: Mapping[str, str] | None = None) -> list[AssetCheckSpec]:
-    """What is checked of a stream: each of its control totals (``Stream.controls``), and that all was understood."""
-    raw = connection.asset(f"raw_{stream}")
+def _check_specs(connection: Connection, stream: Stream) -> list[AssetCheckSpec]:
+    """What is checked of a stream: each of its control totals, and that all was understood."""
+    raw = connection.asset(f"raw_{stream.name}")
     return [
-        *(AssetCheckSpec(name, asset=raw, description=compared) for name, compared in (controls or {}).items()),
+        *(AssetCheckSpec(name, asset=raw, description=compared) for name, compared in stream.controls.items()),
         AssetCheckSpec(
-            f"{stream}_understood",
+            f"{stream.name}_understood",
             asset=raw,
             description="Records that could not be understood are set aside in audit.quarantine, and stay in raw.",
         ),
@@ -164,22 +202,11 @@ def column_schema(table_: Table) -> TableSchema:
     return TableSchema([TableColumn(c.name, c.type, c.comment) for c in table_.columns])
 
 
-def asked_days(context: AssetExecutionContext) -> list[Window]:
-    """The business days of this run, one window each, oldest first."""
-    return [Window(day, day) for day in _days(context)]
-
-
-def asked_stretch(context: AssetExecutionContext) -> list[Window]:
-    """The business days of this run as one window."""
-    days = _days(context)
-    return [Window(days[0], days[-1])]
-
-
-def _days(context: AssetExecutionContext) -> list[date]:
-    """The partitions of this run; those of a night where it was started without any."""
+def _days(context: AssetExecutionContext, tollbook: Runtime) -> list[date]:
+    """The partitions of this run; those of the default window where it was started without any."""
     if _has_partitions(context):
         return sorted(date.fromisoformat(key) for key in context.partition_keys)
-    first, last = runtime(context).default_window
+    first, last = tollbook.default_window
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
@@ -195,13 +222,13 @@ def materialize_stream(
     fetch: Callable[[Window], Fetch],
     *,
     depends_on: Mapping[str, Landing] | None = None,
-    others_need_it: bool = False,
+    needed: bool = False,
 ) -> Iterator[MaterializeResult[Any] | AssetCheckResult]:
     """Load a stream and report it: materialisations with figures, checks, and a failure after all that could be loaded.
 
     When a day failed, the days that did not are reported one by one, and the step fails with what went wrong. The step
-    of a list that ``others_need_it`` does not fail while what it said before stays: Dagster would skip what is loaded
-    with it. The steps that load that fail instead, in the end.
+    of a list that is ``needed`` by another stream does not fail while what it said before stays: Dagster would skip
+    what is loaded with it. The steps that load that fail instead, in the end.
     """
     connection = Connection(source.name, source.vendor)
     # The generation that holds the lists' content, so that reading the same lists again changes nothing.
@@ -212,7 +239,7 @@ def materialize_stream(
     raw = connection.asset(f"raw_{stream.name}")
     partitioned = windows[0].first is not None
     failures = [f"{error.kind}: {error}" for error in outcome.failures]
-    if others_need_it and outcome.known:
+    if needed and outcome.known:
         yield from _stale(connection, stream, raw, failures[0])
         return
     failures += _stale_lists(source, lists)

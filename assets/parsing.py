@@ -2,7 +2,7 @@
 
 What lives here: feeding a parser from a landing, changing rows that are already written, handing over the rows of a
 list, and reading plain values. What does not: what a response means (the vendors' folders), and merging its rows into
-core (``assets.load``).
+core (``warehouse.merge``).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,22 +16,27 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.load import Begin, Normalised, Source
+from assets.stream import Source
 from warehouse.core import CoreWriter, StagedFile
 from warehouse.files import make_folder
+from warehouse.merge import Normalised, Parser
 from warehouse.money import money
 from warehouse.raw import Landing
 from warehouse.schema import Table
 
 
 def parse(
-    source: Source, begin: Begin, con: duckdb.DuckDBPyConnection, landing: Landing, day: date | None
+    begin: Callable[[Source, duckdb.DuckDBPyConnection, str, Mapping[str, str], date, Path], Parser],
+    source: Source,
+    con: duckdb.DuckDBPyConnection,
+    landing: Landing,
+    day: date | None,
 ) -> Normalised:
     """What all responses of a landing come to, by the parser that ``begin`` makes."""
     assert day is not None
     folder = source.lake.scratch_folder / f"{landing.generation}.parsed"
     make_folder(folder)
-    parser = begin(con, landing.file, landing.depends_on, day, folder)
+    parser = begin(source, con, landing.file, landing.depends_on, day, folder)
     for responses in source.lake.raw.response_batches(landing):
         parser.add(responses)
     return parser.finish(landing)

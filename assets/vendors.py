@@ -5,30 +5,28 @@ streams themselves (the vendor modules).
 """
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
-from assets.load import Source, Stream
 from assets.pbxware.api import PBXware
 from assets.sipcentric.api import Sipcentric
+from assets.stream import Source, Stream
 from assets.tim4biz.api import Tim4biz
 from assets.time4vps.api import Time4VPS
 
-# What each vendor's connections are asked for day by day; what is not here is a list.
-DAILY: dict[str, tuple[str, ...]] = {
-    "pbxware": (pbxware.CDRS,),
-    "sipcentric": (sipcentric.CALLS, sipcentric.MESSAGES),
-    "tim4biz": (tim4biz.TOTALS,),
-    "time4vps": (),
+STREAMS: dict[str, tuple[Stream, ...]] = {
+    "pbxware": pbxware.STREAMS,
+    "sipcentric": sipcentric.STREAMS,
+    "tim4biz": tim4biz.STREAMS,
+    "time4vps": time4vps.STREAMS,
 }
 
 
-def streams_of(source: Source) -> dict[str, Stream]:
-    """The streams of a connection, by name."""
-    made = {
-        "pbxware": (pbxware.lists_stream, pbxware.cdr_stream),
-        "sipcentric": (sipcentric.lists_stream, sipcentric.calls_stream, sipcentric.messages_stream),
-        "tim4biz": (tim4biz.totals_stream,),
-        "time4vps": (time4vps.invoices_stream,),
-    }
-    return {stream.name: stream for stream in (make(source) for make in made[source.vendor])}
+def streams_of(vendor: str) -> dict[str, Stream]:
+    """A vendor's streams, by name."""
+    return {stream.name: stream for stream in STREAMS[vendor]}
+
+
+def daily_streams(vendor: str) -> tuple[str, ...]:
+    """The names of the streams that a vendor's connections are read by day; the others are lists."""
+    return tuple(stream.name for stream in STREAMS[vendor] if stream.daily)
 
 
 def probe(source: Source) -> None:

@@ -22,10 +22,11 @@ from dagster import (
     AssetSpec,
     MaterializeResult,
     MetadataValue,
+    ResourceParam,
     multi_asset,
 )
 
-from assets.materialize import RESOURCE, column_schema, fresh_for, runtime, typed_errors
+from assets.materialize import Runtime, column_schema, fresh_for, typed_errors
 from warehouse import retention
 from warehouse.core import CorePartition
 from warehouse.database import Database
@@ -133,12 +134,10 @@ def warehouse_assets(core: Sequence[tuple[str, AssetKey]], stale_after: timedelt
                 description="Every connection has every business day from its first one to the newest one loaded.",
             ),
         ],
-        required_resource_keys={RESOURCE},
     )
     @typed_errors
-    def warehouse(context: AssetExecutionContext) -> Iterator[Any]:
-        place = runtime(context)
-        published = update_and_publish(place.lake, place.database, place.keep_from())
+    def warehouse(context: AssetExecutionContext, tollbook: ResourceParam[Runtime]) -> Iterator[Any]:
+        published = update_and_publish(tollbook.lake, tollbook.database, tollbook.keep_from())
         result = published.result
         days = sorted(result.touched)
         if result.dropped:

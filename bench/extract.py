@@ -24,15 +24,17 @@ import requests
 from assets import pbxware, sipcentric
 from assets.http.page import Page
 from assets.http.slices import NOTHING, Earlier
-from assets.load import Outcome, Source, Window, bounds, earlier_readings, load
+from assets.load import load
 from assets.pbxware.api import LIMIT, PBXware
 from assets.sipcentric.api import PAGE_SIZE, Sipcentric
+from assets.stream import Outcome, Source, Window, earlier_readings
 from bench.child import measure
 from bench.figures import Figure, Way, interleave, ratio, show
 from bench.vendor import CUSTOMER, DAY, DAY_START, SECONDS, serving
 from pipelines.cli import main as command
 from pipelines.resources import Runtime
 from pipelines.settings import load_settings
+from warehouse.layout import bounds
 
 ROWS_A_PAGE = {"pbxware": LIMIT, "sipcentric": PAGE_SIZE}
 GOALS = {"pbxware": 1.5, "sipcentric": 1.2}  # × floor
@@ -79,7 +81,7 @@ def configure(folder: Path, base: str, *vendors: str) -> Path:
 def load_lists(source: Source) -> Outcome:
     """What tells a vendor's own numbers from others'; every load begins with it."""
     module = pbxware if source.vendor == "pbxware" else sipcentric
-    return _whole(load(source, module.lists_stream(source), [Window(None, None)], lambda _: module.fetch_lists(source)))
+    return _whole(load(source, module.LISTS_STREAM, [Window(None, None)], lambda _: module.fetch_lists(source)))
 
 
 def load_day(source: Source) -> Outcome:
@@ -89,9 +91,9 @@ def load_day(source: Source) -> Outcome:
     depends_on = {"lists": lists.content_generation}
     if source.vendor == "pbxware":
         fetch: Any = partial(pbxware.fetch_cdrs, source, lists)
-        return _whole(load(source, pbxware.cdr_stream(source), windows, fetch, depends_on=depends_on))
+        return _whole(load(source, pbxware.CDR_STREAM, windows, fetch, depends_on=depends_on))
     fetch = partial(sipcentric.fetch_calls, source, lists)
-    return _whole(load(source, sipcentric.calls_stream(source), windows, fetch, depends_on=depends_on))
+    return _whole(load(source, sipcentric.CALL_STREAM, windows, fetch, depends_on=depends_on))
 
 
 def _whole(outcome: Outcome) -> Outcome:

@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 import duckdb
 
 from assets import pbxware, time4vps
-from assets.load import Stream, Window, load
+from assets.load import load
+from assets.stream import Stream, Window
 from bench.child import measure
 from bench.figures import show
 from pipelines.resources import Runtime
@@ -129,9 +130,9 @@ def lists(base: str, vendor: str, mib: int) -> dict[str, Any]:
         source = Runtime(load_settings(path)).source("big", load_id="bench")
         stream: Stream
         if vendor == "pbxware":
-            stream, fetch = pbxware.lists_stream(source), pbxware.fetch_lists
+            stream, fetch = pbxware.LISTS_STREAM, pbxware.fetch_lists
         else:
-            stream, fetch = time4vps.invoices_stream(source), time4vps.fetch_invoices
+            stream, fetch = time4vps.INVOICE_STREAM, time4vps.fetch_invoices
 
         def whole() -> None:
             for failure in load(source, stream, [Window(None, None)], lambda _: fetch(source)).failures:

@@ -4,7 +4,6 @@ Without any configuration the bundled vendors' sample stands in for it, so that 
 runs. A file that ``TOLLBOOK_CONFIG`` names and that is not there is an error of the code location.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -14,17 +13,13 @@ from dagster import (
     AssetSelection,
     Definitions,
     InitResourceContext,
-    PartitionsDefinition,
     ResourceDefinition,
     definitions,
 )
 
-from assets.materialize import RESOURCE, Connection
+from assets.materialize import RESOURCE, Connection, connection_assets
 from assets.partitions import business_days
-from assets.pbxware import pbxware_assets
-from assets.sipcentric import sipcentric_assets
-from assets.tim4biz import tim4biz_assets
-from assets.time4vps import time4vps_assets
+from assets.vendors import STREAMS
 from assets.warehouse_asset import warehouse_assets
 from pipelines.jobs import load_job, publish_job
 from pipelines.resources import Runtime, tollbook_resource
@@ -35,13 +30,6 @@ from tollbook_errors import ConfigError
 
 _MATERIALIZE = ("asset materialize", "dg launch")  # Dagster's commands that do, by the end of their names
 SAMPLE = Path(__file__).parent / "demo" / "sample.toml"
-
-VENDOR_ASSETS: dict[str, Callable[[Connection, PartitionsDefinition[str]], list[AssetsDefinition]]] = {
-    "pbxware": pbxware_assets,
-    "sipcentric": sipcentric_assets,
-    "tim4biz": tim4biz_assets,
-    "time4vps": time4vps_assets,
-}
 
 
 @definitions
@@ -61,8 +49,8 @@ def build(settings: Settings, runtime: Runtime | None = None, *, to_look_at: boo
     vendors = [
         asset
         for connection in settings.connections
-        for asset in VENDOR_ASSETS[connection.vendor](
-            Connection(connection.name, connection.vendor, connection.stale_after), days
+        for asset in connection_assets(
+            Connection(connection.name, connection.vendor, connection.stale_after), STREAMS[connection.vendor], days
         )
     ]
     warehouse = warehouse_assets(_core_keys(vendors), min(c.stale_after for c in settings.connections))

@@ -41,7 +41,7 @@ from warehouse.retention import refuse_dropped
 if TYPE_CHECKING:
     from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
-    from assets.load import Progress
+    from assets.stream import Progress
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _cancel_runs(settings: Settings) -> None:
 
 def _unread_days(settings: Settings, first: date, last: date, names: Sequence[str], began: set[str]) -> str:
     """Which days an interrupted load has not read, by what it has recorded, and what to do."""
-    from assets.vendors import DAILY
+    from assets.vendors import daily_streams
 
     lake = Lake(settings.data_dir)
     rows = [row for load in sorted(set(lake.loads.names()) - began) for row in lake.loads.of(load)]
@@ -115,7 +115,7 @@ def _unread_days(settings: Settings, first: date, last: date, names: Sequence[st
     for connection in settings.connections:
         if names and connection.name not in names:
             continue
-        streams = DAILY[connection.vendor]
+        streams = daily_streams(connection.vendor)
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         left = [day for day in days if not all(any(
             (name, stream) == (connection.name, each) and start and start <= day <= end

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assets.load import Progress
+from assets.stream import Progress
 from pipelines.interruption import in_a_thread
 from pipelines.load_window import today
 from pipelines.progress import Watch
@@ -65,7 +65,8 @@ def rebuild_all(settings: Settings, watch: Watch) -> RebuildSummary:
 
 
 def _rebuild(settings: Settings, runtime: "Runtime", watch: Watch) -> RebuildSummary:
-    from assets.load import Window, scrub, update_partition
+    from assets.load import scrub, update_partition
+    from assets.stream import Window
     from assets.vendors import streams_of
     from assets.warehouse_asset import rebuild_database
 
@@ -92,7 +93,7 @@ def _rebuild(settings: Settings, runtime: "Runtime", watch: Watch) -> RebuildSum
         failed = len(failures)
         watch(Progress(connection, stream, str(day or "all"), number - failed, len(todo), 0, failed))
         try:
-            update_partition(source, streams_of(source)[stream], day)
+            update_partition(source, streams_of(source.vendor)[stream], day)
         except StorageError:
             raise
         except Exception as error:

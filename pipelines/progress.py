@@ -18,7 +18,7 @@ from warehouse.reference_notices import UNMATCHED, Notice
 from warehouse.reports.model import show_money
 
 if TYPE_CHECKING:
-    from assets.load import Progress
+    from assets.stream import Progress
     from pipelines.load import LoadSummary
 
 Watch = Callable[["Progress"], None]

@@ -21,7 +21,7 @@ from assets.http.auth import Auth, BasicAuth, ParameterKey
 from assets.http.client import Client, Clock, Limits, Timeouts
 from assets.http.rate_limit import RateLimit
 from assets.http.secret import MaskSecrets
-from assets.load import Past, Progress, Source
+from assets.stream import Past, Progress, Source
 from pipelines.load_window import default_window, keep_from
 from pipelines.run_locks import hold_run_lock
 from pipelines.settings import Connection, Settings

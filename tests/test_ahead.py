@@ -12,8 +12,9 @@ import pytest
 from support.fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
 
 from assets import load, pbxware
-from assets.load import Source, update_partition
+from assets.load import update_partition
 from assets.pbxware.legs import CdrParser
+from assets.stream import Source
 from warehouse import raw
 from warehouse.core import CorePartition
 
@@ -61,7 +62,7 @@ def a_day() -> FakePbx:
 def made_again(source: Source) -> CorePartition:
     """The day from its landing alone."""
     source.lake.core.clear([source.name])
-    return update_partition(source, pbxware.cdr_stream(source), DAY)
+    return update_partition(source, pbxware.CDR_STREAM, DAY)
 
 
 def test_a_day_that_is_typed_while_it_is_read_is_the_day_that_is_typed_afterwards(

@@ -157,10 +157,10 @@ def check_amounts(seed: int, count: int, folder: Path) -> None:
     data_dir = folder / "data"
     assert not load_day(source_of(batch.pbxware, data_dir), DAY).failures
     site = source(batch.sipcentric, data_dir, "sipcentric", zone=UTC, account_zone=UTC, currency="EUR")
-    run(site, sipcentric.lists_stream(site), lambda _: sipcentric.fetch_lists(site))
+    run(site, sipcentric.LISTS_STREAM, lambda _: sipcentric.fetch_lists(site))
     lists = site.lake.raw.newest_list("site", "lists")
     known = {"lists": lists.content_generation}
-    run(site, sipcentric.calls_stream(site), lambda w: sipcentric.fetch_calls(site, lists, w), [DAY], depends_on=known)
+    run(site, sipcentric.CALL_STREAM, lambda w: sipcentric.fetch_calls(site, lists, w), [DAY], depends_on=known)
 
     files = ds.dataset(sorted((data_dir / "core" / "cdr").rglob("*.parquet")))
     typed = files.to_table(["connection", "started_at", "cost"]).to_pylist()

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets.load import session
 from warehouse.duck import connect
 from warehouse.lake import Lake
+from warehouse.merge import session
 
 
 @pytest.fixture(params=["session", "file", "read-only"])

@@ -11,7 +11,7 @@ import pytest
 from support.loading import World, traces, world
 from support.stand_in import everything_written
 
-from assets.load import Progress
+from assets.stream import Progress
 from pipelines.demo.company import PBX, TIM
 from pipelines.progress import lines
 from tollbook_errors import InternalError

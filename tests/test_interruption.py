@@ -16,7 +16,7 @@ from dagster import AssetsDefinition, DagsterInstance
 from support.loading import World, world
 from support.soaking import part, told
 
-from assets.vendors import DAILY
+from assets.vendors import STREAMS
 from pipelines.definitions import build
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 
@@ -148,7 +148,7 @@ def test_what_is_asked_day_by_day_is_what_the_assets_are(vendors: World) -> None
         if isinstance(asset, AssetsDefinition) and asset.partitions_def is not None:
             raw = next(key for key in asset.keys if key.path[-1].startswith("raw_"))
             found[of_vendor[raw.path[0]]].add(raw.path[-1].removeprefix("raw_"))
-    assert {vendor: set(streams) for vendor, streams in DAILY.items()} == found
+    assert {vendor: {each.name for each in streams if each.daily} for vendor, streams in STREAMS.items()} == found
 
 
 # --- at any moment ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ import pytest
 from support.fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
 
 from assets import pbxware
-from assets.load import Source, update_partition
+from assets.load import update_partition
+from assets.stream import Source
 from tollbook_errors import ConfigError, ContractError, IntegrityError, StorageError
 from warehouse.core import read_core, write_parquet
 from warehouse.files import StagedParquet, read_json, write_bytes, write_json
@@ -58,7 +59,7 @@ def changed(pbx: FakePbx) -> FakePbx:
 
 
 def refined(source: Source) -> None:
-    update_partition(source, pbxware.cdr_stream(source), DAY)
+    update_partition(source, pbxware.CDR_STREAM, DAY)
 
 
 def land(lake: Lake, body: str = "{}", stream: str = "lists", day: date | None = None, **depends_on: str) -> Landing:
@@ -108,7 +109,7 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
         source.lake.core.clear([source.name])
         assert core(source) == {}
         refined(source)
-        update_partition(source, pbxware.lists_stream(source), None)
+        update_partition(source, pbxware.LISTS_STREAM, None)
         assert core(source) == before
         assert tree(tmp_path / "state" / "core") == states
 
@@ -194,7 +195,7 @@ def test_a_load_that_is_cut_anywhere_is_made_good_by_the_next(
             before = core(source)
             source.lake.core.clear([source.name])
             refined(source)
-            update_partition(source, pbxware.lists_stream(source), None)
+            update_partition(source, pbxware.LISTS_STREAM, None)
             assert core(source) == before, f"after {steps} steps, rebuilt"
     assert 10 < steps < 59
 
@@ -619,7 +620,7 @@ def test_a_partition_that_two_processes_refine_at_once_has_one_result(tmp_path: 
     load_day(source_of(changed(pbx), tmp_path))
     before = core(source)
     source.lake.core.clear([source.name])
-    update_partition(source, pbxware.lists_stream(source), None)
+    update_partition(source, pbxware.LISTS_STREAM, None)
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(2)
     processes = [context.Process(target=_refine_in_a_process, args=(tmp_path, start)) for _ in range(2)]
@@ -638,7 +639,7 @@ def test_a_partition_is_made_by_one_at_a_time(tmp_path: Path) -> None:
     load_day(source)
     before = core(source)
     source.lake.core.clear([source.name])
-    update_partition(source, pbxware.lists_stream(source), None)
+    update_partition(source, pbxware.LISTS_STREAM, None)
     made = core(source)
     second = threading.Thread(target=refined, args=(source,))
     with source.lake.writing():

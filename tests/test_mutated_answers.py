@@ -34,9 +34,11 @@ from support.soaking import part, told
 from assets import pbxware, sipcentric, tim4biz, time4vps
 from assets.http.client import Client
 from assets.http.transport import RawResponse
-from assets.load import Fetch, Outcome, Source, Stream, Window, load, session
+from assets.load import load
+from assets.stream import Fetch, Outcome, Source, Stream, Window
 from pipelines.resources import Runtime
 from tollbook_errors import InternalError, TollbookError
+from warehouse.merge import session
 
 pytestmark = pytest.mark.slow  # whole loads
 
@@ -82,7 +84,7 @@ class Recorded:
 class Step:
     """One stream of a connection, how it is loaded, and the streams whose landings it needs."""
 
-    stream: Callable[[Source], Stream]
+    stream: Stream
     fetch: Callable[[Source, Window], Fetch]
     check: Callable[[Source, Outcome], None]
     needs: tuple[str, ...] = ()
@@ -92,7 +94,7 @@ class Step:
     def run(self, source: Source) -> Outcome:
         window = Window(DAY, DAY) if self.of_days else Window(None, None)
         lists = {name: source.lake.raw.newest_list(source.name, name).content_generation for name in self.needs}
-        return load(source, self.stream(source), [window], lambda w: self.fetch(source, w), depends_on=lists)
+        return load(source, self.stream, [window], lambda w: self.fetch(source, w), depends_on=lists)
 
 
 def _with_lists(fetch: Callable[[Source, Any, Window], Fetch]) -> Callable[[Source, Window], Fetch]:
@@ -231,17 +233,17 @@ def unchecked(source: Source, outcome: Outcome) -> None:
 
 STEPS: dict[str, tuple[Step, ...]] = {
     "pbxware": (
-        Step(pbxware.lists_stream, lambda s, w: pbxware.fetch_lists(s), unchecked, of_days=False),
-        Step(pbxware.cdr_stream, _with_lists(pbxware.fetch_cdrs), check_pbxware_cdrs, ("lists",)),
+        Step(pbxware.LISTS_STREAM, lambda s, w: pbxware.fetch_lists(s), unchecked, of_days=False),
+        Step(pbxware.CDR_STREAM, _with_lists(pbxware.fetch_cdrs), check_pbxware_cdrs, ("lists",)),
     ),
     "sipcentric": (
-        Step(sipcentric.lists_stream, lambda s, w: sipcentric.fetch_lists(s), unchecked, of_days=False),
-        Step(sipcentric.calls_stream, _with_lists(sipcentric.fetch_calls), check_sipcentric_calls, ("lists",)),
-        Step(sipcentric.messages_stream, _with_lists(sipcentric.fetch_messages), check_sipcentric_messages, ("lists",)),
+        Step(sipcentric.LISTS_STREAM, lambda s, w: sipcentric.fetch_lists(s), unchecked, of_days=False),
+        Step(sipcentric.CALL_STREAM, _with_lists(sipcentric.fetch_calls), check_sipcentric_calls, ("lists",)),
+        Step(sipcentric.MESSAGE_STREAM, _with_lists(sipcentric.fetch_messages), check_sipcentric_messages, ("lists",)),
     ),
-    "tim4biz": (Step(tim4biz.totals_stream, tim4biz.fetch_totals, check_tim4biz),),
+    "tim4biz": (Step(tim4biz.TOTALS_STREAM, tim4biz.fetch_totals, check_tim4biz),),
     "time4vps": (
-        Step(time4vps.invoices_stream, lambda s, w: time4vps.fetch_invoices(s), check_time4vps, of_days=False),
+        Step(time4vps.INVOICE_STREAM, lambda s, w: time4vps.fetch_invoices(s), check_time4vps, of_days=False),
     ),
 }
 
@@ -303,9 +305,9 @@ def bench(made: World, vendor: str) -> Iterator[Bench]:
         pytest.MonkeyPatch.context() as patch,
     ):
         runtime = Runtime(made.settings.model_copy(update={"data_dir": Path(folder, "data")}))
-        patch.setattr("assets.load.MAX_THREADS", 1)
+        patch.setattr("warehouse.merge.MAX_THREADS", 1)
         duck = session(runtime.lake)
-        patch.setattr("assets.load.session", lambda lake: duck.cursor())
+        patch.setattr("warehouse.merge.session", lambda lake: duck.cursor())
         name = next(connection.name for connection in made.settings.connections if connection.vendor == vendor)
         source = runtime.source(name, load_id="20261122T000000Z")
         wire = Recorded(source.client())

@@ -15,7 +15,8 @@ from test_sipcentric import sample as sip_sample
 from test_time4vps import Account as VpsAccount
 
 from assets import pbxware, sipcentric, time4vps
-from assets.load import Fetch, Outcome, Source, Stream, Window, load, update_partition
+from assets.load import load, update_partition
+from assets.stream import Fetch, Outcome, Source, Stream, Window
 from tollbook_errors import ContractError, TransientError
 
 pytestmark = pytest.mark.slow  # whole loads
@@ -72,10 +73,10 @@ class Vendor:
 
 def lists_of(from_: Source) -> tuple[Stream, Fetch]:
     if from_.vendor == "pbxware":
-        return pbxware.lists_stream(from_), pbxware.fetch_lists(from_)
+        return pbxware.LISTS_STREAM, pbxware.fetch_lists(from_)
     if from_.vendor == "sipcentric":
-        return sipcentric.lists_stream(from_), sipcentric.fetch_lists(from_)
-    return time4vps.invoices_stream(from_), time4vps.fetch_invoices(from_)
+        return sipcentric.LISTS_STREAM, sipcentric.fetch_lists(from_)
+    return time4vps.INVOICE_STREAM, time4vps.fetch_invoices(from_)
 
 
 def a_pbx() -> FakePbx:
@@ -133,7 +134,7 @@ def rebuilt(from_: Source, *days: Any) -> dict[str, str]:
     from_.lake.core.clear([from_.name])
     update_partition(from_, lists_of(from_)[0], None)
     for day in days:
-        update_partition(from_, pbxware.cdr_stream(from_), day)
+        update_partition(from_, pbxware.CDR_STREAM, day)
     return hashes(from_.lake.data_dir / "core")
 
 
@@ -269,7 +270,7 @@ def test_an_inbound_call_stays_inbound_on_a_night_without_the_numbers(instead: s
         lists = from_.lake.raw.newest_list(from_.name, "lists")
         run(
             from_,
-            pbxware.cdr_stream(from_),
+            pbxware.CDR_STREAM,
             lambda window, from_=from_, lists=lists: pbxware.fetch_cdrs(from_, lists, window),  # type: ignore[misc]
             [DAY],
             depends_on={"lists": lists.content_generation},

@@ -26,8 +26,9 @@ from support.fake_pbx import (
 )
 
 from assets import pbxware
-from assets.load import Outcome, Source, update_partition
+from assets.load import update_partition
 from assets.pbxware.api import PBXware
+from assets.stream import Outcome, Source
 from tollbook_errors import AuthError, ContractError, TransientError
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -693,8 +694,8 @@ def test_what_a_tenant_had_stays_when_the_list_no_longer_names_it(tmp_path: Path
     stood = rows_of(source)
     shutil.rmtree(tmp_path / "core")
     shutil.rmtree(tmp_path / "state" / "core")
-    update_partition(source, pbxware.lists_stream(source), None)
-    update_partition(source, pbxware.cdr_stream(source), DAY)
+    update_partition(source, pbxware.LISTS_STREAM, None)
+    update_partition(source, pbxware.CDR_STREAM, DAY)
     assert rows_of(source) == stood, "the same from raw alone"
 
 

@@ -20,7 +20,6 @@ import pytest
 from support.core_rows import at, leg, load, partition, query, warehouse
 from support.loading import LONDON, World, read, unwatched, world
 
-from assets.load import bounds
 from assets.warehouse_asset import rebuild_database, update_and_publish
 from pipelines.demo.company import PBX, SIP, TIM, VPS
 from pipelines.demo.faults import Fault
@@ -28,6 +27,7 @@ from pipelines.demo.hosting import Hosting, Invoice
 from pipelines.maintain import run_rebuild
 from pipelines.resources import Runtime
 from tollbook_errors import IntegrityError
+from warehouse.layout import bounds
 from warehouse.published import open_public, unusual_days
 from warehouse.update import sql as module
 

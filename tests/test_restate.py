@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from support.fake_pbx import DAY, NOON, FakePbx, load_day, load_lists, row, rows_of, source_of
 
 from assets import pbxware
-from assets.load import Past, Source, update_partition
+from assets.load import update_partition
+from assets.stream import Past, Source
 from assets.vendors import streams_of
 from tollbook_errors import ContractError
 from warehouse.restate import Reading, merge
@@ -167,8 +168,8 @@ def test_folding_one_by_one_is_folding_all_at_once(
     assert sums[-1] - sums[0] == effects
     files = {p: p.read_bytes() for p in (source.lake.data_dir / "core").rglob("*.parquet")}
     source.lake.core.clear([source.name])
-    update_partition(source, pbxware.cdr_stream(source), DAY)
-    update_partition(source, pbxware.lists_stream(source), None)
+    update_partition(source, pbxware.CDR_STREAM, DAY)
+    update_partition(source, pbxware.LISTS_STREAM, None)
     assert {p: p.read_bytes() for p in (source.lake.data_dir / "core").rglob("*.parquet")} == files
 
 
@@ -300,7 +301,7 @@ def test_what_is_read_otherwise_is_restated_though_the_vendor_said_the_same(tmp_
     now = source_of(pbx, tmp_path, outside_line="9", past=(Past(before, f"{landing.generation}-000001", READ_AT),))
     for stream in ("lists", "cdr"):
         now.lake.core.clear(["hq"])
-        update_partition(now, streams_of(now)[stream], DAY if stream == "cdr" else None)
+        update_partition(now, streams_of(now.vendor)[stream], DAY if stream == "cdr" else None)
     (stands,) = rows_of(now)
     assert stands["to_e164"] == "+442079460123"
     assert [stands[name] for name in ("cdr_id", "raw_file", "raw_row", "fetched_at")] == [
@@ -313,4 +314,4 @@ def test_what_is_read_otherwise_is_restated_though_the_vendor_said_the_same(tmp_
     # What comes after is read as it is configured now, and is no restatement of the reading.
     load_day(now)
     assert restated(now) == [entry]
-    assert update_partition(now, streams_of(now)["cdr"], DAY).rows["core.cdr"] == 1
+    assert update_partition(now, streams_of(now.vendor)["cdr"], DAY).rows["core.cdr"] == 1

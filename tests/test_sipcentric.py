@@ -35,13 +35,15 @@ from assets import sipcentric
 from assets.http.auth import BasicAuth
 from assets.http.client import Client
 from assets.http.secret import Secret
-from assets.load import Source, Window, bounds, load, update_partition
+from assets.load import load, update_partition
 from assets.sipcentric.api import PAGE_SIZE, READINGS, Sipcentric, identifier, instant
 from assets.sipcentric.calls import CallParser
 from assets.sipcentric.controls import total_of_stats
+from assets.stream import Source, Window
 from pipelines.demo import Fault, Vendors
 from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError
 from warehouse import lake as lake_module
+from warehouse.layout import bounds
 from warehouse.money import add_amount_of, money
 
 URI = "https://pbx.sipcentric.com/api/v1/customers"
@@ -177,7 +179,7 @@ class Account:
 
     def load_lists(self, folder: Path) -> Source:
         from_ = self.source(folder)
-        run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
+        run(from_, sipcentric.LISTS_STREAM, lambda window: sipcentric.fetch_lists(from_))
         return from_
 
     def load_calls(self, folder: Path, *days: date) -> Source:
@@ -185,7 +187,7 @@ class Account:
         lists = from_.lake.raw.newest_list(from_.name, "lists")
         run(
             from_,
-            sipcentric.calls_stream(from_),
+            sipcentric.CALL_STREAM,
             lambda window: sipcentric.fetch_calls(from_, lists, window),
             days or (DAY,),
             depends_on={"lists": lists.content_generation},
@@ -197,7 +199,7 @@ class Account:
         lists = from_.lake.raw.newest_list(from_.name, "lists")
         run(
             from_,
-            sipcentric.messages_stream(from_),
+            sipcentric.MESSAGE_STREAM,
             lambda window: sipcentric.fetch_messages(from_, lists, window),
             days or (DAY,),
             at_once=True,
@@ -291,7 +293,7 @@ def test_calls_typed_while_they_are_read_are_those_typed_afterwards(
     assert len(found) == len({row["native_id"] for row in found}) == 1_499
     assert [row["raw_row"] for row in found] == sorted(row["raw_row"] for row in found)
     assert statuses(from_)["total_items"] == {"matched"}
-    stream = sipcentric.calls_stream(from_)
+    stream = sipcentric.CALL_STREAM
     ahead = from_.lake.core.partition(stream.name, from_.name, DAY)
     assert ahead is not None
     assert ahead.rows["audit.quarantine"] >= 1
@@ -353,7 +355,7 @@ def test_amounts_are_in_the_customers_currency_else_the_configured_one_else_gbp(
     account.credit |= credit
     account.currency = configured
     outcome = run(
-        from_ := account.source(tmp_path), sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_)
+        from_ := account.source(tmp_path), sipcentric.LISTS_STREAM, lambda window: sipcentric.fetch_lists(from_)
     )
     assert outcome.warnings == warnings
     account.load_calls(tmp_path)
@@ -397,7 +399,7 @@ def test_a_list_that_the_vendor_does_not_offer_is_a_warning_and_the_rest_loads(t
     account = Account([call(START)])
     del account.lists[missing]
     from_ = account.source(tmp_path)
-    outcome = run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
+    outcome = run(from_, sipcentric.LISTS_STREAM, lambda window: sipcentric.fetch_lists(from_))
     assert outcome.warnings == [f"the vendor does not give {missing} of 1 account: the server answered 404"]
     assert len(rows(account.load_calls(tmp_path), "cdr")) == 1
 
@@ -420,7 +422,7 @@ def test_a_401_for_one_list_is_not_about_the_credentials(tmp_path: Path, names: 
     account = Account([call(START)])
     account.change = lambda response, kind: Status(401) if kind in names else response
     from_ = account.source(tmp_path)
-    outcome = run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
+    outcome = run(from_, sipcentric.LISTS_STREAM, lambda window: sipcentric.fetch_lists(from_))
     assert outcome.warnings == [
         f"the vendor does not give {name} of 1 account: the vendor does not allow this account to ask for this (401)"
         for name in names
@@ -613,7 +615,7 @@ def test_an_unknown_outcome_or_direction_is_unknown_with_a_warning(tmp_path: Pat
     lists = from_.lake.raw.newest_list("site", "lists")
     outcome = run(
         from_,
-        sipcentric.calls_stream(from_),
+        sipcentric.CALL_STREAM,
         lambda window: sipcentric.fetch_calls(from_, lists, window),
         [DAY],
         depends_on={"lists": lists.content_generation},
@@ -939,7 +941,7 @@ def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Pat
     def loaded() -> tuple[list[TollbookError], list[str]]:
         outcome = load(
             from_,
-            sipcentric.calls_stream(from_),
+            sipcentric.CALL_STREAM,
             [Window(DAY, DAY)],
             lambda window: sipcentric.fetch_calls(from_, lists, window),
             depends_on={"lists": lists.content_generation},
@@ -1532,19 +1534,19 @@ def served(vendors: Vendors, folder: Path) -> Source:
 
 
 def load_all(from_: Source, days: list[date]) -> None:
-    run(from_, sipcentric.lists_stream(from_), lambda window: sipcentric.fetch_lists(from_))
+    run(from_, sipcentric.LISTS_STREAM, lambda window: sipcentric.fetch_lists(from_))
     lists = from_.lake.raw.newest_list(from_.name, "lists")
     depends_on = {"lists": lists.content_generation}
     run(
         from_,
-        sipcentric.calls_stream(from_),
+        sipcentric.CALL_STREAM,
         lambda window: sipcentric.fetch_calls(from_, lists, window),
         days,
         depends_on=depends_on,
     )
     run(
         from_,
-        sipcentric.messages_stream(from_),
+        sipcentric.MESSAGE_STREAM,
         lambda window: sipcentric.fetch_messages(from_, lists, window),
         days,
         at_once=True,

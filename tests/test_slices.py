@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from support.fake_pbx import NOON, START, FakeClient, FakePbx, load_day, row, second_of, source_of
 
 from assets.http.slices import NOTHING, Earlier, Found, Reading, Slice, read_slices
-from assets.load import bounds
 from assets.pbxware.api import PBXware
 from tollbook_errors import ContractError, IntegrityError
+from warehouse.layout import bounds
 
 HOUR = 3600
 DAY_SECONDS = 24 * HOUR

@@ -16,12 +16,14 @@ from assets import tim4biz
 from assets.http.auth import BasicAuth
 from assets.http.client import Client
 from assets.http.secret import Secret
-from assets.load import Outcome, Source, Window, bounds, load, update_partition
+from assets.load import load, update_partition
+from assets.stream import Outcome, Source, Window
 from assets.tim4biz import DayRange
 from assets.tim4biz.api import Tim4biz, listed, rate_wait
 from pipelines.demo import Vendors
 from pipelines.settings import DURATION_UNITS
 from tollbook_errors import AuthError, ConfigError, ContractError
+from warehouse.layout import bounds
 from warehouse.money import written_amounts
 
 DAY = date(2026, 10, 21)
@@ -50,7 +52,7 @@ def loaded(folder: Path, reply: Any, **overrides: Any) -> Source:
     """A day's totals out of a reply."""
     answering = reply if callable(reply) else lambda path, query: reply
     from_ = source(StandIn(answering), folder, "tim4biz", **{"currency": "EUR", **overrides})
-    run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), [DAY])
     return from_
 
 
@@ -215,7 +217,7 @@ def test_a_cost_that_cannot_be_read_takes_nothing_else_with_it(tmp_path: Path) -
         {"Extension": "Total", "Calls": 15, "Incoming": 9, "Outgoing": 6, "Duration": 11_169, "Cost": "€13,74"},
     ]
     from_ = source(StandIn(lambda path, query: reply), tmp_path, "tim4biz", currency="EUR")
-    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    outcome = run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), [DAY])
     assert read(from_) == [
         READ,
         READ | {"extension": "102", "calls": 10, "incoming": 6, "outgoing": 4, "duration_seconds": 7446, "cost": None},
@@ -238,7 +240,7 @@ def test_a_cost_that_cannot_be_read_proves_nothing(tmp_path: Path) -> None:
 
 def test_a_missing_currency_is_a_warning(tmp_path: Path) -> None:
     from_ = source(StandIn(lambda path, query: [ROW]), tmp_path, "tim4biz")
-    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    outcome = run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), [DAY])
     assert outcome.warnings == ["no currency is known; set currency for this connection"]
     assert rows(from_, "extension_total")[0]["currency"] == "XXX"
 
@@ -246,7 +248,7 @@ def test_a_missing_currency_is_a_warning(tmp_path: Path) -> None:
 def test_figures_that_no_field_is_read_as_are_said_with_the_fields_there_are(tmp_path: Path) -> None:
     reply = [{"Extension": "201", "Calls": 3, "In": 1, "Out": 2, "Cost (GBP)": "1.25", "07700900123": 4}]
     from_ = source(StandIn(lambda path, query: reply), tmp_path, "tim4biz", currency="GBP")
-    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    outcome = run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), [DAY])
     assert outcome.warnings == [
         "no extension has incoming, outgoing, duration_seconds, cost; fields that were not read: Cost (GBP), In, Out "
         "(name them in fields)"
@@ -303,7 +305,7 @@ ALL = 17, 960, 2.25
 def test_a_row_that_adds_up_others_is_no_extension(tmp_path: Path, reply: Any, extensions: str) -> None:
     """F09. By its figures, and said: 10 + 5 calls are 15 and never 30."""
     from_ = source(StandIn(lambda path, query: reply), tmp_path, "tim4biz", currency="EUR")
-    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    outcome = run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), [DAY])
     expected = "101 102 103" if extensions == "3" else extensions
     assert " ".join(sorted(row["extension"] for row in rows(from_, "extension_total"))) == expected
     assert rows(from_, "quarantine") == []
@@ -436,7 +438,7 @@ def test_a_number_without_a_unit_is_seconds_only_where_all_are_whole(tmp_path: P
     reply = [ANN | {"Duration": 10.5}, BOB | {"Duration": 12}, CY | {"Duration": "0.25"}, ANN | {"Duration": 0.1}]
     reply += [{"Extension": "104", "Duration": "12:30"}, {"Extension": "105", "Duration": 0}]
     from_ = source(StandIn(lambda path, query: reply), tmp_path, "tim4biz", currency="EUR")
-    outcome = run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    outcome = run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), [DAY])
     assert [(row["duration_seconds"], row["duration_figure"]) for row in rows(from_, "extension_total")] == [
         (None, Decimal("10.6")), (None, 12), (None, Decimal("0.25")), (750, None), (0, 0),
     ]  # fmt: skip
@@ -454,7 +456,7 @@ def test_a_clock_of_two_parts_is_minutes_and_seconds_for_all_that_is_known(tmp_p
     for beside, is_known in (("1:00:00", True), ("5 min", True), (10.5, False)):
         reply = [ANN | {"Duration": "12:30"}, BOB | {"Duration": beside}]
         from_ = source(StandIn(lambda path, query, reply=reply: reply), tmp_path / str(beside), "tim4biz")
-        stream = tim4biz.totals_stream(from_)
+        stream = tim4biz.TOTALS_STREAM
         outcome = run(from_, stream, lambda window, from_=from_: tim4biz.fetch_totals(from_, window), [DAY])
         row = rows(from_, "extension_total")[0]
         assert (row["duration_seconds"], row["duration_figure"]) == (750, None)
@@ -495,7 +497,7 @@ def test_a_period_that_is_too_long_is_cut_and_the_parts_add_up(
     """Also when the vendor's zone is another than that of our business days, and over both clock changes."""
     ledger = Ledger(timedelta(hours=hours))
     from_ = source(ledger.stand_in, tmp_path, "tim4biz", currency="EUR", account_zone=ZoneInfo(zone))
-    run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [day])
+    run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), [day])
     start, end = (edge.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for edge in bounds(day, LONDON))
     expected = sum(start <= moment < end for moment in ledger.moments)
     assert [(row["calls"], row["cost"]) for row in rows(from_, "extension_total")] == [
@@ -509,7 +511,7 @@ def test_rows_of_totals_are_left_out_of_every_part_of_a_day_and_of_a_range(tmp_p
     """F09. In hours with one extension, with two, and with none."""
     ledger = Ledger(timedelta(hours=1), total)
     from_ = source(ledger.stand_in, tmp_path, "tim4biz", currency="EUR")
-    run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), [DAY])
+    run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), [DAY])
     moments = [moment.minute for moment in ledger.moments if moment.date() == DAY]
     found = {row["extension"]: (row["calls"], row["cost"]) for row in rows(from_, "extension_total")}
     others = sum(minute % 3 == 0 for minute in moments)
@@ -533,9 +535,7 @@ def reading(folder: Path, response: Any, days: list[date] = DAYS, **overrides: A
     parts = tim4biz.in_day_ranges([Window(day, day) for day in days])
     ranges = [found for part in parts if (found := DayRange.of(part, from_))]
     wanted = [window for part in parts for window in part]
-    return from_, load(
-        from_, tim4biz.totals_stream(from_), wanted, lambda window: tim4biz.fetch_totals(from_, window, ranges)
-    )
+    return from_, load(from_, tim4biz.TOTALS_STREAM, wanted, lambda window: tim4biz.fetch_totals(from_, window, ranges))
 
 
 def spread(cost: str = "1.25", **changes: Any) -> Any:
@@ -647,7 +647,7 @@ def test_a_range_is_compared_with_what_its_own_load_read(tmp_path: Path) -> None
     assert len(everything) == 2
     from_.lake.core.clear([from_.name])
     for day in DAYS:
-        update_partition(from_, tim4biz.totals_stream(from_), day)
+        update_partition(from_, tim4biz.TOTALS_STREAM, day)
     assert controls(from_, "stretch_cost") == everything
 
 
@@ -730,7 +730,7 @@ def load_served(vendors: Vendors, folder: Path, days: list[date]) -> Source:
     client = Client(connection="site", base_url=vendors.urls["tim4biz"], auth=login)
     nobody = StandIn(lambda path, query: None)
     from_ = source(nobody, folder, "tim4biz", currency="EUR", client=lambda: client)
-    run(from_, tim4biz.totals_stream(from_), lambda window: tim4biz.fetch_totals(from_, window), days)
+    run(from_, tim4biz.TOTALS_STREAM, lambda window: tim4biz.fetch_totals(from_, window), days)
     return from_
 
 

@@ -15,7 +15,8 @@ from assets import time4vps
 from assets.http.auth import BasicAuth
 from assets.http.client import Client
 from assets.http.secret import Secret
-from assets.load import Outcome, Source, update_partition
+from assets.load import update_partition
+from assets.stream import Outcome, Source
 from assets.time4vps.api import Time4VPS, entries
 from assets.time4vps.controls import OF_AN_INVOICE
 from assets.time4vps.invoice_period import period_of_cycle, period_of_text
@@ -105,7 +106,7 @@ class Account:
 
     def outcome(self, folder: Path) -> Outcome:
         from_ = self.source(folder)
-        return run(from_, time4vps.invoices_stream(from_), lambda window: time4vps.fetch_invoices(from_))
+        return run(from_, time4vps.INVOICE_STREAM, lambda window: time4vps.fetch_invoices(from_))
 
     def load(self, folder: Path) -> Source:
         self.outcome(folder)
@@ -849,7 +850,7 @@ def test_a_line_pays_for_what_it_did_when_it_was_billed_whatever_became_of_the_s
     assert periods() == expected
     for file in (tmp_path / "state" / "core").rglob("*.json"):
         file.unlink()
-    update_partition(from_, time4vps.invoices_stream(from_), None)
+    update_partition(from_, time4vps.INVOICE_STREAM, None)
     assert periods() == expected, "from what was landed alone"
 
 
@@ -1067,7 +1068,7 @@ def test_core_is_the_same_again_from_raw_alone(tmp_path: Path) -> None:
     expected = {table: rows(from_, table) for table in ("invoice", "invoice_line", "control_total", "restatement")}
     for file in (tmp_path / "state" / "core").rglob("*.json"):
         file.unlink()
-    update_partition(from_, time4vps.invoices_stream(from_), None)
+    update_partition(from_, time4vps.INVOICE_STREAM, None)
     assert {table: rows(from_, table) for table in expected} == expected
 
 
@@ -1081,7 +1082,7 @@ def test_details_that_are_nowhere_are_an_integrity_error(tmp_path: Path) -> None
     for file in [*(tmp_path / "raw").rglob(f"{first.generation}.*"), *(tmp_path / "state" / "core").rglob("*.json")]:
         file.unlink()
     with pytest.raises(IntegrityError, match="details"):
-        update_partition(from_, time4vps.invoices_stream(from_), None)
+        update_partition(from_, time4vps.INVOICE_STREAM, None)
 
 
 @settings(max_examples=25)
@@ -1118,7 +1119,7 @@ def test_the_bundled_vendor_loads_exactly_and_without_false_alarms(tmp_path: Pat
         login = BasicAuth(Secret(vendors.secrets["TIME4VPS_USERNAME"]), Secret(vendors.secrets["TIME4VPS_PASSWORD"]))
         client = Client(connection="site", base_url=vendors.urls["time4vps"], auth=login)
         from_ = source(Account().stand_in, tmp_path, "time4vps", account_zone=VILNIUS, client=lambda: client)
-        run(from_, time4vps.invoices_stream(from_), lambda window: time4vps.fetch_invoices(from_))
+        run(from_, time4vps.INVOICE_STREAM, lambda window: time4vps.fetch_invoices(from_))
         check_truth(vendors, from_)
         found = statuses(from_)
         assert found.pop("credit_notes") == {"matched", "unavailable"}, "one was refunded without a note"
@@ -1127,7 +1128,7 @@ def test_the_bundled_vendor_loads_exactly_and_without_false_alarms(tmp_path: Pat
         unpaid = next(invoice.id for invoice in vendors.truth.invoices() if invoice.status == "Unpaid")
         vendors.pay_invoice(unpaid)
         vendors.faults.add(Fault("line_off", "time4vps", "invoice/detail"))
-        run(from_, time4vps.invoices_stream(from_), lambda window: time4vps.fetch_invoices(from_))
+        run(from_, time4vps.INVOICE_STREAM, lambda window: time4vps.fetch_invoices(from_))
         check_truth(vendors, from_)
         assert sorted(status for _, _, status in controls(from_, "invoice_lines").values()).count("variance") == 1
 

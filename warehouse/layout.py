@@ -20,8 +20,9 @@ UTC time of the reading, so that names sort by time. Everything is written aside
 """
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from tollbook_errors import ContractError
 from warehouse.files import names_in
@@ -75,3 +76,10 @@ def next_generation_name(moment: datetime, last: str) -> str:
         return name
     stamp, _, number = last.partition("-")
     return f"{stamp}-{int(number or 0) + 1:06d}"
+
+
+def bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """A business day as UTC instants, end excluded: 23, 24 or 25 hours."""
+    start = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    after = day + timedelta(days=1)
+    return start, datetime(after.year, after.month, after.day, tzinfo=zone).astimezone(UTC)

@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 
 from assets.http import strict_json
-from assets.load import Source
 from assets.pbxware.directory import Directory
+from assets.stream import Source
 from tollbook_errors import ContractError
 
 COLUMNS = {

@@ -19,11 +19,11 @@ import pyarrow.compute as pc
 from assets.controls import control_total
 from assets.http import strict_json
 from assets.http.page import REFUSED, Page
-from assets.load import Source
 from assets.pbxware.api import COUNT, STATUSES, PBXware, counted
 from assets.pbxware.columns import cells, outcome_of
 from assets.pbxware.directory import SINGLE, Directory
 from assets.pbxware.parties import listed_extension, read_party
+from assets.stream import Source
 from warehouse.money import money
 from warehouse.raw import Landing
 

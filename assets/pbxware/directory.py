@@ -14,9 +14,10 @@ import duckdb
 from assets.http import strict_json
 from assets.http.optional_lists import not_given
 from assets.http.page import REFUSED
-from assets.load import Normalised, Source
 from assets.parsing import origin, register_rows, text
 from assets.phone import read_number, region_of_calling_code
+from assets.stream import Source
+from warehouse.merge import Normalised
 from warehouse.money import currency_code, money
 from warehouse.raw import Landing
 from warehouse.schema import ACCOUNT_TABLE, DEPARTMENT, EXTENSION_TABLE, SERVICE_PLAN_RATE

@@ -20,14 +20,15 @@ import pyarrow.compute as pc
 
 from assets.controls import quarantined
 from assets.http import strict_json
-from assets.load import Normalised, Source
 from assets.parsing import rewrite
 from assets.pbxware.columns import COLUMNS, OUTCOMES, check_headers
 from assets.pbxware.controls import CDRS, LegSums, leg_controls
 from assets.pbxware.directory import LISTS, SINGLE, read_directory
 from assets.pbxware.parties import party_table
+from assets.stream import Source
 from warehouse.core import CoreWriter, StagedFile
 from warehouse.duck import packaged_sql
+from warehouse.merge import Normalised
 from warehouse.raw import Landing
 from warehouse.restate import Changes, as_landed, with_values
 from warehouse.schema import CDR, MONEY

@@ -1,41 +1,16 @@
-"""Sipcentric: its streams, and the assets that load them.
+"""Sipcentric: what its streams are, and how each is fetched.
 
-What lives here: fetching the lists, a day's calls and the messages, the three streams, and their Dagster assets. What
-does not: what is asked (``api``), what a response means (``directory``, ``calls``, ``messages``), the proof of a day
-(``controls``), and the steps that every vendor shares (``assets.load``).
+What lives here: fetching the lists, a day's calls and the messages, and the declarations of the three streams.
+What does not: what is asked (``api``), what a response means (``directory``, ``calls``, ``messages``), the proof of a
+day (``controls``), and the steps that every vendor shares (``assets.load``).
 """
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
-
-from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
 
 from assets.http.errors import Forbidden, HttpStatusError
 from assets.http.page import Page
 from assets.http.slices import NOTHING
-from assets.load import (
-    AccountsDenied,
-    Fetch,
-    Source,
-    Stream,
-    Window,
-    bounds,
-    earlier_readings,
-    optional_lists,
-)
-from assets.materialize import (
-    RESOURCE,
-    Connection,
-    asked_days,
-    asked_stretch,
-    check_specs,
-    core_specs,
-    materialize_stream,
-    raw_spec,
-    runtime,
-    typed_errors,
-)
 from assets.parsing import parse
 from assets.sipcentric.api import Sipcentric, slice_asked
 from assets.sipcentric.calls import CallParser
@@ -50,7 +25,20 @@ from assets.sipcentric.controls import (
 )
 from assets.sipcentric.directory import customers_of, normalise_lists
 from assets.sipcentric.messages import normalise_messages
+from assets.stream import (
+    AccountsDenied,
+    Fetch,
+    Source,
+    Stream,
+    Window,
+    day_by_day,
+    days_at_once,
+    earlier_readings,
+    optional_lists,
+    whole,
+)
 from tollbook_errors import TollbookError
+from warehouse.layout import bounds
 from warehouse.raw import Landing, RawWriter
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, CDR, EXTENSION_TABLE, SMS
 
@@ -60,13 +48,13 @@ __all__ = [
     "LIST_CONTROLS",
     "MESSAGES",
     "MESSAGE_CONTROLS",
-    "calls_stream",
+    "CALL_STREAM",
     "fetch_calls",
     "fetch_lists",
     "fetch_messages",
-    "lists_stream",
-    "messages_stream",
-    "sipcentric_assets",
+    "LISTS_STREAM",
+    "MESSAGE_STREAM",
+    "STREAMS",
 ]
 
 
@@ -136,128 +124,38 @@ def fetch_messages(source: Source, lists: Landing, window: Window) -> Fetch:
     return pages
 
 
-def lists_stream(source: Source) -> Stream:
-    """Accounts, endpoints and numbers, bundles, balances."""
-    return Stream(
-        LISTS,
-        (ACCOUNT_TABLE, EXTENSION_TABLE, BUNDLE, BALANCE),
-        lambda con, landing, day: normalise_lists(source, con, landing, day),
-        LIST_CONTROLS,
-    )
-
-
-def calls_stream(source: Source) -> Stream:
-    """Calls by business day."""
-    return Stream(
-        CALLS,
-        (CDR,),
-        partial(parse, source, partial(CallParser, source)),
-        CALL_CONTROLS,
-        partial(CallParser, source),
-        by_account="calls",
-    )
-
-
-def messages_stream(source: Source) -> Stream:
-    """Messages by business day, landed for the whole stretch of a load at once."""
-    return Stream(
-        MESSAGES,
-        (SMS,),
-        lambda con, landing, day: normalise_messages(source, con, landing, day),
-        MESSAGE_CONTROLS,
-        by_account="sms",
-    )
-
-
-def sipcentric_assets(connection: Connection, days: PartitionsDefinition[str]) -> list[AssetsDefinition]:
-    """The assets of one Sipcentric connection: lists, whole on every load; calls and messages by day."""
-    tables = (ACCOUNT_TABLE, EXTENSION_TABLE, BUNDLE, BALANCE)
-
-    @multi_asset(
-        name=f"{connection.key}_lists",
-        specs=[
-            raw_spec(
-                connection,
-                LISTS,
-                "Responses of Sipcentric's lists: every customer that the user may see, with endpoints, phone numbers, "
-                "call bundles and credit status. Loaded whole on every load; landed as they came.",
-            ),
-            *core_specs(connection, LISTS, tables),
-        ],
-        check_specs=check_specs(connection, LISTS, LIST_CONTROLS),
-        required_resource_keys={RESOURCE},
-    )
-    @typed_errors
-    def lists(context: AssetExecutionContext) -> Iterator[Any]:
-        source = runtime(context).source(connection.name, context)
-        everything = [Window(None, None)]
-        yield from materialize_stream(
-            context,
-            source,
-            lists_stream(source),
-            everything,
-            lambda window: fetch_lists(source),
-            others_need_it=True,
-        )
-
-    @multi_asset(
-        name=f"{connection.key}_cdr",
-        specs=[
-            raw_spec(
-                connection,
-                CALLS,
-                "Responses of `/calls`, local calls included, read in time slices that each fit one response, and of "
-                "`/calls/stats` where the release offers it. One landing a business day.",
-                deps=[connection.asset(f"raw_{LISTS}")],
-                partitions=days,
-            ),
-            *core_specs(connection, CALLS, (CDR,), partitions=days),
-        ],
-        check_specs=check_specs(connection, CALLS, CALL_CONTROLS),
-        required_resource_keys={RESOURCE},
-        backfill_policy=BackfillPolicy.single_run(),
-    )
-    @typed_errors
-    def cdr(context: AssetExecutionContext) -> Iterator[Any]:
-        source = runtime(context).source(connection.name, context)
-        landed = source.lake.raw.newest_list(connection.name, LISTS)
-        yield from materialize_stream(
-            context,
-            source,
-            calls_stream(source),
-            asked_days(context),
-            lambda window: fetch_calls(source, landed, window),
-            depends_on={LISTS: landed},
-        )
-
-    @multi_asset(
-        name=f"{connection.key}_sms",
-        specs=[
-            raw_spec(
-                connection,
-                MESSAGES,
-                "Responses of `/sms` with the texts taken out before anything is written. The resource cannot be "
-                "filtered by time, so one landing holds the whole stretch of days of a load.",
-                deps=[connection.asset(f"raw_{LISTS}")],
-                partitions=days,
-            ),
-            *core_specs(connection, MESSAGES, (SMS,), partitions=days),
-        ],
-        check_specs=check_specs(connection, MESSAGES, MESSAGE_CONTROLS),
-        required_resource_keys={RESOURCE},
-        backfill_policy=BackfillPolicy.single_run(),
-    )
-    @typed_errors
-    def sms(context: AssetExecutionContext) -> Iterator[Any]:
-        source = runtime(context).source(connection.name, context)
-        landed = source.lake.raw.newest_list(connection.name, LISTS)
-        yield from materialize_stream(
-            context,
-            source,
-            messages_stream(source),
-            asked_stretch(context),
-            lambda window: fetch_messages(source, landed, window),
-            depends_on={LISTS: landed},
-        )
-
-    return [lists, cdr, sms]
+LISTS_STREAM = Stream(
+    LISTS,
+    (ACCOUNT_TABLE, EXTENSION_TABLE, BUNDLE, BALANCE),
+    "Responses of Sipcentric's lists: every customer that the user may see, with endpoints, phone numbers, call "
+    "bundles and credit status. Loaded whole on every load; landed as they came.",
+    plan=whole(fetch_lists),
+    normalise=normalise_lists,
+    controls=LIST_CONTROLS,
+)
+CALL_STREAM = Stream(
+    CALLS,
+    (CDR,),
+    "Responses of `/calls`, local calls included, read in time slices that each fit one response, and of "
+    "`/calls/stats` where the release offers it. One landing a business day.",
+    plan=day_by_day(fetch_calls),
+    normalise=partial(parse, CallParser),
+    daily=True,
+    read_with=LISTS,
+    controls=CALL_CONTROLS,
+    begin=CallParser,
+    by_account="calls",
+)
+MESSAGE_STREAM = Stream(
+    MESSAGES,
+    (SMS,),
+    "Responses of `/sms` with the texts taken out before anything is written. The resource cannot be filtered by time, "
+    "so one landing holds the whole stretch of days of a load.",
+    plan=days_at_once(fetch_messages),
+    normalise=normalise_messages,
+    daily=True,
+    read_with=LISTS,
+    controls=MESSAGE_CONTROLS,
+    by_account="sms",
+)
+STREAMS = (LISTS_STREAM, CALL_STREAM, MESSAGE_STREAM)

@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.controls import quarantined
-from assets.load import Normalised, Source, bounds
 from assets.parsing import rewrite
 from assets.sipcentric.controls import CALLS, LISTS, call_controls
 from assets.sipcentric.parties import TEXTS, party_table, prepare
+from assets.stream import Source
 from warehouse.core import CoreWriter, StagedFile
 from warehouse.duck import packaged_sql
+from warehouse.layout import bounds
+from warehouse.merge import Normalised
 from warehouse.raw import Landing
 from warehouse.restate import as_landed, with_values
 from warehouse.schema import CDR

@@ -13,8 +13,8 @@ import duckdb
 
 from assets.controls import control_total
 from assets.http import strict_json
-from assets.load import Source
 from assets.parsing import sum_if_complete
+from assets.stream import Source
 from warehouse.duck import packaged_sql
 from warehouse.money import money
 from warehouse.raw import Landing

@@ -18,10 +18,11 @@ from assets.controls import control_total, quarantined_as
 from assets.http import strict_json
 from assets.http.optional_lists import kept, not_given
 from assets.http.page import REFUSED
-from assets.load import Normalised, Source
 from assets.parsing import origin, register_rows, text, whole_number
 from assets.sipcentric.api import CREDIT_STATUS, identifier, instant
 from assets.sipcentric.controls import LISTS, TOTAL_ITEMS, bundle_controls
+from assets.stream import Source
+from warehouse.merge import Normalised
 from warehouse.money import currency_code, money
 from warehouse.raw import Landing
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, BUNDLE, EXTENSION_TABLE, Table

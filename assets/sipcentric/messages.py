@@ -10,11 +10,13 @@ from pathlib import Path
 import duckdb
 
 from assets.controls import quarantined
-from assets.load import Normalised, Source, bounds
 from assets.sipcentric.controls import LISTS, MESSAGES, message_controls
 from assets.sipcentric.directory import customers_of
 from assets.sipcentric.parties import TEXTS, party_table, prepare
+from assets.stream import Source
 from warehouse.duck import packaged_sql
+from warehouse.layout import bounds
+from warehouse.merge import Normalised
 from warehouse.raw import Landing
 from warehouse.schema import SMS
 

@@ -11,10 +11,10 @@ import duckdb
 import pyarrow as pa
 
 from assets.http import strict_json
-from assets.load import Source
 from assets.phone import UNREADABLE, dialled_number, is_withheld, outside_country, read_number
 from assets.sipcentric.api import identifier
 from assets.sipcentric.directory import currencies_of
+from assets.stream import Source
 from warehouse.duck import packaged_sql
 from warehouse.raw import Landing
 

@@ -1,35 +1,23 @@
-"""TIM4biz: its stream, and the assets that load it.
+"""TIM4biz: what its stream is, and how it is fetched.
 
-What lives here: fetching a day's totals, the one stream, and its Dagster assets. What does not: what is asked
-(``api``), what a response means (``totals``), the proof of several days (``controls``), and the steps that every vendor
-shares (``assets.load``).
+What lives here: fetching a day's totals, and the declaration of the one stream. What does not: what is asked (``api``),
+what a response means (``totals``), the proof of several days (``controls``), and the steps that every vendor shares
+(``assets.load``).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from dagster import AssetExecutionContext, AssetsDefinition, BackfillPolicy, PartitionsDefinition, multi_asset
+from datetime import date
 
 from assets.http.page import Page
-from assets.load import Fetch, Source, Stream, Window, bounds
-from assets.materialize import (
-    RESOURCE,
-    Connection,
-    asked_days,
-    check_specs,
-    core_specs,
-    materialize_stream,
-    raw_spec,
-    runtime,
-    typed_errors,
-)
+from assets.stream import Fetch, Plan, Source, Stream, Window
 from assets.tim4biz.api import Tim4biz
 from assets.tim4biz.controls import CONTROLS, TOTALS, DayRange, in_day_ranges
 from assets.tim4biz.totals import normalise_totals
-from warehouse.raw import RawWriter
+from warehouse.layout import bounds
+from warehouse.raw import Landing, RawWriter
 from warehouse.schema import EXTENSION_TOTAL
 
-__all__ = ["CONTROLS", "TOTALS", "DayRange", "fetch_totals", "in_day_ranges", "tim4biz_assets", "totals_stream"]
+__all__ = ["CONTROLS", "TOTALS", "DayRange", "fetch_totals", "in_day_ranges", "STREAMS", "TOTALS_STREAM"]
 
 
 def fetch_totals(source: Source, window: Window, ranges: Sequence[DayRange] = ()) -> Fetch:
@@ -48,43 +36,20 @@ def fetch_totals(source: Source, window: Window, ranges: Sequence[DayRange] = ()
     return pages
 
 
-def totals_stream(source: Source) -> Stream:
-    """Extension totals by business day."""
-    return Stream(
-        TOTALS, (EXTENSION_TOTAL,), lambda con, landing, day: normalise_totals(source, con, landing, day), CONTROLS
-    )
+def _plan(source: Source, lists: Landing | None, days: Sequence[date]) -> Plan:
+    parts = in_day_ranges([Window(day, day) for day in days])
+    ranges = [found for part in parts if (found := DayRange.of(part, source))]
+    return [window for part in parts for window in part], lambda window: fetch_totals(source, window, ranges)
 
 
-def tim4biz_assets(connection: Connection, days: PartitionsDefinition[str]) -> list[AssetsDefinition]:
-    """The assets of one TIM4biz connection: its totals by extension and day."""
-
-    @multi_asset(
-        name=f"{connection.key}_{TOTALS}",
-        specs=[
-            raw_spec(
-                connection,
-                TOTALS,
-                "Responses of `ExtensionTotal`, one business day each; a day that is too long a period for TIM4biz is "
-                "asked for in parts.",
-                partitions=days,
-            ),
-            *core_specs(connection, TOTALS, (EXTENSION_TOTAL,), partitions=days),
-        ],
-        check_specs=check_specs(connection, TOTALS, CONTROLS),
-        required_resource_keys={RESOURCE},
-        backfill_policy=BackfillPolicy.single_run(),
-    )
-    @typed_errors
-    def extension_total(context: AssetExecutionContext) -> Iterator[Any]:
-        source = runtime(context).source(connection.name, context)
-        parts = in_day_ranges(asked_days(context))
-        ranges = [found for part in parts if (found := DayRange.of(part, source))]
-        yield from materialize_stream(
-            context,
-            source,
-            totals_stream(source),
-            [window for part in parts for window in part],
-            lambda window: fetch_totals(source, window, ranges),
-        )
-
-    return [extension_total]
+TOTALS_STREAM = Stream(
+    TOTALS,
+    (EXTENSION_TOTAL,),
+    "Responses of `ExtensionTotal`, one business day each; a day that is too long a period for TIM4biz is asked for in "
+    "parts.",
+    plan=_plan,
+    normalise=normalise_totals,
+    daily=True,
+    controls=CONTROLS,
+)
+STREAMS = (TOTALS_STREAM,)

@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from assets.controls import control_total
-from assets.load import Source, Window, bounds
+from assets.stream import Source, Window
 from assets.tim4biz.durations import DURATION
 from assets.tim4biz.total_rows import Rows
+from warehouse.layout import bounds
 from warehouse.raw import RawWriter
 
 TOTALS = "extension_total"

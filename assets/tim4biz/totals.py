@@ -17,13 +17,14 @@ import duckdb
 from assets.controls import quarantined_as
 from assets.http import strict_json
 from assets.http.page import REFUSED
-from assets.load import Normalised, Source
 from assets.parsing import origin, register_rows, whole_number
+from assets.stream import Source
 from assets.tim4biz.api import RANGE_TOTALS, listed
 from assets.tim4biz.controls import TOTALS, given, range_controls
 from assets.tim4biz.durations import DURATION, Unit, has_fraction, read_duration, whole_seconds
 from assets.tim4biz.total_rows import COUNTS, Rows, no_extension, sums_of_others
 from tollbook_errors import ContractError
+from warehouse.merge import Normalised
 from warehouse.money import written_amounts
 from warehouse.raw import Landing
 from warehouse.schema import EXTENSION_TOTAL

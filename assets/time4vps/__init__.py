@@ -1,34 +1,25 @@
-"""Time4VPS: its stream, and the assets that load it.
+"""Time4VPS: what its stream is, and how it is fetched.
 
-What lives here: fetching invoices, services and balance, the one stream, and its Dagster assets. What does not: what is
-asked (``api``), what a response means (``invoices``), the proof of the invoices (``controls``), and the steps that
+What lives here: fetching invoices, services and balance, and the declaration of the one stream. What does not: what
+is asked (``api``), what a response means (``invoices``), the proof of the invoices (``controls``), and the steps that
 every vendor shares (``assets.load``).
 """
 
 from collections.abc import Iterator
-from typing import Any
+from datetime import date
 
-from dagster import AssetExecutionContext, AssetsDefinition, PartitionsDefinition, multi_asset
+from duckdb import DuckDBPyConnection
 
 from assets.http.page import Page
-from assets.load import Fetch, Source, Stream, Window, optional_lists
-from assets.materialize import (
-    RESOURCE,
-    Connection,
-    check_specs,
-    core_specs,
-    materialize_stream,
-    raw_spec,
-    runtime,
-    typed_errors,
-)
+from assets.stream import Fetch, Source, Stream, optional_lists, whole
 from assets.time4vps.api import Time4VPS, entries
 from assets.time4vps.controls import CONTROLS, INVOICES
 from assets.time4vps.invoices import needs_detail, normalise_invoices, previous_invoices
-from warehouse.raw import RawWriter
+from warehouse.merge import Normalised
+from warehouse.raw import Landing, RawWriter
 from warehouse.schema import ACCOUNT_TABLE, BALANCE, INVOICE, INVOICE_LINE, SERVICE
 
-__all__ = ["CONTROLS", "fetch_invoices", "invoices_stream", "time4vps_assets"]
+__all__ = ["CONTROLS", "fetch_invoices", "INVOICE_STREAM", "STREAMS"]
 
 
 def fetch_invoices(source: Source) -> Fetch:
@@ -49,39 +40,17 @@ def fetch_invoices(source: Source) -> Fetch:
     return pages
 
 
-def invoices_stream(source: Source) -> Stream:
-    """Invoices with their lines, services, balance."""
-    return Stream(
-        INVOICES,
-        (INVOICE, INVOICE_LINE, SERVICE, BALANCE, ACCOUNT_TABLE),
-        lambda con, landing, day: normalise_invoices(source, con, landing),
-        CONTROLS,
-    )
+def _invoices(source: Source, con: DuckDBPyConnection, landing: Landing, day: date | None) -> Normalised:
+    return normalise_invoices(source, con, landing)
 
 
-def time4vps_assets(connection: Connection, days: PartitionsDefinition[str]) -> list[AssetsDefinition]:
-    """The assets of one Time4VPS connection: invoices, services and balance, whole on every load."""
-
-    @multi_asset(
-        name=f"{connection.key}_{INVOICES}",
-        specs=[
-            raw_spec(
-                connection,
-                INVOICES,
-                "Responses of `/invoice`, of the details of those invoices that are open or have changed, of "
-                "`/service` and of `/balance`. A settled invoice that was landed is not asked for again.",
-            ),
-            *core_specs(connection, INVOICES, (INVOICE, INVOICE_LINE, SERVICE, BALANCE, ACCOUNT_TABLE)),
-        ],
-        check_specs=check_specs(connection, INVOICES, CONTROLS),
-        required_resource_keys={RESOURCE},
-    )
-    @typed_errors
-    def invoices(context: AssetExecutionContext) -> Iterator[Any]:
-        source = runtime(context).source(connection.name, context)
-        everything = [Window(None, None)]
-        yield from materialize_stream(
-            context, source, invoices_stream(source), everything, lambda window: fetch_invoices(source)
-        )
-
-    return [invoices]
+INVOICE_STREAM = Stream(
+    INVOICES,
+    (INVOICE, INVOICE_LINE, SERVICE, BALANCE, ACCOUNT_TABLE),
+    "Responses of `/invoice`, of the details of those invoices that are open or have changed, of `/service` and of "
+    "`/balance`. A settled invoice that was landed is not asked for again.",
+    plan=whole(fetch_invoices),
+    normalise=_invoices,
+    controls=CONTROLS,
+)
+STREAMS = (INVOICE_STREAM,)

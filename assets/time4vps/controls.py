@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from assets.controls import control_total
-from assets.load import Source
 from assets.parsing import is_true, sum_if_complete
+from assets.stream import Source
 from assets.time4vps.api import entries
 from assets.time4vps.invoice_rules import RECEIPTS, Note, whole_of
 from warehouse.money import currency_code, in_coins, money

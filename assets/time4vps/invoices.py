@@ -14,8 +14,8 @@ import duckdb
 
 from assets.http import strict_json
 from assets.http.optional_lists import kept, not_given
-from assets.load import Normalised, Source
 from assets.parsing import is_true, origin, register_rows, text
+from assets.stream import Source
 from assets.time4vps.api import NOT_FOUND, balance_details, entries
 from assets.time4vps.controls import (
     ACCOUNT,
@@ -33,6 +33,7 @@ from assets.time4vps.invoice_period import period_of_cycle, period_of_text
 from assets.time4vps.invoice_rules import CREDIT_NOTES, NOT_AN_EXPENSE, judge
 from tollbook_errors import IntegrityError
 from warehouse.core import read_core
+from warehouse.merge import Normalised
 from warehouse.money import currency_code, money
 from warehouse.raw import Landing
 from warehouse.schema import (

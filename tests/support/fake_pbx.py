@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from assets import pbxware
 from assets.http import strict_json
 from assets.http.client import Response
-from assets.load import Outcome, Source, Window, load
+from assets.load import load
+from assets.stream import Outcome, Source, Window
 from tollbook_errors import AuthError
 from warehouse.lake import Lake
 
@@ -235,7 +236,7 @@ def source_of(pbx: FakePbx, data_dir: Path, **changes: Any) -> Source:
 
 
 def load_lists(source: Source) -> Outcome:
-    return load(source, pbxware.lists_stream(source), [Window(None, None)], lambda w: pbxware.fetch_lists(source))
+    return load(source, pbxware.LISTS_STREAM, [Window(None, None)], lambda w: pbxware.fetch_lists(source))
 
 
 def load_day(source: Source, day: date = DAY) -> Outcome:
@@ -246,7 +247,7 @@ def load_day(source: Source, day: date = DAY) -> Outcome:
     lists = source.lake.raw.newest_list(source.name, "lists")
     return load(
         source,
-        pbxware.cdr_stream(source),
+        pbxware.CDR_STREAM,
         [Window(day, day)],
         lambda window: pbxware.fetch_cdrs(source, lists, window),
         depends_on={"lists": lists.content_generation},

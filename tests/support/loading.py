@@ -27,8 +27,8 @@ from click.testing import CliRunner, Result
 
 from assets import pbxware, sipcentric, tim4biz, time4vps
 from assets.http.client import Client, Limits, Timeouts
-from assets.load import Outcome, Progress, Source, Window
 from assets.load import load as land
+from assets.stream import Outcome, Progress, Source, Window
 from assets.warehouse_asset import update_and_publish
 from pipelines.cli import main
 from pipelines.demo.company import CUSTOMERS, SIP, SIP_CURRENCY, TENANTS, VPS
@@ -146,26 +146,26 @@ def _outcomes(source: Source, first: date, last: date) -> Iterator[Outcome]:
     whole, each = [Window(None, None)], [Window(day, day) for day in days(first, last)]
     match source.vendor:
         case "pbxware":
-            yield land(source, pbxware.lists_stream(source), whole, lambda _: pbxware.fetch_lists(source))
+            yield land(source, pbxware.LISTS_STREAM, whole, lambda _: pbxware.fetch_lists(source))
             lists = source.lake.raw.newest_list(source.name, "lists")
             known = {"lists": lists.content_generation}
             fetch = partial(pbxware.fetch_cdrs, source, lists)
-            yield land(source, pbxware.cdr_stream(source), each, fetch, depends_on=known)
+            yield land(source, pbxware.CDR_STREAM, each, fetch, depends_on=known)
         case "sipcentric":
-            yield land(source, sipcentric.lists_stream(source), whole, lambda _: sipcentric.fetch_lists(source))
+            yield land(source, sipcentric.LISTS_STREAM, whole, lambda _: sipcentric.fetch_lists(source))
             lists = source.lake.raw.newest_list(source.name, "lists")
             known = {"lists": lists.content_generation}
             fetch = partial(sipcentric.fetch_calls, source, lists)
-            yield land(source, sipcentric.calls_stream(source), each, fetch, depends_on=known)
+            yield land(source, sipcentric.CALL_STREAM, each, fetch, depends_on=known)
             fetch = partial(sipcentric.fetch_messages, source, lists)
-            yield land(source, sipcentric.messages_stream(source), [Window(first, last)], fetch, depends_on=known)
+            yield land(source, sipcentric.MESSAGE_STREAM, [Window(first, last)], fetch, depends_on=known)
         case "tim4biz":
             parts = tim4biz.in_day_ranges(each)
             ranges = [found for part in parts if (found := tim4biz.DayRange.of(part, source))]
             fetch = partial(tim4biz.fetch_totals, source, ranges=ranges)
-            yield land(source, tim4biz.totals_stream(source), [window for part in parts for window in part], fetch)
+            yield land(source, tim4biz.TOTALS_STREAM, [window for part in parts for window in part], fetch)
         case "time4vps":
-            yield land(source, time4vps.invoices_stream(source), whole, lambda _: time4vps.fetch_invoices(source))
+            yield land(source, time4vps.INVOICE_STREAM, whole, lambda _: time4vps.fetch_invoices(source))
 
 
 class Stage(NamedTuple):

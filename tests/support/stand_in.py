@@ -22,7 +22,8 @@ from assets.http.auth import BasicAuth
 from assets.http.client import Client, Clock, Limits
 from assets.http.secret import Secret
 from assets.http.transport import RawResponse, Transport
-from assets.load import Fetch, Outcome, Source, Stream, Window, load
+from assets.load import load
+from assets.stream import Fetch, Outcome, Source, Stream, Window
 from warehouse.lake import Lake
 
 HOST = "http://127.0.0.1:9"  # nobody listens there: what is not answered by the stand-in is not answered
