@@ -582,6 +582,19 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
         pass
 
 
+def test_a_manifest_says_its_format_and_an_older_one_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    write_json(path, {"n": 1})
+    sealed = json.loads(path.read_text())
+    assert sealed["format"] == 1
+    del sealed["format"]  # as the first releases wrote it
+    path.write_text(json.dumps(sealed))
+    assert read_json(path) == {"n": 1}
+    path.write_text(json.dumps({**sealed, "format": 2}))
+    with pytest.raises(IntegrityError, match="newer version of Tollbook"):
+        read_json(path)
+
+
 def test_small_files_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "small.json"
     write_json(path, {"n": 1})

@@ -20,6 +20,7 @@ from tollbook_errors import IntegrityError, StorageError
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+FORMAT = 1  # of manifests: landings, core states, the record of loads, closes, identities
 _WRITTEN_AT_ONCE = 1024 * 1024  # bytes of Parquet; at most so many are held back
 
 
@@ -112,21 +113,30 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a manifest whole or not at all, with a checksum of its own."""
+    """Write a manifest whole or not at all, with the format it is in and a checksum of its own."""
     text = json.dumps(content, sort_keys=True, indent=1)
-    sealed = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "content": json.loads(text)}
+    sealed = {"format": FORMAT, "sha256": hashlib.sha256(text.encode()).hexdigest(), "content": json.loads(text)}
     write_bytes(path, (json.dumps(sealed, sort_keys=True, indent=1) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a manifest; IntegrityError when it is not what was written."""
+    """Read a manifest of any format so far; IntegrityError when it is not what was written.
+
+    The first releases said no format; what they wrote is the first one.
+    """
     try:
         sealed = json.loads(path.read_bytes())
         content: dict[str, Any] = sealed["content"]
         text = json.dumps(content, sort_keys=True, indent=1)
+        form = sealed.get("format", 1)
         whole = hashlib.sha256(text.encode()).hexdigest() == sealed["sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"the manifest {path.name} cannot be read", hint="load its days again") from error
+    if form != FORMAT:
+        raise IntegrityError(
+            f"the manifest {path.name} was written by a newer version of Tollbook (format {form})",
+            hint="install that version again, or restore the data directory from a backup",
+        )
     if not whole:
         raise IntegrityError(f"the manifest {path.name} is not what was written", hint="load its days again")
     return content
