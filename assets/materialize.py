@@ -237,27 +237,32 @@ def materialize_stream(
     for warning in sorted(set(outcome.warnings)):
         context.log.warning(f"{source.name} {stream.name}: {warning}")
     raw = connection.asset(f"raw_{stream.name}")
-    partitioned = windows[0].first is not None
     failures = [f"{error.kind}: {error}" for error in outcome.failures]
     if needed and outcome.known:
         yield from _stale(connection, stream, raw, failures[0])
         return
     failures += _stale_lists(source, lists)
-    if partitioned and (failures or not _has_partitions(context)):
-        for partition in outcome.partitions:
-            for key in (raw, *(connection.asset(table_.name) for table_ in stream.tables)):
-                context.log_event(AssetMaterialization(key, partition=str(partition.day)))
+    # Days are reported by themselves where the run has none of its own, or fails after some of them.
+    apart = bool(failures) or not _has_partitions(context)
+    for partition in outcome.partitions if stream.daily else ():
+        landings = [landing for landing in outcome.landings if _holds(landing, partition.day)]
+        figures = {raw: _raw_metadata(landings, lists)}
+        figures |= {connection.asset(t.name): _core_metadata(source, [partition], t) for t in stream.tables}
+        for key, metadata in figures.items():
+            if apart:
+                context.log_event(AssetMaterialization(key, metadata=metadata, partition=str(partition.day)))
+            else:
+                context.add_asset_metadata(metadata, key, str(partition.day))
     if failures:
         raise Failure(
             failures[0],
             metadata={"failures": len(failures), "loaded": len(outcome.landings)},
             allow_retries=False,
         )
-    yield MaterializeResult(asset_key=raw, metadata=_raw_metadata(outcome, lists))
+    yield MaterializeResult(asset_key=raw, metadata=None if stream.daily else _raw_metadata(outcome.landings, lists))
     for table_ in stream.tables:
-        yield MaterializeResult(
-            asset_key=connection.asset(table_.name), metadata=_core_metadata(source, outcome, table_)
-        )
+        whole = None if stream.daily else _core_metadata(source, outcome.partitions, table_)
+        yield MaterializeResult(asset_key=connection.asset(table_.name), metadata=whole)
     yield from _checks(source, stream, raw, outcome)
 
 
@@ -281,8 +286,13 @@ def _stale_lists(source: Source, lists: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _raw_metadata(outcome: Outcome, lists: Mapping[str, str]) -> dict[str, Any]:
-    landings = outcome.landings
+def _holds(landing: Landing, day: date | None) -> bool:
+    first, last = landing.window_from, landing.window_to
+    return day is not None and first is not None and last is not None and first <= day <= last
+
+
+def _raw_metadata(landings: Sequence[Landing], lists: Mapping[str, str]) -> dict[str, Any]:
+    """Figures of landings; one that holds several days gives each of them its own."""
     return {
         "dagster/row_count": sum(landing.rows for landing in landings),
         "responses": sum(landing.pages for landing in landings),
@@ -296,9 +306,8 @@ def _raw_metadata(outcome: Outcome, lists: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _core_metadata(source: Source, outcome: Outcome, table_: Table) -> dict[str, Any]:
+def _core_metadata(source: Source, partitions: Sequence[CorePartition], table_: Table) -> dict[str, Any]:
     name = table_.full_name
-    partitions = outcome.partitions
     days = sorted(partition.day for partition in partitions if partition.day)
     cost = {"cost": MetadataValue.json(_costs(source, partitions, table_))} if "cost" in table_.column_names else {}
     return {

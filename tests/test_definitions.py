@@ -45,6 +45,7 @@ from pipelines.schedules import RANGE_END_TAG, RANGE_START_TAG, range_tags
 from pipelines.sensors import BY_COMMAND_LINE, LOAD_ENDED
 from pipelines.settings import Settings, load_settings
 from tollbook_errors import ConfigError
+from warehouse.lake import Lake
 
 pytestmark = pytest.mark.slow  # Dagster's own processes
 
@@ -566,6 +567,16 @@ def made(instance: DagsterInstance, *key: str) -> set[str]:
     return set(instance.get_materialized_partitions(AssetKey(list(key))))
 
 
+def counted(instance: DagsterInstance, *key: str) -> dict[str, Any]:
+    """The rows that the newest materialisation of each partition says."""
+    found: dict[str, Any] = {}
+    for record in instance.fetch_materializations(AssetKey(list(key)), limit=100).records:
+        event = record.asset_materialization
+        assert event is not None
+        found.setdefault(str(event.partition), event.metadata["dagster/row_count"].value)
+    return found
+
+
 def loaded_range(place: World, folder: Path, instance: DagsterInstance) -> ExecuteInProcessResult:
     """The PBX's three days through Dagster's own machinery, as a backfill asks for them."""
     definitions = watched(fresh(place, folder))
@@ -583,6 +594,11 @@ def test_a_range_is_loaded_in_one_run_and_each_day_is_materialised(place: World,
         assert ran.success
         for name in ("raw_cdr", "cdr"):
             assert made(instance, PBX, name) == {str(day) for day in days(FIRST, LAST)}
+        lake = Lake(tmp_path / "data")
+        cores = {str(day): lake.core.partition("cdr", PBX, day) for day in days(FIRST, LAST)}
+        rows = {day: core.rows["core.cdr"] if core else 0 for day, core in cores.items()}
+        assert len(set(rows.values())) > 1, "each day's own figures, not the range's"
+        assert counted(instance, PBX, "cdr") == rows
         checks = {check.check_name: check for check in ran.get_asset_check_evaluations()}
     assert {name: check.passed for name, check in checks.items()} == dict.fromkeys(
         ["lists_understood", "cdr_understood", *pbxware.CONTROLS], True
