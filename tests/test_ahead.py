@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from support.fake_pbx import DAY, START, FakePbx, load_day, row, rows_of, source_of
 
-from assets import load, pbxware
+from assets import parse_ahead, pbxware
 from assets.load import update_partition
 from assets.pbxware.legs import CdrParser
 from assets.stream import Source
@@ -28,7 +28,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Batches of a few responses: in which thread each was typed, and how many responses it held."""
     monkeypatch.setattr(raw, "_BATCH_BYTES", 30_000)
     monkeypatch.setattr(raw, "PARSED_BYTES", 60_000)
-    monkeypatch.setattr(load, "PARSED_BYTES", 60_000)
+    monkeypatch.setattr(parse_ahead, "PARSED_BYTES", 60_000)
     typed: list[tuple[str, int]] = []
     add = CdrParser.add
 

@@ -42,7 +42,7 @@ from assets.sipcentric.controls import total_of_stats
 from assets.stream import Source, Window
 from pipelines.demo import Fault, Vendors
 from tollbook_errors import AuthError, ContractError, IntegrityError, TollbookError
-from warehouse import lake as lake_module
+from warehouse import raw
 from warehouse.layout import bounds
 from warehouse.money import add_amount_of, money
 
@@ -275,7 +275,7 @@ def test_calls_typed_while_they_are_read_are_those_typed_afterwards(
     inclusive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In many batches, and with the calls of a second that two responses hold in different ones."""
-    monkeypatch.setattr(lake_module, "_BATCH_BYTES", 30_000)
+    monkeypatch.setattr(raw, "_BATCH_BYTES", 30_000)
     threads: list[str] = []
     add = CallParser.add
 
