@@ -1,5 +1,20 @@
 """The typed errors of Tollbook, importable from every layer.
 
+    TollbookError                  a person can act on it; its text says where, and what to do
+    ├── ConfigError                the configuration or a file of finance's is wrong; nothing was run
+    ├── AuthError                  a vendor refused the credentials; never tried again
+    ├── TransientError             network or server trouble that outlasted the retries
+    ├── QuotaError                 a vendor's request budget is used up
+    ├── ContractError              a vendor's response, or a file, is not what is documented
+    ├── IntegrityError             what is on disk is not what was written, or does not add up
+    ├── SecurityError              something unsafe was refused
+    ├── StorageError               the disk, or what is stored on it, fails
+    │   └── BusyError              somebody else holds a lock for too long
+    └── InternalError              nobody foresaw it: a fault of ours
+
+Cases of these stand where they are raised: of HTTP in ``assets.http.errors``, of a close in ``warehouse.close``, of
+FOCUS in ``warehouse.reports.focus``, of erasing in ``pipelines.erase``.
+
 What lives here: one exception per kind of trouble, each saying where it happened (connection, endpoint, window) and
 what to do, and the logging of what nobody foresaw. What does not: raising, catching, exit codes (``pipelines.cli``) or
 masking (``assets.http.client``).

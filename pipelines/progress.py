@@ -128,7 +128,7 @@ def load_table(ran: "LoadSummary") -> Table:
         ("vendor", "left"),
         ("windows", "right"),
         ("rows", "right"),
-        ("answers", "right"),
+        ("responses", "right"),
         ("requests", "right"),
         ("quarantined", "right"),
         ("cost", "right"),

@@ -313,7 +313,7 @@ class Client:
         if raw.body is not None:
             return self._answer(raw, raw.body, fetched_at, where)
         if raw.status == 429:
-            self._use_refusal(raw, limits, effort, where)
+            self._wait_after_429(raw, limits, effort, where)
             return None
         raise self._refused_status(raw, effort, where)
 
@@ -395,7 +395,7 @@ class Client:
         if limits.remaining == 0 and limits.seconds:
             self._hold(limits.seconds)
 
-    def _use_refusal(self, raw: RawResponse, limits: Wait | None, effort: "_Effort", where: dict[str, str]) -> None:
+    def _wait_after_429(self, raw: RawResponse, limits: Wait | None, effort: "_Effort", where: dict[str, str]) -> None:
         """After a 429: hold everybody's requests for as long as the vendor says, if that is not too long."""
         if limits is not None and limits.limit == 0:
             raise ConfigError(
@@ -404,11 +404,11 @@ class Client:
         asked = _retry_after(raw.headers, self._clock.now())
         window = limits.seconds if limits is not None else None
         wait = next((each for each in (asked, window) if each is not None), None)
-        effort.refusals += 1
+        effort.too_many_requests += 1
         if wait is None:
-            wait = min(DEFAULT_WAIT_SECONDS * 2 ** min(effort.refusals - 1, 10), self._timeouts.asked_wait)
+            wait = min(DEFAULT_WAIT_SECONDS * 2 ** min(effort.too_many_requests - 1, 10), self._timeouts.asked_wait)
         # A vendor that asks for no wait at all and refuses again is not asked ever faster.
-        wait = min(max(wait, min(60.0, 2.0 ** min(effort.refusals - 1, 6))), DAY)
+        wait = min(max(wait, min(60.0, 2.0 ** min(effort.too_many_requests - 1, 6))), DAY)
         # The end of the vendor's own window is worth a longer wait than a bare wish.
         longest = self._timeouts.quota if window is not None else min(self._timeouts.asked_wait, self._timeouts.quota)
         if wait > longest:
@@ -506,7 +506,7 @@ class _Effort:
     remember_refusal: bool = True
     attempts: int = 0
     garbled: int = 0
-    refusals: int = 0
+    too_many_requests: int = 0
     spent: float = 0.0
     waited: float = 0.0
 

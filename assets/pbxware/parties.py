@@ -25,7 +25,8 @@ from assets.phone import (
 
 @dataclass(frozen=True)
 class Party:
-    """Who stands in From or To. ``kind``: own, did (our outside number), feature, withheld or outside.
+    """Who stands in From or To. ``kind``: own (an extension, a ring group, a queue), did (our outside number), feature,
+    withheld or outside.
 
     ``target`` is what a did leads to, when that is no extension: a ring group, a queue, an IVR.
     """

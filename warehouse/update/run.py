@@ -135,7 +135,7 @@ def link_calls(
 
     if everything:
         calls.link_all_calls(db)
-        scopes.find_seconds(db, None)
+        scopes.find_duration_units(db, None)
         return Changes(None, None, None, None, None)
     call_days, leg_days, hours = calls.link_calls(db, days_with("core.cdr"))
     charge_days = days_with("core.cdr", "core.sms") | scopes.days_of_changed_charges(db)
@@ -146,7 +146,7 @@ def link_calls(
         legs=leg_days,
         hours=hours,
         cost=None if "charging" in stale else call_days | leg_days | charge_days,
-        reconciled=scopes.union(reconciled, scopes.find_seconds(db, reconciled)),
+        reconciled=scopes.union(reconciled, scopes.find_duration_units(db, reconciled)),
     )
 
 

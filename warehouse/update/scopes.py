@@ -155,7 +155,7 @@ def days_of_other_homes(db: duckdb.DuckDBPyConnection, before: str | None, now: 
     )
 
 
-def find_seconds(db: duckdb.DuckDBPyConnection, days: Days) -> set[date]:
+def find_duration_units(db: duckdb.DuckDBPyConnection, days: Days) -> set[date]:
     """Give TIM4biz's durations without a unit the one that the calls tell; the days on which that changed any."""
     set_scope(db, UNIT_DAYS, days)
     db.execute(sql.read("duration_unit"))
