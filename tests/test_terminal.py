@@ -9,7 +9,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from pipelines import cli
 from pipelines.cli import LogLine, main
 from pipelines.terminal import Terminal
 from pipelines.trace import Row, Traced, show_trace
@@ -70,7 +69,7 @@ def test_errors_and_log_lines_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: object) -> None:
         raise ContractError(HOSTILE)
 
-    monkeypatch.setattr(cli, "load_settings", fail)
+    monkeypatch.setattr("pipelines.settings.load_settings", fail)
     told = CliRunner().invoke(main, ["status"])
     assert told.exit_code == 1
     record = logging.LogRecord("tollbook", logging.WARNING, "", 0, "%s", (HOSTILE,), None)

@@ -146,10 +146,9 @@ def nursery() -> Iterator[Nursery]:
 
 def _attend(pipe: Connection) -> None:
     """Serve commands until nobody asks any more."""
-    import loading  # noqa: F401
-
     import pipelines.definitions
     import pipelines.load  # noqa: F401
+    import support.loading  # noqa: F401
 
     while True:
         gc.collect()
