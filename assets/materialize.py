@@ -46,7 +46,6 @@ from warehouse.raw import Landing
 from warehouse.schema import CONTROL_TOTAL, RESTATEMENT, Table
 
 RESOURCE = "tollbook"
-PROVED = "proved"  # the check of each table
 SHOWN = 20  # figures and variances that a check shows at most; all are in audit.control_total
 
 
@@ -186,17 +185,9 @@ def _core_specs(
 
 
 def _check_specs(connection: Connection, stream: Stream) -> list[AssetCheckSpec]:
-    """What is checked of a stream: each of its control totals, that all was understood, and both for each table."""
+    """What is checked of a stream: each of its control totals, and that all was understood."""
     raw = connection.asset(f"raw_{stream.name}")
     return [
-        *(
-            AssetCheckSpec(
-                PROVED,
-                asset=connection.asset(table_.name),
-                description="No control total of what these rows are made of differs, and every record was understood.",
-            )
-            for table_ in stream.tables
-        ),
         *(AssetCheckSpec(name, asset=raw, description=compared) for name, compared in stream.controls.items()),
         AssetCheckSpec(
             f"{stream.name}_understood",
@@ -283,9 +274,6 @@ def _stale(
         yield MaterializeResult(asset_key=key, metadata={"not_read": failure})
     for name in stream.controls:
         yield _control_check(name, raw, [])
-    for table_ in stream.tables:
-        key = connection.asset(table_.name)
-        yield AssetCheckResult(check_name=PROVED, asset_key=key, passed=False, description=failure)
     yield AssetCheckResult(check_name=f"{stream.name}_understood", asset_key=raw, passed=False, description=failure)
 
 
@@ -349,15 +337,6 @@ def _checks(source: Source, stream: Stream, raw: AssetKey, outcome: Outcome) -> 
     rows = [row for partition in outcome.partitions for row in _controls(source, partition)]
     for name in stream.controls:
         yield _control_check(name, raw, [row for row in rows if row["check_name"] == name])
-    variances = sum(row["status"] == "variance" for row in rows)
-    for table_ in stream.tables:
-        yield AssetCheckResult(
-            check_name=PROVED,
-            asset_key=Connection(source.name, source.vendor).asset(table_.name),
-            passed=variances == outcome.quarantined == 0,
-            severity=AssetCheckSeverity.WARN,
-            metadata={"variances": variances, "quarantined": outcome.quarantined},
-        )
     yield AssetCheckResult(
         check_name=f"{stream.name}_understood",
         asset_key=raw,
