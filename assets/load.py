@@ -32,7 +32,6 @@ from tollbook_errors import (
 )
 from warehouse.core import CorePartition
 from warehouse.erasure_register import Register
-from warehouse.lake import Lake
 from warehouse.merge import Parsing, Target, merge_landings
 from warehouse.raw import Landing
 from warehouse.schema import QUARANTINE
@@ -213,22 +212,6 @@ def _leave_imports_alone() -> None:
     if not gc.get_freeze_count():
         gc.freeze()
         atexit.register(gc.unfreeze)
-
-
-def scrub(lake: Lake, dialling: Mapping[str, tuple[str, str]], watch: Callable[[Progress], None]) -> None:
-    """Take every erased number out of what was landed, so that a backup put back brings none; none: nothing to do.
-
-    ``dialling``: by connection, the ISO 3166 country its national numbers are of, and the digits for an outside line.
-    The caller holds ``lake.writing``.
-    """
-    windows = [window for window in lake.raw.windows() if window[0] in dialling]
-    cleaners = {way: eraser(lake.data_dir, *way) for way in sorted(set(dialling.values()))}
-    for number, window in enumerate(windows):
-        connection, stream, first, last = window
-        cleaner = cleaners[dialling[connection]]
-        if cleaner is not None:
-            watch(Progress(connection, stream, str(Window(first, last)), number, len(windows), 0))
-            lake.raw.rewrite_responses(window, cleaner.body)
 
 
 def _internal(error: Exception, row: Mapping[str, Any], landing: Landing | None) -> InternalError:

@@ -21,7 +21,7 @@ class ParseAhead:
     """Parses the first landing of a day in a thread of its own, while the vendor is still being read.
 
     It does nothing that is not done anyway once the responses are landed, and the same way. What becomes of it is a
-    file aside, which is thrown away where the reading begins anew or fails, or where parsing fails: then it is done
+    staged file, which is thrown away where the reading begins anew or fails, or where parsing fails: then it is done
     again from the landing, and fails there. A landing that fits into one batch is not worth a thread.
     """
 

@@ -16,17 +16,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.stream import Source
+from assets.stream import Begin, Source
 from warehouse.core import CoreWriter, StagedFile
 from warehouse.files import make_folder
-from warehouse.merge import Normalised, Parser
+from warehouse.merge import Normalised
 from warehouse.money import money
 from warehouse.raw import Landing
 from warehouse.schema import Table
 
 
 def parse(
-    begin: Callable[[Source, duckdb.DuckDBPyConnection, str, Mapping[str, str], date, Path], Parser],
+    begin: Begin,
     source: Source,
     con: duckdb.DuckDBPyConnection,
     landing: Landing,

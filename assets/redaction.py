@@ -1,21 +1,24 @@
 """Erased telephone numbers, taken out of whatever a vendor says.
 
 What lives here: finding a number of the register in a text or a response, in any way of writing it, and what stands in
-its place. What does not: the register (``warehouse.erasure_register``), the landings (``warehouse``), the command.
+its place; taking all of them out of what was landed. What does not: the register (``warehouse.erasure_register``), the
+command.
 
 In the place of a number stands what normalising still needs of it (``phone.erased``): its country and its kind, so that
 a call is counted where it was. Two erased numbers of one country and kind cannot be told apart.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from assets.http import strict_json
 from assets.phone import dialled_number, erased, read_number
+from assets.stream import Progress, Window
 from tollbook_errors import ContractError
 from warehouse.erasure_register import Erasure, Register
+from warehouse.lake import Lake
 
 _BETWEEN = r"[ \u00a0.\-/()]{0,3}"
 _RUN = re.compile(rf"[0-9](?:{_BETWEEN}[0-9]){{5,}}")
@@ -164,3 +167,19 @@ def eraser(data_dir: Path, region: str, outside_line: str) -> Eraser | None:
     register = Register(data_dir)
     known = register.read()
     return Eraser(register.digest, known, region, outside_line) if known else None
+
+
+def scrub(lake: Lake, dialling: Mapping[str, tuple[str, str]], watch: Callable[[Progress], None]) -> None:
+    """Take every erased number out of what was landed, so that a backup put back brings none; none: nothing to do.
+
+    ``dialling``: by connection, the ISO 3166 country its national numbers are of, and the digits for an outside line.
+    The caller holds ``lake.writing``.
+    """
+    windows = [window for window in lake.raw.windows() if window[0] in dialling]
+    cleaners = {way: eraser(lake.data_dir, *way) for way in sorted(set(dialling.values()))}
+    for number, window in enumerate(windows):
+        connection, stream, first, last = window
+        cleaner = cleaners[dialling[connection]]
+        if cleaner is not None:
+            watch(Progress(connection, stream, str(Window(first, last)), number, len(windows), 0))
+            lake.raw.rewrite_responses(window, cleaner.body)

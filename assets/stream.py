@@ -4,25 +4,18 @@ What lives here: those declarations, and how a load tells of itself. What does n
 streams there are (the vendors' modules, gathered in ``vendors``).
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
-import pyarrow as pa
 
 from assets.http.client import Client
-from assets.http.optional_lists import OptionalLists
 from assets.http.page import Page
-from assets.http.slices import Earlier, Found, Slice
 from tollbook_errors import (
-    IntegrityError,
-    StorageError,
     TollbookError,
 )
 from warehouse.core import CorePartition
@@ -123,6 +116,8 @@ class Window:
 
 
 Plan = tuple[Sequence[Window], Callable[[Window], Fetch]]  # the windows to read, in order, and how each is fetched
+Planner = Callable[[Source, Landing | None, Sequence[date]], Plan]
+Begin = Callable[[Source, duckdb.DuckDBPyConnection, str, Mapping[str, str], date, Path], Parser]
 
 
 @dataclass(frozen=True)
@@ -143,41 +138,37 @@ class Stream:
     name: str
     tables: tuple[Table, ...]
     responses: str
-    plan: Callable[[Source, Landing | None, Sequence[date]], Plan]
+    plan: Planner
     normalise: Callable[[Source, duckdb.DuckDBPyConnection, Landing, date | None], Normalised]
     daily: bool = False
     read_with: str = ""
     controls: Mapping[str, str] = field(default_factory=dict)
-    begin: Callable[[Source, duckdb.DuckDBPyConnection, str, Mapping[str, str], date, Path], Parser] | None = None
+    begin: Begin | None = None
     by_account: str = ""
     nameless: str = ""
 
 
-def whole(fetch: Callable[[Source], Fetch]) -> Callable[[Source, Landing | None, Sequence[date]], Plan]:
+def whole(fetch: Callable[[Source], Fetch]) -> Planner:
     """The plan of a list: everything, whatever the days."""
     return lambda source, lists, days: ([Window(None, None)], lambda window: fetch(source))
 
 
-def day_by_day(
-    fetch: Callable[[Source, Landing, Window], Fetch],
-) -> Callable[[Source, Landing | None, Sequence[date]], Plan]:
+def day_by_day(fetch: Callable[[Source, Landing, Window], Fetch]) -> Planner:
     """The plan of records that are read with the vendor's lists, a window a day."""
-
-    def plan(source: Source, lists: Landing | None, days: Sequence[date]) -> Plan:
-        assert lists is not None
-        return [Window(day, day) for day in days], lambda window: fetch(source, lists, window)
-
-    return plan
+    return _with_lists(fetch, lambda days: [Window(day, day) for day in days])
 
 
-def days_at_once(
-    fetch: Callable[[Source, Landing, Window], Fetch],
-) -> Callable[[Source, Landing | None, Sequence[date]], Plan]:
+def days_at_once(fetch: Callable[[Source, Landing, Window], Fetch]) -> Planner:
     """The plan of records that are read with the vendor's lists, all days in one window."""
+    return _with_lists(fetch, lambda days: [Window(days[0], days[-1])])
 
+
+def _with_lists(
+    fetch: Callable[[Source, Landing, Window], Fetch], windows: Callable[[Sequence[date]], list[Window]]
+) -> Planner:
     def plan(source: Source, lists: Landing | None, days: Sequence[date]) -> Plan:
         assert lists is not None
-        return [Window(days[0], days[-1])], lambda window: fetch(source, lists, window)
+        return windows(days), lambda window: fetch(source, lists, window)
 
     return plan
 
@@ -199,38 +190,3 @@ class Outcome:
     def quarantined(self) -> int:
         """Records of the partitions that could not be understood."""
         return sum(partition.rows.get(QUARANTINE.full_name, 0) for partition in self.partitions)
-
-
-def earlier_readings(
-    source: Source, stream: str, day: date, kind: str, slice_asked: Callable[[dict[str, str]], Slice]
-) -> dict[str | None, Earlier]:
-    """By account, what the newest reading of ``day`` found in its slices, or one of the week before most like it.
-
-    It only spares requests: where there is none, or none that can be read, the day is read without.
-    """
-    for back in (0, 7, 1, 2, 3, 4, 5, 6):
-        like = day - timedelta(days=back)
-        try:
-            landing = source.lake.raw.last_landing(source.name, stream, like, like)
-            asked = source.lake.raw.requests_of(landing, kind) if landing else []
-            rows: dict[str | None, Counter[Slice]] = {}
-            for account, request, count in asked:
-                rows.setdefault(account, Counter())[slice_asked(request)] += count
-        except (IntegrityError, StorageError, pa.ArrowException, KeyError, ValueError):
-            continue
-        if rows:
-            return {
-                account: Earlier(tuple(Found(part, count) for part, count in found.items()), again=back == 0)
-                for account, found in rows.items()
-            }
-    return {}
-
-
-def optional_lists(source: Source, stream: str) -> OptionalLists:
-    """What need not be given of a stream that is a list, with what its newest landing has of that."""
-
-    def landed() -> list[dict[str, Any]]:
-        landing = source.lake.raw.last_landing(source.name, stream, None, None)
-        return source.lake.raw.responses(landing) if landing else []
-
-    return OptionalLists(landed, source.client().now)

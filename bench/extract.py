@@ -22,12 +22,13 @@ import orjson
 import requests
 
 from assets import pbxware, sipcentric
+from assets.earlier import earlier_readings
 from assets.http.page import Page
 from assets.http.slices import NOTHING, Earlier
 from assets.load import load
 from assets.pbxware.api import LIMIT, PBXware
 from assets.sipcentric.api import PAGE_SIZE, Sipcentric
-from assets.stream import Outcome, Source, Window, earlier_readings
+from assets.stream import Outcome, Source, Window
 from bench.child import measure
 from bench.figures import Figure, Way, interleave, ratio, show
 from bench.vendor import CUSTOMER, DAY, DAY_START, SECONDS, serving

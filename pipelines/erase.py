@@ -19,9 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from assets.load import scrub
 from assets.phone import Digits, digits_of
-from assets.redaction import Eraser
+from assets.redaction import Eraser, scrub
 from pipelines.history import dagster_home
 from pipelines.maintain import run_rebuild
 from pipelines.progress import Watch
@@ -146,7 +145,7 @@ def _rows(path: Path, only: Eraser) -> int:
 
 
 def _clear_leftovers(data_dir: Path) -> None:
-    """Remove what a crash may have left: spilled rows, files aside, logs put aside. Nobody else is writing now."""
+    """Remove what a crash may have left: spilled rows, staged files, logs put aside. Nobody else is writing now."""
     for folder in (data_dir / "state" / "spill", data_dir / "private" / "tmp"):
         shutil.rmtree(folder, ignore_errors=True)
     for pattern in ("core/**/.*.tmp", "state/**/.*.tmp", "closed/.*.tmp", "private/*.stale", "private/rebuild.duckdb*"):

@@ -209,12 +209,12 @@ def _keys(settings: Settings, names: Sequence[str]) -> set[str]:
 def _failures(ran: Any, loads: list[dict[str, Any]]) -> list[str]:
     """Why steps of a run failed: the recorded errors where there are some, else what Dagster caught."""
     failed = [row for row in loads if row["status"] == "failed"]
-    alike: dict[tuple[str, str, str], list[str]] = {}
+    by_error: dict[tuple[str, str, str], list[str]] = {}
     for row in failed:
-        alike.setdefault((row["connection"], row["stream"], row["error_type"]), []).append(row["error"])
+        by_error.setdefault((row["connection"], row["stream"], row["error_type"]), []).append(row["error"])
     found = [
         f"{connection} {stream}: {kind}: {errors[0]}" + (f"; {len(errors)} times in all" if len(errors) > 1 else "")
-        for (connection, stream, kind), errors in alike.items()
+        for (connection, stream, kind), errors in by_error.items()
     ]
     reported = {(row["connection"], row["stream"]) for row in failed}
     for event in ran.all_events:

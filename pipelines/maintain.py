@@ -65,7 +65,8 @@ def rebuild_all(settings: Settings, watch: Watch) -> RebuildSummary:
 
 
 def _rebuild(settings: Settings, runtime: "Runtime", watch: Watch) -> RebuildSummary:
-    from assets.load import scrub, update_partition
+    from assets.load import update_partition
+    from assets.redaction import scrub
     from assets.stream import Window
     from assets.vendors import streams_of
     from assets.warehouse_asset import rebuild_database

@@ -112,7 +112,7 @@ def test_news_of_a_clock_that_stood_ahead_is_not_fresh_for_ever(tmp_path: Path) 
     assert status(tmp_path).exit_code == 1
 
 
-def test_days_are_folded_in_the_order_in_which_they_were_read(tmp_path: Path) -> None:
+def test_days_are_merged_in_the_order_in_which_they_were_read(tmp_path: Path) -> None:
     """A day and a stretch that holds it are two folders; with the clock set back between, the later one comes later."""
     moment = [datetime(2026, 10, 5, 3, tzinfo=UTC)]
     lake = Lake(tmp_path, now=lambda: moment[0])

@@ -150,7 +150,7 @@ NIGHTS = st.lists(
 
 @given(nights=NIGHTS)
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_folding_one_by_one_is_folding_all_at_once(
+def test_merging_one_by_one_is_merging_all_at_once(
     tmp_path_factory: pytest.TempPathFactory, nights: list[list[tuple[int, str, bool]]]
 ) -> None:
     """And the restatements explain the whole way from the first night's cost to the last's."""

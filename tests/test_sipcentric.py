@@ -920,7 +920,7 @@ def test_of_a_call_in_two_answers_the_last_counts_and_of_those_that_say_the_same
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("status", "kind"), [(403, "AuthError"), (404, "ContractError")])
-def test_a_customer_whose_calls_are_kept_back_keeps_back_no_others(tmp_path: Path, status: int, kind: str) -> None:
+def test_a_customer_whose_calls_are_denied_leaves_the_others_loaded(tmp_path: Path, status: int, kind: str) -> None:
     account = Account([call(START)])
     account.customers += [{"type": "customer", "uri": f"{URI}/{n}", "company": "Quill and Sons"} for n in ("24", "26")]
     kept_back = {"24/calls", "26/calls"}

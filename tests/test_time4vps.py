@@ -1027,7 +1027,7 @@ def test_an_invoice_that_is_gone_is_restated_with_its_lines(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("said", [Status(404), Status(410), {"error": ["invoice_not_found"]}])
-def test_an_invoice_that_is_not_to_be_found_keeps_back_no_other(tmp_path: Path, said: Any) -> None:
+def test_an_invoice_that_is_not_to_be_found_leaves_the_others_loaded(tmp_path: Path, said: Any) -> None:
     account = Account()
     account.invoice(1)
     account.invoice(2, total="12.10")

@@ -77,7 +77,7 @@ class CorePartition:
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A file of core rows that is complete but lies aside: ``rows`` of them, more than none, in core's form."""
+    """A file of core rows that is complete but staged: ``rows`` of them, more than none, in core's form."""
 
     path: Path
     rows: int
@@ -267,7 +267,7 @@ class Core:
 
 
 class CoreWriter:
-    """The one gate to core: the declared columns, names and types exactly, nothing else; written aside, piece by piece.
+    """The one gate to core: the declared columns, names and types exactly, nothing else; staged, piece by piece.
 
     The same rows in the same order give the same bytes, whatever pieces they come in. Rows of another shape are refused
     (ContractError). While more are made, a full row group is written by a thread; what goes wrong there is raised by
@@ -316,7 +316,7 @@ class CoreWriter:
 
 
 def write_parquet(table_: Table, rows: pa.Table | pa.RecordBatchReader | StagedFile, path: Path) -> int:
-    """Give rows, or a file of them that lies aside, their name in core through the gate; returns how many.
+    """Give rows, or a file of them that is staged, their name in core through the gate; returns how many.
 
     With no rows, nothing is written. The file is complete under its name, or not there.
     """

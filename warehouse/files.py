@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, synced, renamed, checksummed, for their owner only.
+"""Files that are whole or not there: staged, synced, renamed, checksummed, for their owner only.
 
 What lives here: every step that touches the disk of the data directory. What does not: what the files are (``raw``,
 ``core``, ``ledger``) and how they are named (``layout``).
@@ -49,14 +49,14 @@ def make_folder(path: Path) -> None:
 
 
 def open_staged(staged: Path) -> int:
-    """Begin a file aside, for the owner only, whatever the umask."""
+    """Begin a staged file, for the owner only, whatever the umask."""
     handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
     os.fchmod(handle, FILE_MODE)
     return handle
 
 
 def remove_stale(folder: Path, name: str, *, locked: bool = False) -> None:
-    """Remove what a process that is gone left aside in ``folder`` when it wrote ``name`` (empty: anything).
+    """Remove what a process that is gone left staged in ``folder`` when it wrote ``name`` (empty: anything).
 
     Its number may be another process's by now. Where all write under the lock that is held here, none needs asking.
     """
@@ -78,7 +78,7 @@ def is_running(pid: int) -> bool:
 
 
 def commit_file(staged: Path, path: Path, mode: int = FILE_MODE) -> None:
-    """Give a file that was written aside its name, so that it is there whole, also after a power cut."""
+    """Give a file that was staged its name, so that it is there whole, also after a power cut."""
     handle = os.open(staged, os.O_RDONLY)
     try:
         os.fchmod(handle, mode)
@@ -163,7 +163,7 @@ def verified_file(data_dir: Path, relative: str, sha256: str) -> Path:
 
 
 def names_in(folder: Path) -> Sequence[str]:
-    """The finished names in a folder, sorted; what is being written aside begins with a dot and is left out."""
+    """The finished names in a folder, sorted; what is being staged begins with a dot and is left out."""
     try:
         return sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -180,7 +180,7 @@ def as_json(value: Any) -> Any:
 
 
 class StagedParquet:
-    """A Parquet file written aside; in large pieces, since Parquet itself writes every page of a column apart.
+    """A Parquet file staged; in large pieces, since Parquet itself writes every page of a column apart.
 
     ``dictionaries``: the columns that have them.
     """

@@ -16,7 +16,7 @@ Layout under the data directory::
     state/kept_from.json                                      the first business day kept, once some were dropped
 
 A window is a business day, two days joined by ``_`` for a stretch of days, or ``all`` for a list. A generation is the
-UTC time of the reading, so that names sort by time. Everything is written aside, synced and renamed.
+UTC time of the reading, so that names sort by time. Everything is staged, synced and renamed.
 """
 
 import re

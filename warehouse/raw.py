@@ -333,7 +333,7 @@ class Watcher(Protocol):
 
 
 class RawWriter:
-    """Writes one landing aside, response by response; ``commit`` makes it count."""
+    """Stages one landing, response by response; ``commit`` makes it count."""
 
     def __init__(
         self,
@@ -485,7 +485,7 @@ class RawWriter:
         )
 
     def discard(self) -> None:
-        """Leave nothing aside; harmless after ``commit``."""
+        """Leave nothing staged; harmless after ``commit``."""
         if self._writer is not None:
             with suppress(OSError):
                 self._writer.close()

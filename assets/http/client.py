@@ -170,7 +170,7 @@ class Client:
         self._closed_until = 0.0  # by the monotonic clock: the vendor said to wait
         self._told_until = 0.0  # the same: of waits until then people were told
         self._refusal: AuthError | None = None
-        # Endpoints whose trouble outlasted the retries: until one answers it is tried once. A list that is asked for a
+        # Endpoints whose failure outlasted the retries: until one answers it is tried once. A list that is asked for a
         # hundred accounts would take an hour otherwise.
         self._down: set[str] = set()
         self.requests_made = 0
@@ -214,7 +214,7 @@ class Client:
         prepared = self._prepare(method, path, params, form, where)
         effort = _Effort(remember_refusal=remember_refusal)
         while True:
-            trouble: RetryableError | None = None
+            failure: RetryableError | None = None
             try:
                 response = self._try(prepared, effort, rate_headers, where)
                 if response is not None:
@@ -222,15 +222,15 @@ class Client:
                     self._down.discard(endpoint)
                     return response
             except RetryableError as caught:
-                trouble = caught
+                failure = caught
             except HttpStatusError as error:
                 if error.status != 404 or not self._other_path:
                     raise
                 self._base_url, self._other_path = f"{self._base_url}{self._other_path}/", ""
                 prepared = self._prepare(method, path, params, form, where)
             # Out of the except: what is raised from here must not drag the layers below along.
-            if trouble is not None:
-                self._back_off(trouble, effort, where)
+            if failure is not None:
+                self._back_off(failure, effort, where)
 
     def parse(self, body: str, *, endpoint: str, window: str = "") -> Any:
         """The exact value of a body, as ``request`` gives it. Raises ContractError."""
@@ -303,8 +303,8 @@ class Client:
             number = self._take_room(effort, where)
             try:
                 raw = self._send(prepared, effort, where)
-            except RetryableError as trouble:
-                if trouble.unanswered:
+            except RetryableError as failure:
+                if failure.unanswered:
                     self._go_one_by_one()
                 raise
         fetched_at = self._clock.now()
@@ -458,21 +458,21 @@ class Client:
         with self._lock:
             self.quota_waits_seconds += seconds
 
-    def _back_off(self, trouble: RetryableError, effort: "_Effort", where: dict[str, str]) -> None:
+    def _back_off(self, failure: RetryableError, effort: "_Effort", where: dict[str, str]) -> None:
         """Pause before the next try, or raise where there is none."""
         effort.attempts += 1
-        effort.garbled += trouble.garbled
+        effort.garbled += failure.garbled
         ceiling = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (effort.attempts - 1))
-        pause = max(random.uniform(0, ceiling), trouble.not_before)
+        pause = max(random.uniform(0, ceiling), failure.not_before)
         effort.spent += pause
         tries = 1 if where["endpoint"] in self._down else self._attempts
         last = effort.attempts >= tries or effort.spent >= self._timeouts.request
-        if trouble.garbled and effort.garbled >= min(GARBLED_TRIES, tries):
-            raise ContractError(f"{trouble}; tried {effort.attempts} times", **where)
+        if failure.garbled and effort.garbled >= min(GARBLED_TRIES, tries):
+            raise ContractError(f"{failure}; tried {effort.attempts} times", **where)
         if last:
             self._down.add(where["endpoint"])
-            raise (ServerError if trouble.answered else TransientError)(
-                f"{trouble}; tried {effort.attempts} times", **where, hint="load again when the vendor is up"
+            raise (ServerError if failure.answered else TransientError)(
+                f"{failure}; tried {effort.attempts} times", **where, hint="load again when the vendor is up"
             )
         with self._lock:
             self.retries += 1

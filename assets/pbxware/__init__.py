@@ -13,6 +13,7 @@ from functools import partial
 
 from duckdb import DuckDBPyConnection
 
+from assets.earlier import earlier_readings, optional_lists
 from assets.http.page import Page
 from assets.http.slices import NOTHING
 from assets.parsing import parse
@@ -20,7 +21,7 @@ from assets.pbxware.api import PBXware, slice_asked
 from assets.pbxware.controls import CDRS, CONTROLS, ask_totals, compared, cost_of, counted_rows, outcomes_of
 from assets.pbxware.directory import LISTS, SINGLE, normalise_lists, tenant_list
 from assets.pbxware.legs import CdrParser
-from assets.stream import Fetch, Source, Stream, Window, day_by_day, earlier_readings, optional_lists, whole
+from assets.stream import Fetch, Source, Stream, Window, day_by_day, whole
 from tollbook_errors import ContractError
 from warehouse.layout import bounds
 from warehouse.merge import Normalised

@@ -8,6 +8,7 @@ day (``controls``), and the steps that every vendor shares (``assets.load``).
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from assets.earlier import earlier_readings, optional_lists
 from assets.http.errors import Forbidden, HttpStatusError
 from assets.http.page import Page
 from assets.http.slices import NOTHING
@@ -25,18 +26,7 @@ from assets.sipcentric.controls import (
 )
 from assets.sipcentric.directory import customers_of, normalise_lists
 from assets.sipcentric.messages import normalise_messages
-from assets.stream import (
-    AccountsDenied,
-    Fetch,
-    Source,
-    Stream,
-    Window,
-    day_by_day,
-    days_at_once,
-    earlier_readings,
-    optional_lists,
-    whole,
-)
+from assets.stream import AccountsDenied, Fetch, Source, Stream, Window, day_by_day, days_at_once, whole
 from tollbook_errors import TollbookError
 from warehouse.layout import bounds
 from warehouse.raw import Landing, RawWriter

@@ -10,8 +10,9 @@ from datetime import date
 
 from duckdb import DuckDBPyConnection
 
+from assets.earlier import optional_lists
 from assets.http.page import Page
-from assets.stream import Fetch, Source, Stream, optional_lists, whole
+from assets.stream import Fetch, Source, Stream, whole
 from assets.time4vps.api import Time4VPS, entries
 from assets.time4vps.controls import CONTROLS, INVOICES
 from assets.time4vps.invoices import needs_detail, normalise_invoices, previous_invoices

@@ -1,4 +1,4 @@
-"""Putting a report's files in place: written aside, then renamed over the earlier ones.
+"""Putting a report's files in place: staged, then renamed over the earlier ones.
 
 What lives here: the private folder beside the finished files, and the modes of what finance reads. What does not: what
 is written there (``xlsx``, ``html``, ``csv_files``, ``focus``).

@@ -107,7 +107,7 @@ def link_calls(db: duckdb.DuckDBPyConnection, replaced: set[date]) -> tuple[set[
 
 
 class _Made:
-    """Calls and legs that are put together, kept aside until they are enough to be written.
+    """Calls and legs that are put together, kept until they are enough to be written.
 
     Each time some of the file's blocks stay part empty, so much is written at once.
     """

@@ -167,11 +167,11 @@ def _check_owners(db: duckdb.DuckDBPyConnection, table_: Table, files: Mapping[s
     if table_.schema != "core":
         return
     # Days and connections have no key in common, so it is enough to look within each file; at the keys themselves
-    # only where their hashes are alike.
+    # only where their hashes are equal.
     key = ", ".join(f'"{name}"' for name in table_.key)
-    alike = f"SELECT hash(filename, {key}) AS h {rows} GROUP BY h HAVING count(*) > 1"
+    duplicates = f"SELECT hash(filename, {key}) AS h {rows} GROUP BY h HAVING count(*) > 1"
     twice = db.execute(
-        f"SELECT filename {rows} WHERE hash(filename, {key}) IN ({alike}) "
+        f"SELECT filename {rows} WHERE hash(filename, {key}) IN ({duplicates}) "
         f"GROUP BY filename, {key} HAVING count(*) > 1 LIMIT 1",
         {"files": list(files)},
     ).fetchone()
